@@ -1,0 +1,24 @@
+# Two commands do all the set-up on a machine that has only python3 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: bench test lint clean
+
+bench: .venv/.ready
+	$(BIN)/python -m hepvae.bench
+
+test: .venv/.ready
+	$(BIN)/python -m pytest
+
+lint: .venv/.ready
+	$(BIN)/python -m pip install --quiet ruff
+	$(BIN)/ruff check src tests analysis
+
+.venv/.ready: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[tensorflow,xrootd,test]'
+	touch $@
+
+clean:
+	rm -rf .venv build bench-output src/*.egg-info

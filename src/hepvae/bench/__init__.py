@@ -1,0 +1,1 @@
+"""The runtime comparison: ``python -m hepvae.bench``."""

@@ -1,0 +1,50 @@
+"""The samples and models that come with hepvae, from a checkout and from an installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import ModelError, OptionError
+from .inferers import runtime_class
+
+__all__ = ["MODELS", "SAMPLES", "model_path", "sample_path"]
+
+#: Bundled samples in the order of every table and plot, and what a legend calls them.
+SAMPLES = {
+    "qcdSide": "QCD, sideband",
+    "qcdSig": "QCD, signal region",
+    "GtoWW15na": r"$G_{RS} \to WW$, 1.5 TeV, narrow",
+    "GtoWW15br": r"$G_{RS} \to WW$, 1.5 TeV, broad",
+}
+
+#: Bundled models.
+MODELS = ("conv",)
+
+# A wheel carries the folder inside the package; a checkout has it at its top.
+_FOLDERS = (Path(__file__).parent / "data", Path(__file__).parents[2] / "data")
+
+
+def _bundled(*parts: str) -> Path:
+    for folder in _FOLDERS:
+        if folder.joinpath(*parts).exists():
+            return folder.joinpath(*parts)
+    raise OptionError(f"{'/'.join(parts)} is not in the data of this installation: {_FOLDERS[0]}")
+
+
+def sample_path(name: str) -> Path:
+    """The ROOT file of a bundled sample, one of `SAMPLES`."""
+    if name not in SAMPLES:
+        raise OptionError(f"sample {name!r} is unknown: expected one of {', '.join(SAMPLES)}")
+    return _bundled(f"{name}.root")
+
+
+def model_path(name: str, *, runtime: str = "onnxruntime") -> Path:
+    """The file of a bundled model, one of `MODELS`, for a runtime."""
+    if name not in MODELS:
+        raise OptionError(f"model {name!r} is unknown: expected one of {', '.join(MODELS)}")
+    for suffix in runtime_class(runtime).suffixes:
+        try:
+            return _bundled("models", name, f"model{suffix}")
+        except OptionError:
+            continue
+    raise ModelError(f"model {name!r} is not bundled for the runtime {runtime}")

@@ -1,0 +1,163 @@
+"""The command line: ``hepvae score``, ``train``, ``export``, ``plot``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from . import __version__
+from .bundled import MODELS, model_path
+from .errors import HepvaeError
+from .inferers import load_inferer, runtime_names
+from .models import ARCHITECTURES
+from .scores import STRATEGIES
+from .selection import REGIONS
+
+__all__ = ["main", "run_command"]
+
+
+def _score(options) -> int:
+    from .scoring import score_files
+
+    runtime = {"runtime": options.runtime} if options.runtime else {}
+    path = model_path(options.model, **runtime) if options.model in MODELS else Path(options.model)
+    inferer = load_inferer(path, **runtime, threads=options.threads, batch_size=options.batch_size)
+    report = score_files(
+        options.files,
+        inferer,
+        options.output,
+        strategy=options.strategy,
+        kl_weight=options.kl_weight,
+        region=options.region,
+        tree=options.tree,
+        pt_min=options.pt_min,
+        eta_max=options.eta_max,
+        mjj_min=options.mjj_min,
+        deta_cut=options.deta_cut,
+    )
+    failed = report.failed
+    if len(failed) < len(report.files):
+        print(report)
+    for file in failed:
+        print(f"hepvae: {file.failure}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _train(options) -> int:
+    from .plotting import plot_history
+    from .training import train
+
+    trained = train(
+        options.files,
+        options.model,
+        options.output,
+        region=options.region,
+        max_events=options.max_events,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        beta=options.beta,
+        seed=options.seed,
+        verbose=1 if sys.stderr.isatty() else 2,
+    )
+    plot_history(trained.history, figure_path=options.output / "history.png", title=options.model)
+    provenance = trained.model.card.provenance
+    print(
+        f"{options.output}: {options.model} trained on {provenance['training_jets']} jets,"
+        f" best epoch {provenance['best_epoch']} of {provenance['epochs']},"
+        f" validation loss {provenance['validation_loss']:.4g}"
+    )
+    print(f"TensorFlow against ONNX Runtime, {trained.parity}")
+    return 0
+
+
+def _export(options) -> int:
+    from .export import export_onnx
+
+    model = options.model
+    output = options.output or (model / "model.onnx" if model.is_dir() else model.with_suffix(".onnx"))
+    print(f"{output}: TensorFlow against ONNX Runtime, {export_onnx(model, output)}")
+    return 0
+
+
+def _plot(options) -> int:
+    from .histograms import score_histogram
+    from .plotting import plot_scores
+    from .scoring import read_scores
+
+    samples = {path.stem: read_scores(path) for path in options.scored}
+    histogram = score_histogram(samples, bins=options.bins)
+    plot_scores(histogram, figure_path=options.output, label=options.label, energy=options.energy)
+    print(options.output)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hepvae", description="Anomaly scores of dijet events from VAEs.")
+    parser.add_argument("--version", action="version", version=f"hepvae {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    score = commands.add_parser("score", help="score the events of ROOT files")
+    score.add_argument("files", nargs="+", help="ROOT files: paths, globs, root:// addresses")
+    score.add_argument("--model", required=True, help=f"a bundled name ({', '.join(MODELS)}) or a path")
+    score.add_argument("--output", required=True, type=Path, help="the scored ROOT file")
+    score.add_argument("--runtime", choices=runtime_names(), help="default: by the kind of the model file")
+    score.add_argument("--strategy", choices=STRATEGIES, default="min", help="two jets to a score (default min)")
+    score.add_argument("--kl-weight", type=float, help="score = reco_loss + W kl_loss (default: the model's beta)")
+    score.add_argument("--region", choices=REGIONS, help="only events of this region of deta")
+    score.add_argument("--tree", help="name of the tree (default Events)")
+    score.add_argument("--pt-min", type=float, default=200.0, help="GeV, both jets (default %(default)s)")
+    score.add_argument("--eta-max", type=float, default=2.4, help="both jets (default %(default)s)")
+    score.add_argument("--mjj-min", type=float, default=1200.0, help="GeV (default %(default)s)")
+    score.add_argument("--deta-cut", type=float, default=1.4, help="border of the regions (default %(default)s)")
+    score.add_argument("--threads", type=int, help="default: HEPVAE_NUM_THREADS, else the cores at hand")
+    score.add_argument("--batch-size", type=int, default=256, help="jets run at once (default %(default)s)")
+    score.set_defaults(run=_score)
+
+    train = commands.add_parser("train", help="train a model on dijets")
+    train.add_argument("files", nargs="+", help="ROOT files")
+    train.add_argument("--model", required=True, choices=ARCHITECTURES)
+    train.add_argument("--output", required=True, type=Path, help="the model directory")
+    train.add_argument("--region", choices=REGIONS, default="sideband", help="events to train on (default sideband)")
+    train.add_argument("--max-events", type=int, help="use the first so many")
+    train.add_argument("--epochs", type=int, default=40, help="at most (default %(default)s)")
+    train.add_argument("--batch-size", type=int, default=256, help="default %(default)s")
+    train.add_argument("--learning-rate", type=float, default=1e-3, help="default %(default)s")
+    train.add_argument("--beta", type=float, default=0.01, help="weight of the KL term (default %(default)s)")
+    train.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    train.set_defaults(run=_train)
+
+    export = commands.add_parser("export", help="write model.onnx of a model directory")
+    export.add_argument("model", type=Path, metavar="MODEL_DIR", help="a model directory or a .keras file")
+    export.add_argument("--output", type=Path, help="default: model.onnx in the directory, or beside the file")
+    export.set_defaults(run=_export)
+
+    plot = commands.add_parser("plot", help="anomaly-score histograms of scored files")
+    plot.add_argument("scored", nargs="+", type=Path, help="files of hepvae score; each is a sample")
+    plot.add_argument("--output", type=Path, default=Path("anomaly_score.png"))
+    plot.add_argument("--bins", type=int, default=40)
+    plot.add_argument("--label", default="Simulation", help="text above the axes (default %(default)s)")
+    plot.add_argument("--energy", type=float, default=13, help="TeV (default %(default)s)")
+    plot.set_defaults(run=_plot)
+    return parser
+
+
+def run_command(run, options) -> int:
+    """Run a command; an error that the user can mend becomes one line and exit status 1."""
+    try:
+        return run(options)
+    except HepvaeError as error:
+        print(f"hepvae: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("hepvae: interrupted", file=sys.stderr)
+        return 130
+
+
+def main(argv=None) -> int:
+    """Entry point of ``hepvae``; gives the exit status."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded: errors only
+    options = _parser().parse_args(argv)
+    return run_command(options.run, options)

@@ -1,0 +1,54 @@
+"""The errors that a user can cause: each message is one line naming what is wrong and where."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "FileError",
+    "HepvaeError",
+    "LayoutError",
+    "MissingPackageError",
+    "ModelError",
+    "OptionError",
+    "SpecError",
+    "UnscoredJetsWarning",
+]
+
+
+class HepvaeError(Exception):
+    """Base of every error that a user can cause."""
+
+
+class FileError(HepvaeError, OSError):
+    """A file is missing, cannot be read, or cannot be written."""
+
+
+class LayoutError(HepvaeError, KeyError):
+    """A file has no such tree or branch, or its layout is none that hepvae knows."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0])
+
+
+class DataError(HepvaeError, ValueError):
+    """Values that are no physics: not finite, negative pt, an index out of range."""
+
+
+class SpecError(HepvaeError, ValueError):
+    """An input specification is wrong, or an array does not fit the one of the model."""
+
+
+class ModelError(HepvaeError, ValueError):
+    """A model file is none that hepvae can score with, or an export does not hold."""
+
+
+class OptionError(HepvaeError, ValueError):
+    """A value or a combination of values that no function of hepvae takes."""
+
+
+class MissingPackageError(HepvaeError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class UnscoredJetsWarning(UserWarning):
+    """Some jets could not be scored; their losses are NaN."""

@@ -1,0 +1,122 @@
+"""From Keras to a self-describing ONNX file, checked against TensorFlow before it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from .bundled import SAMPLES, sample_path
+from .card import CARD_KEY
+from .dijets import read_dijets
+from .errors import FileError, ModelError
+from .extras import load_exporter
+from .inferers import load_inferer
+from .inferers.base import INPUT, RECONSTRUCTION
+from .padding import flatten_jets, pad_flat
+from .parity import TOLERANCE, Parity, compare
+from .scores import LOSSES
+
+__all__ = ["export_onnx", "reference_jets"]
+
+OPSET = 18
+
+
+def reference_jets(spec, events_per_sample: int = 250) -> np.ndarray:
+    """Padded jets (jets, n_particles, n_features) of all bundled samples."""
+    events = (read_dijets(sample_path(name), entry_stop=events_per_sample) for name in SAMPLES)
+    return np.concatenate([pad_flat(flatten_jets(e), spec).reshape(-1, *spec.shape) for e in events])
+
+
+def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Parity:
+    """Export a VAE as one ``.onnx`` file that carries its card.
+
+    The graph takes ``particles`` (jets, n_particles, n_features), any number of jets, and gives
+    ``loss``, ``reco_loss``, ``kl_loss`` and ``reconstruction``; the decoder sees z_mean.
+
+    Parameters
+    ----------
+    model : VAE, path
+        The model, a ``.keras`` file, or a model directory.
+    path : path
+        The file to write. Nothing is left there when the export fails.
+    jets : array (jets, n_particles, n_features), optional
+        Padded jets on which TensorFlow and ONNX Runtime are compared; by default real jets of the
+        bundled samples.
+    tolerance : float
+        Largest relative difference of any loss of any jet.
+
+    Returns
+    -------
+    Parity
+        The worst jet of the comparison; also kept in the metadata of the file.
+
+    Raises
+    ------
+    ModelError
+        The runtimes differ by more than ``tolerance`` (the worst jet is shown), or the converted
+        graph is not the one expected.
+    """
+    tf2onnx, onnx = load_exporter("export")
+    from .inferers.tf import traced
+    from .models.vae import VAE, load_vae
+
+    path = Path(path)
+    if not isinstance(model, VAE):
+        model = load_vae(Path(model) / "model.keras" if Path(model).is_dir() else model)
+    jets = reference_jets(model.card.spec) if jets is None else np.asarray(jets, np.float32)
+    if len(jets) == 0:
+        raise ModelError(f"{path}: an export needs jets to be checked on, and there are none")
+
+    function = traced(model, (*LOSSES, RECONSTRUCTION))
+    proto, _ = tf2onnx.convert.from_function(
+        function, input_signature=function.input_signature, opset=OPSET
+    )
+    _check_graph(proto, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        keras_file, onnx_file = Path(folder, "model.keras"), Path(folder, "model.onnx")
+        model.save(keras_file)
+        _write(onnx, proto, onnx_file, {CARD_KEY: model.card.to_json()})
+        parity = compare(load_inferer(keras_file), load_inferer(onnx_file), jets)
+        if not parity.worst <= tolerance:
+            raise ModelError(f"{path}: TensorFlow and ONNX Runtime differ by more than {tolerance:g}: {parity}")
+        record = {
+            "opset": OPSET,
+            "jets": parity.jets,
+            "worst_relative_difference": parity.worst,
+            "versions": {p: version(p) for p in ("tensorflow", "keras", "tf2onnx", "onnxruntime")},
+        }
+        metadata = {CARD_KEY: model.card.to_json(), f"{CARD_KEY}.export": json.dumps(record, indent=1)}
+        _write(onnx, proto, onnx_file, metadata)
+        try:
+            os.replace(onnx_file, path)
+        except OSError as error:
+            raise FileError(f"{path}: cannot be written: {error.strerror}") from error
+    return parity
+
+
+def _check_graph(proto, path: Path) -> None:
+    """The traps of tf2onnx with Keras 3: lost names, constants as inputs, random numbers."""
+    inputs = [node.name for node in proto.graph.input]
+    outputs = {node.name for node in proto.graph.output}
+    if inputs != [INPUT] or outputs != {*LOSSES, RECONSTRUCTION}:
+        raise ModelError(
+            f"{path}: converted graph has inputs {inputs} and outputs {sorted(outputs)}:"
+            f" expected {[INPUT]} and {sorted({*LOSSES, RECONSTRUCTION})}"
+        )
+    random = {node.op_type for node in proto.graph.node if "Random" in node.op_type}
+    if random:
+        raise ModelError(f"{path}: converted graph draws random numbers ({', '.join(sorted(random))})")
+
+
+def _write(onnx, proto, path: Path, metadata: dict[str, str]) -> None:
+    del proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, metadata)
+    proto.producer_name = "hepvae"
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save(proto, path)

@@ -1,0 +1,46 @@
+"""Optional packages: imported on use, in an order that works, with what to install when they are missing."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
+from .errors import MissingPackageError
+
+__all__ = ["load_exporter", "load_tensorflow", "load_xrootd"]
+
+
+def _load(name: str, what: str, extra: str):
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{what}: needs {name}, which is not installed: pip install 'hepvae[{extra}]'"
+        ) from error
+
+
+def load_xrootd(what: str) -> None:
+    """What ``root://`` needs.
+
+    XRootD's client crashes the process when it is loaded after TensorFlow (xrootd 6.2, TensorFlow
+    2.21), and does not the other way round.
+    """
+    if "XRootD.client" not in sys.modules and "tensorflow" in sys.modules:
+        raise MissingPackageError(
+            f"{what}: XRootD must be loaded before TensorFlow: begin with 'import XRootD.client'"
+        )
+    _load("fsspec_xrootd", what, "xrootd")
+
+
+def load_tensorflow(what: str):
+    """TensorFlow, after XRootD where that is installed."""
+    if "tensorflow" not in sys.modules and find_spec("XRootD") is not None:
+        import_module("XRootD.client")
+    return _load("tensorflow", what, "tensorflow")
+
+
+def load_exporter(what: str):
+    """tf2onnx and onnx."""
+    load_tensorflow(what)
+    return _load("tf2onnx", what, "tensorflow"), _load("onnx", what, "tensorflow")

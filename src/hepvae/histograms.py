@@ -1,0 +1,56 @@
+"""Histograms with named axes (hist), for plotting and for keeping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .errors import DataError
+
+__all__ = ["score_histogram"]
+
+
+def score_histogram(samples: Mapping[str, tuple], *, bins: int = 40, limits: tuple[float, float] | None = None):
+    """Weighted histogram of the scores of some samples.
+
+    Parameters
+    ----------
+    samples : mapping of name to (scores, weights)
+        Arrays (events,); scores that are not positive and finite do not enter.
+    bins : int
+    limits : (float, float), optional
+        Ends of the axis; by default it holds every score.
+
+    Returns
+    -------
+    hist.Hist
+        Axes ``dataset`` (categories) and ``score`` (logarithmic: scores are squared distances that
+        span decades), storage Weight.
+    """
+    import hist
+
+    usable = {}
+    for name, (score, weight) in samples.items():
+        score, weight = np.asarray(score, np.float64), np.asarray(weight, np.float64)
+        good = np.isfinite(score) & (score > 0)
+        usable[name] = score[good], weight[good]
+    everything = np.concatenate([score for score, _ in usable.values()] or [[]])
+    if len(everything) == 0:
+        raise DataError("no scores to make a histogram of")
+    low, high = limits or _enclosing(everything)
+    histogram = hist.Hist(
+        hist.axis.StrCategory(list(usable), name="dataset", label="Dataset"),
+        hist.axis.Regular(bins, low, high, transform=hist.axis.transform.log, name="score", label="Anomaly score"),
+        storage=hist.storage.Weight(),
+    )
+    for name, (score, weight) in usable.items():
+        histogram.fill(dataset=name, score=score, weight=weight)
+    return histogram
+
+
+def _enclosing(values: np.ndarray) -> tuple[float, float]:
+    """Ends with one digit, a little outside of all values."""
+    low, high = values.min(), values.max()
+    down, up = (10.0 ** np.floor(np.log10(v)) for v in (low, high))
+    return float(np.floor(low / down) * down), float((np.floor(high / up) + 1) * up)

@@ -1,0 +1,93 @@
+"""Loaded models, one class for each runtime, found by name in one table.
+
+A third party adds a runtime by an entry point of the group ``hepvae.inferers``: its name is the name
+of the runtime, its object a subclass of `hepvae.inferers.base.Inferer`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from ..errors import ModelError, OptionError
+from .base import Inferer
+
+__all__ = ["ENTRY_POINTS", "RUNTIMES", "Inferer", "load_inferer", "runtime_class", "runtime_names"]
+
+#: The runtimes that come with hepvae. For a file that several could load, the first one does.
+RUNTIMES = {
+    "onnxruntime": "hepvae.inferers.ort:OnnxRuntimeInferer",
+    "tensorflow": "hepvae.inferers.tf:TensorFlowInferer",
+}
+
+ENTRY_POINTS = "hepvae.inferers"
+
+
+def runtime_names() -> list[str]:
+    """Names of all runtimes: ours, then those of third parties."""
+    return list(dict.fromkeys([*RUNTIMES, *(point.name for point in entry_points(group=ENTRY_POINTS))]))
+
+
+def runtime_class(name: str) -> type[Inferer]:
+    """The class of a runtime.
+
+    Raises
+    ------
+    OptionError
+        There is no such runtime; the message lists those there are.
+    """
+    if name in RUNTIMES:
+        module, _, attribute = RUNTIMES[name].partition(":")
+        return getattr(import_module(module), attribute)
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        return point.load()
+    raise OptionError(f"runtime {name!r} is unknown: expected one of {', '.join(runtime_names())}")
+
+
+def load_inferer(path, *, runtime: str | None = None, **options) -> Inferer:
+    """Load a model on a runtime.
+
+    Parameters
+    ----------
+    path : str or path
+        A model file (``.onnx``, ``.keras``) or a model directory.
+    runtime : str, optional
+        Name of the runtime; by default the one that the kind of the file is for, and
+        ``onnxruntime`` before ``tensorflow`` for a directory that holds both files.
+    **options
+        Of the runtime's class: ``threads`` and ``batch_size`` for all, ``providers`` (execution
+        providers) and ``arena`` for ``onnxruntime``, ``device`` for ``tensorflow``.
+
+    Returns
+    -------
+    Inferer
+        Called on a padded array it gives the losses of each jet.
+
+    Raises
+    ------
+    ModelError
+        The file is missing or no model that this runtime can load.
+    OptionError
+        The runtime is unknown, or does not take or grant an option.
+    MissingPackageError
+        The package of the runtime is not installed.
+    """
+    path = Path(path)
+    names = [runtime] if runtime else runtime_names()
+    classes = [runtime_class(name) for name in names]
+    if path.is_dir():
+        files = [(c, path / f"model{suffix}") for c in classes for suffix in c.suffixes]
+        found = [(c, file) for c, file in files if file.is_file()]
+        if not found:
+            raise ModelError(f"{path}: expected {' or '.join(file.name for _, file in files)} in it")
+        chosen, path = found[0]
+    else:
+        if not path.is_file():
+            raise ModelError(f"{path}: no such model file")
+        fitting = [c for c in classes if path.suffix in c.suffixes]
+        if not fitting:
+            known = ", ".join(s for c in classes for s in c.suffixes)
+            raise ModelError(f"{path}: expected a model file of kind {known}")
+        chosen = fitting[0]
+    return chosen(path, **options)

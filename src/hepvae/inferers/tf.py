@@ -1,0 +1,90 @@
+"""TensorFlow."""
+
+from __future__ import annotations
+
+from ..errors import OptionError
+from ..extras import load_tensorflow
+from ..scores import LOSSES
+from .base import INPUT, RECONSTRUCTION, Inferer
+
+__all__ = ["TensorFlowInferer", "traced"]
+
+
+def traced(model, outputs):
+    """A ``tf.function`` of some outputs of a model by name, for any batch size.
+
+    Parameters
+    ----------
+    model : VAE
+    outputs : sequence of str
+    """
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, *model.card.spec.shape), tf.float32, name=INPUT)]
+
+    @tf.function(input_signature=signature)
+    def losses(particles):
+        found = model(particles, training=False)
+        return {name: found[name] for name in outputs}
+
+    return losses
+
+
+class TensorFlowInferer(Inferer):
+    """A model in a ``.keras`` file, on TensorFlow, as a ``tf.function`` traced once.
+
+    Parameters
+    ----------
+    device : str
+        TensorFlow's name of the device (default ``"CPU"``); one that is not there is an error.
+
+    Notes
+    -----
+    TensorFlow sets its threads once for the process: a second inferer with another number of
+    ``threads`` is an error.
+    """
+
+    runtime = "tensorflow"
+    suffixes = (".keras",)
+
+    def __init__(self, path, *, device: str = "CPU", threads: int | None = None, **options):
+        self.device = device
+        self._threads_asked = threads is not None
+        super().__init__(path, threads=threads, **options)
+
+    def _open(self):
+        tf = load_tensorflow(str(self.path))
+        self._set_threads(tf)
+        kind, _, number = self.device.rpartition("/")[2].removeprefix("device:").partition(":")
+        present = tf.config.list_logical_devices(kind or self.device)
+        if int(number or 0) >= len(present):
+            known = ", ".join(d.name.removeprefix("/device:") for d in tf.config.list_logical_devices())
+            raise OptionError(f"device {self.device!r} is not there: TensorFlow has {known}")
+
+        from ..models.vae import load_vae
+
+        model = load_vae(self.path)
+        functions = {names: traced(model, names) for names in (LOSSES, (RECONSTRUCTION,))}
+        return functions, model.card
+
+    def _set_threads(self, tf):
+        config = tf.config.threading
+        if config.get_intra_op_parallelism_threads() == self.threads:
+            return
+        try:
+            config.set_intra_op_parallelism_threads(self.threads)
+            config.set_inter_op_parallelism_threads(1)
+        except RuntimeError as error:
+            if self._threads_asked:
+                raise OptionError(
+                    f"threads={self.threads}: TensorFlow has started in this process already, with"
+                    f" {config.get_intra_op_parallelism_threads() or 'all cores'}; set threads before"
+                ) from error
+            self.threads = config.get_intra_op_parallelism_threads() or self.threads
+
+    def _run(self, session, batch, outputs):
+        import tensorflow as tf
+
+        with tf.device(self.device):
+            found = session[tuple(outputs)](tf.convert_to_tensor(batch))
+        return [found[name].numpy() for name in outputs]

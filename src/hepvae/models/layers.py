@@ -1,0 +1,40 @@
+"""Layers that the architectures share."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+__all__ = ["Destandardise", "Standardise"]
+
+
+class _PerFeature(keras.layers.Layer):
+    """A fixed mean and standard deviation for each feature.
+
+    They are plain floats of the configuration, made into constants while the graph is traced: tensors
+    held by the layer would become extra inputs of an exported graph.
+    """
+
+    def __init__(self, mean, std, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.mean = [float(v) for v in mean]
+        self.std = [float(v) for v in std]
+
+    def get_config(self):
+        return {**super().get_config(), "mean": self.mean, "std": self.std}
+
+
+@keras.saving.register_keras_serializable("hepvae")
+class Standardise(_PerFeature):
+    """(x - mean) / std for each feature."""
+
+    def call(self, x):
+        return (x - ops.convert_to_tensor(self.mean, x.dtype)) / ops.convert_to_tensor(self.std, x.dtype)
+
+
+@keras.saving.register_keras_serializable("hepvae")
+class Destandardise(_PerFeature):
+    """x * std + mean for each feature."""
+
+    def call(self, x):
+        return x * ops.convert_to_tensor(self.std, x.dtype) + ops.convert_to_tensor(self.mean, x.dtype)

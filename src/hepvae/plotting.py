@@ -1,0 +1,201 @@
+"""Plots in CMS style, by mplhep. Each function returns its figure, and saves it where a path is given.
+
+The label is the user's: by default a plot says "Simulation" and names no experiment.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from .bundled import SAMPLES
+from .errors import FileError
+
+__all__ = ["plot_history", "plot_scores", "plot_timing"]
+
+LABEL, ENERGY_TEV = "Simulation", 13
+
+
+@contextmanager
+def _figure(figure_path, **options):
+    """A figure in CMS style, drawn without a display, saved and closed at the end."""
+    import matplotlib
+    import mplhep
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(mplhep.style.CMS):
+        figure = Figure(figsize=options.pop("figsize", (10, 10)))
+        FigureCanvasAgg(figure)
+        yield figure
+        if figure_path is not None:
+            try:
+                figure.savefig(figure_path, bbox_inches="tight", dpi=100)
+            except (OSError, ValueError) as error:
+                raise FileError(f"{figure_path}: cannot be written: {error}") from error
+
+
+def _label(axes, *, label=LABEL, energy=ENERGY_TEV, right=None):
+    import mplhep
+
+    mplhep.label.exp_label(exp="", text=label, data=True, com=energy, rlabel=right, loc=0, ax=axes)
+
+
+def plot_scores(histogram, *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None):
+    """Anomaly scores of each sample, normalised to one.
+
+    Parameters
+    ----------
+    histogram : hist.Hist
+        As `hepvae.histograms.score_histogram` gives it. QCD samples are drawn filled.
+    figure_path : path, optional
+        Where to save the figure.
+    label : str
+        Text above the axes.
+    energy : float or str
+        Centre-of-mass energy in TeV.
+    title : str, optional
+        Heading of the legend.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    import mplhep
+
+    with _figure(figure_path) as figure:
+        axes = figure.subplots()
+        smallest = 1.0
+        names = list(histogram.axes["dataset"])
+        for name in names:
+            one = histogram[{"dataset": name}]
+            total = one.values(flow=True).sum()
+            if total <= 0:
+                continue
+            one = one / total
+            filled = name.startswith("qcd")
+            style = {"histtype": "fill", "alpha": 0.3} if filled else {"histtype": "step", "linewidth": 2.5}
+            (artist, *_) = mplhep.histplot(
+                one, ax=axes, label=SAMPLES.get(name, name), yerr=False, flow="none", **style
+            )
+            patch = artist.stairs
+            color = patch.get_facecolor()[:3] if filled else patch.get_edgecolor()
+            mplhep.histplot(
+                one, ax=axes, histtype="errorbar", yerr=np.sqrt(one.variances()), color=color,
+                markersize=0, linewidth=1.5, capsize=0, flow="none",
+            )
+            smallest = min(smallest, one.values()[one.values() > 0].min())
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(histogram.axes["score"].edges[0], histogram.axes["score"].edges[-1])
+        axes.set_ylim(10.0 ** np.floor(np.log10(smallest)), 30)
+        axes.set_xlabel(histogram.axes["score"].label)
+        axes.set_ylabel("Fraction of events")
+        axes.legend(loc="upper right", title=title, fontsize="small", title_fontsize="small")
+        _label(axes, label=label, energy=energy)
+    return figure
+
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+LINES = ("-", "--", ":", "-.")
+
+
+def plot_timing(records, *, figure_path: str | Path | None = None, reference: str = "onnxruntime", machine=""):
+    """Time per jet against batch size for each model and runtime, and the ratio to one runtime.
+
+    Parameters
+    ----------
+    records : list of dict
+        As in ``results.json``: the runs of a cell are drawn as points, their median as a line.
+    figure_path : path, optional
+        Where to save the figure.
+    reference : str
+        The lower panel shows the time of each other runtime over that of this one.
+    machine : str
+        Named above the axes.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    models = list(dict.fromkeys(r["model"] for r in records))
+    runtimes = list(dict.fromkeys(r["runtime"] for r in records))
+    sizes = sorted({r["batch_size"] for r in records})
+    compared = [r for r in runtimes if r != reference] if reference in runtimes else []
+
+    def per_jet(model, runtime, size):
+        return [
+            1e6 * r["latency_s"]["median"] / size
+            for r in records
+            if (r["model"], r["runtime"], r["batch_size"]) == (model, runtime, size)
+        ]
+
+    with _figure(figure_path) as figure:
+        if compared:
+            upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.5, 1))
+            figure.subplots_adjust(hspace=0.06)
+        else:
+            upper, lower = figure.subplots(), None
+        for i, model in enumerate(models):
+            medians = {}
+            for j, runtime in enumerate(runtimes):
+                color, marker = f"C{i * len(runtimes) + j}", MARKERS[j % len(MARKERS)]
+                runs = [per_jet(model, runtime, size) for size in sizes]
+                medians[runtime] = np.array([np.median(r) if r else np.nan for r in runs])
+                upper.plot(sizes, medians[runtime], LINES[i % len(LINES)], color=color, label=f"{model}, {runtime}")
+                for size, values in zip(sizes, runs):
+                    upper.plot([size] * len(values), values, marker, color=color, markersize=9, fillstyle="none")
+            for runtime in compared:
+                color = f"C{i * len(runtimes) + runtimes.index(runtime)}"
+                ratio = medians[runtime] / medians[reference]
+                lower.plot(sizes, ratio, LINES[i % len(LINES)] + MARKERS[i % len(MARKERS)], color=color)
+        upper.set_xscale("log", base=2)
+        upper.set_yscale("log")
+        upper.set_ylabel(r"Time per jet ($\mu$s)")
+        upper.legend(fontsize="small")
+        bottom = lower or upper
+        if lower:
+            lower.set_yscale("log")
+            lower.axhline(1, color="gray", linewidth=1)
+            lower.set_ylabel(f"{compared[0] if len(compared) == 1 else 'other'} /\n{reference}", fontsize="small")
+            for set_formatter in (lower.yaxis.set_major_formatter, lower.yaxis.set_minor_formatter):
+                set_formatter("{x:g}")
+            lower.tick_params(axis="y", which="both", labelsize="x-small")
+            low, high = lower.get_ylim()
+            lower.set_ylim(min(low, 0.8), high * 1.2)
+        bottom.set_xticks(sizes, [str(size) for size in sizes])
+        bottom.set_xticks([], minor=True)
+        bottom.set_xlabel("Batch size (jets)")
+        _label(upper, label="CPU inference", right=machine)
+    return figure
+
+
+def plot_history(history, *, figure_path: str | Path | None = None, title=None):
+    """Loss curve of a training.
+
+    Parameters
+    ----------
+    history : dict of str to list of float
+        ``loss`` and ``val_loss`` of each epoch, as in ``history.json``.
+    figure_path : path, optional
+        Where to save the figure.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    with _figure(figure_path) as figure:
+        axes = figure.subplots()
+        epochs = np.arange(1, len(history["loss"]) + 1)
+        axes.plot(epochs, history["loss"], "-o", label="Training (latent sampled)", fillstyle="none")
+        axes.plot(epochs, history["val_loss"], "-s", label="Validation (latent mean)", fillstyle="none")
+        best = int(np.argmin(history["val_loss"]))
+        axes.axvline(epochs[best], color="gray", linestyle=":", label=f"Best epoch ({epochs[best]})")
+        axes.set_yscale("log")
+        axes.set_xlabel("Epoch")
+        axes.set_ylabel(r"Loss (GeV$^2$)")
+        axes.legend(title=title, fontsize="small", title_fontsize="small")
+        _label(axes)
+    return figure

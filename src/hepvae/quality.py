@@ -1,0 +1,35 @@
+"""Jets that no model can score, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .padding import FlatJets
+
+__all__ = ["unscorable"]
+
+
+def unscorable(jets: FlatJets) -> dict[str, np.ndarray]:
+    """Masks of the jets that must not be scored, by reason.
+
+    Returns
+    -------
+    dict of str to bool array (jets,)
+        ``without constituents`` (none, or none with pt), ``with a value that is not finite``, ``with a
+        negative pt``; a jet counts under the first reason that holds, and reasons that hold for no
+        jet are left out.
+    """
+    jet, number = jets.jet, len(jets.counts)
+    finite = np.isfinite(jets.pt) & np.isfinite(jets.eta) & np.isfinite(jets.phi)
+    not_finite = np.bincount(jet[~finite], minlength=number) > 0
+    for coordinate in jets.axis or ():
+        not_finite |= ~np.isfinite(coordinate)
+    with np.errstate(invalid="ignore"):
+        negative = np.bincount(jet[jets.pt < 0], minlength=number) > 0
+        empty = np.bincount(jet[jets.pt != 0], minlength=number) == 0
+    masks = {
+        "without constituents": empty,
+        "with a value that is not finite": not_finite & ~empty,
+        "with a negative pt": negative & ~not_finite & ~empty,
+    }
+    return {reason: mask for reason, mask in masks.items() if mask.any()}

@@ -1,0 +1,86 @@
+"""What reading and scoring count, file by file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["FileReport", "ScoreReport"]
+
+
+@dataclass
+class FileReport:
+    """What became of one file."""
+
+    path: str
+    """As the user or the glob named it."""
+    entries: int = 0
+    """Entries of the tree."""
+    events_read: int = 0
+    """Entries that were read."""
+    events_without_dijet: int = 0
+    """Events with fewer than two jets: left out."""
+    events_kept: int = 0
+    """Events that pass the selection."""
+    events_scored: int = 0
+    """Events with a score, which are the ones written."""
+    unscored_jets: dict[str, int] = field(default_factory=dict)
+    """Jets of kept events that cannot be scored, counted by reason."""
+    failure: str | None = None
+    """Why the file failed, in one line; nothing of a failed file is written."""
+
+
+@dataclass
+class ScoreReport:
+    """What became of all files."""
+
+    output: str
+    """The scored file."""
+    files: list[FileReport] = field(default_factory=list)
+    """One record for each input file, in order."""
+
+    @property
+    def failed(self) -> list[FileReport]:
+        """The files that failed."""
+        return [file for file in self.files if file.failure is not None]
+
+    def _sum(self, name: str) -> int:
+        # A failed file counts as nothing: what it had given was dropped whole.
+        return sum(getattr(file, name) for file in self.files if file.failure is None)
+
+    @property
+    def events_read(self) -> int:
+        return self._sum("events_read")
+
+    @property
+    def events_without_dijet(self) -> int:
+        return self._sum("events_without_dijet")
+
+    @property
+    def events_kept(self) -> int:
+        return self._sum("events_kept")
+
+    @property
+    def events_scored(self) -> int:
+        return self._sum("events_scored")
+
+    @property
+    def unscored_jets(self) -> dict[str, int]:
+        """Jets of kept events that could not be scored, counted by reason."""
+        total: dict[str, int] = {}
+        for file in self.files:
+            if file.failure is None:
+                for reason, number in file.unscored_jets.items():
+                    total[reason] = total.get(reason, 0) + number
+        return total
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.output}: {self.events_scored} events scored"
+            f" of {self.events_kept} that pass the selection"
+            f" and {self.events_read} read from {len(self.files) - len(self.failed)} files"
+        ]
+        if self.events_without_dijet:
+            lines.append(f"{self.events_without_dijet} events have fewer than two jets")
+        lines += [f"{number} jets {reason}" for reason, number in self.unscored_jets.items()]
+        lines += [f"failed: {file.failure}" for file in self.failed]
+        return "\n".join(lines)

@@ -1,0 +1,241 @@
+"""The pipe from dijets to scores: `score_dijets` in memory, `score_files` from files to a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+
+from .dijets import iterate_source
+from .errors import FileError, HepvaeError, LayoutError, UnscoredJetsWarning
+from .padding import FlatJets, flatten_jets, pad_flat
+from .progress import progress_bar
+from .quality import unscorable
+from .reports import FileReport, ScoreReport
+from .schemas import EVENT_COLUMNS, JET_COLUMNS
+from .scores import LOSSES, check_strategy, event_score
+from .selection import check_region, select_dijets
+from .sources import Source, open_tree, resolve
+
+__all__ = ["read_scores", "score_dijets", "score_files"]
+
+TREE = "Events"
+PROVENANCE = "hepvae"
+
+
+def score_dijets(events, inferer, *, strategy="min", kl_weight=None):
+    """Score dijet events in memory.
+
+    Parameters
+    ----------
+    events : awkward array
+        As `read_dijets` gives them.
+    inferer : Inferer
+        As `load_inferer` gives it.
+    strategy : {"min", "max", "sum", "j1", "j2"}
+        How the two jets' ``reco_loss + kl_weight * kl_loss`` become the score of the event.
+    kl_weight : float, optional
+        By default the beta that the model was trained with.
+
+    Returns
+    -------
+    awkward array
+        The events, in their order, with ``j1_loss``, ``j1_reco_loss``, ``j1_kl_loss``, the same for
+        ``j2``, and ``score``, all float32.
+
+    Warns
+    -----
+    UnscoredJetsWarning
+        Jets have no constituents, values that are not finite or a negative pt: their losses are NaN.
+    """
+    scored, problems = _score(events, inferer, strategy, kl_weight)
+    if problems:
+        counts = ", ".join(f"{number} {reason}" for reason, number in problems.items())
+        warnings.warn(
+            f"{sum(problems.values())} of {2 * len(events)} jets not scored, their losses are NaN: {counts}",
+            UnscoredJetsWarning,
+            stacklevel=2,
+        )
+    return scored
+
+
+def _score(events, inferer, strategy, kl_weight):
+    """Scored events, and the jets that could not be scored, counted by reason."""
+    check_strategy(strategy)
+    flat = flatten_jets(events)
+    masks = unscorable(flat)
+    losses = {name: np.full(len(flat.counts), np.nan, np.float32) for name in LOSSES}
+    good = np.ones(len(flat.counts), bool)
+    for mask in masks.values():
+        good &= ~mask
+    # Some thousand jets at a time: their padded array stays small however many events there are.
+    for first in range(0, len(good), PADDED_AT_ONCE):
+        chosen = first + np.flatnonzero(good[first : first + PADDED_AT_ONCE])
+        found = inferer(pad_flat(_take(flat, chosen), inferer.spec))
+        for name in LOSSES:
+            losses[name][chosen] = found[name]
+
+    for name in LOSSES:
+        losses[name] = losses[name].reshape(-1, 2)
+        for jet in (0, 1):
+            events = ak.with_field(events, losses[name][:, jet], f"j{jet + 1}_{name}")
+    weight = inferer.card.beta if kl_weight is None else kl_weight
+    score = event_score(losses["reco_loss"], losses["kl_loss"], strategy=strategy, kl_weight=weight)
+    return ak.with_field(events, score, "score"), {r: int(m.sum()) for r, m in masks.items()}
+
+
+PADDED_AT_ONCE = 8192
+
+
+def _take(jets: FlatJets, chosen: np.ndarray) -> FlatJets:
+    """Some of the jets, by number."""
+    start = np.cumsum(jets.counts) - jets.counts
+    counts = jets.counts[chosen]
+    before = np.cumsum(counts) - counts
+    index = np.repeat(start[chosen] - before, counts) + np.arange(counts.sum())
+    axis = None if jets.axis is None else tuple(a[chosen] for a in jets.axis)
+    return FlatJets((len(chosen),), counts, jets.pt[index], jets.eta[index], jets.phi[index], axis)
+
+
+def score_files(
+    files,
+    inferer,
+    output,
+    *,
+    strategy="min",
+    kl_weight=None,
+    region=None,
+    tree=None,
+    schema="auto",
+    step_size="100 MB",
+    **selection,
+) -> ScoreReport:
+    """Stream files through an inferer into one scored ROOT file.
+
+    Parameters
+    ----------
+    files : as for `read_dijets`
+    inferer : Inferer
+    output : path
+        A TTree ``Events`` is written, one entry per scored event: the identifiers and ``genWeight``
+        that the input has, ``j1_pt``, ``j1_eta``, ``j1_phi``, ``j1_mass``, ``j1_loss``,
+        ``j1_reco_loss``, ``j1_kl_loss``, the same for ``j2``, ``mjj``, ``deta``, ``score``; and how
+        they were made, as the string ``hepvae``. The file appears when it is whole.
+    strategy, kl_weight
+        As for `score_dijets`.
+    region, **selection
+        As for `select_dijets`, which decides on the events to score.
+    tree, schema, step_size
+        As for `iterate_dijets`.
+
+    Returns
+    -------
+    ScoreReport
+        Events read, kept and scored, jets that could not be scored, and files that failed. A failed
+        file does not end the work, and nothing of it is written. If all failed, no file is written.
+
+    Raises
+    ------
+    FileError
+        No input file matches, or the output cannot be written.
+    OptionError
+        The strategy or the region is unknown.
+    """
+    import uproot
+
+    check_strategy(strategy)
+    check_region(region)
+    sources = resolve(files, tree)
+    output = Path(output)
+    if not output.parent.is_dir():
+        raise FileError(f"{output}: no such folder: {output.parent}")
+    report = ScoreReport(str(output))
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        with uproot.recreate(temporary) as file, progress_bar("scoring", len(sources)) as advance:
+            written, columns = None, None
+            for source in sources:
+                advance(description=f"scoring {Path(source.path).name}")
+                record = FileReport(source.path)
+                report.files.append(record)
+                # Kept until the file is through: what a file gave that fails half way is dropped whole.
+                rows = []
+                try:
+                    for events in iterate_source(source, record, step_size=step_size, schema=schema):
+                        kept = select_dijets(events, region=region, **selection)
+                        scored, problems = _score(kept, inferer, strategy, kl_weight)
+                        for reason, number in problems.items():
+                            record.unscored_jets[reason] = record.unscored_jets.get(reason, 0) + number
+                        rows.append(_rows(scored))
+                        record.events_kept += len(kept)
+                        record.events_scored += len(rows[-1]["score"])
+                    table = {name: np.concatenate([r[name] for r in rows]) for name in rows[0]}
+                    if written is None:
+                        columns = set(table)
+                        written = file.mktree(TREE, {name: column.dtype for name, column in table.items()})
+                    elif set(table) != columns:
+                        differing = sorted(set(table) ^ columns)
+                        raise LayoutError(
+                            f"{source.path}: has other columns than the files before it: {', '.join(differing)}"
+                        )
+                    written.extend(table)
+                except HepvaeError as error:
+                    record.failure = str(error)
+                advance(1)
+            if written is not None:
+                file[PROVENANCE] = json.dumps(
+                    {
+                        "model": inferer.path.name,
+                        "sha256": hashlib.sha256(inferer.path.read_bytes()).hexdigest(),
+                        "runtime": inferer.runtime,
+                        "card": inferer.card.to_dict(),
+                        "strategy": strategy,
+                        "kl_weight": inferer.card.beta if kl_weight is None else kl_weight,
+                        "region": region,
+                        "selection": selection,
+                    }
+                )
+        if written is not None:
+            os.replace(temporary, output)
+    except OSError as error:
+        if isinstance(error, HepvaeError):
+            raise
+        raise FileError(f"{output}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return report
+
+
+def _rows(events) -> dict[str, np.ndarray]:
+    """The columns of the scored file, for the events that have a score."""
+    events = events[np.isfinite(ak.to_numpy(events.score))]
+    columns = {c: events[c] for c in EVENT_COLUMNS if c in events.fields}
+    for jet in (1, 2):
+        for c in JET_COLUMNS:
+            columns[f"j{jet}_{c}"] = events.jets[:, jet - 1][c]
+        for name in LOSSES:
+            columns[f"j{jet}_{name}"] = events[f"j{jet}_{name}"]
+    for c in ("mjj", "deta", "score"):
+        columns[c] = events[c]
+    return {name: ak.to_numpy(column) for name, column in columns.items()}
+
+
+def read_scores(path):
+    """Scores and weights of a scored file.
+
+    Returns
+    -------
+    score, weight : numpy arrays, (events,)
+        ``genWeight``, or ones where the file has none.
+    """
+    with open_tree(Source(str(path)), TREE) as tree:
+        if "score" not in tree:
+            raise LayoutError(f"{path}: tree {TREE!r}: no branch 'score': expected a file of hepvae score")
+        score = tree["score"].array(library="np")
+        weight = tree["genWeight"].array(library="np") if "genWeight" in tree else np.ones_like(score)
+    return score, weight

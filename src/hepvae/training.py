@@ -1,0 +1,214 @@
+"""Training a VAE on dijets: fit, history, provenance."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from .card import ModelCard
+from .dijets import iterate_source
+from .errors import DataError, OptionError
+from .export import export_onnx
+from .extras import load_tensorflow
+from .padding import flatten_jets, pad_flat
+from .parity import Parity
+from .quality import unscorable
+from .reports import FileReport
+from .selection import select_dijets
+from .sources import resolve
+from .spec import InputSpec
+
+__all__ = ["TrainedModel", "train", "training_jets"]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a training leaves."""
+
+    model: object
+    """The `VAE`, with the weights of its best epoch."""
+    history: dict[str, list[float]]
+    """Losses, validation losses and learning rate of each epoch."""
+    parity: Parity
+    """Comparison of TensorFlow and ONNX Runtime on validation jets."""
+
+
+def training_jets(files, spec: InputSpec, *, region="sideband", max_events=None):
+    """Padded jets of the selected events of all files, both jets of an event next to each other.
+
+    Returns
+    -------
+    jets : float32 array (jets, n_particles, n_features)
+        An event with a jet that cannot be scored is left out.
+    record : dict
+        Files and what was counted, for the provenance.
+    """
+    parts, files_read = [], []
+    events_kept = events_used = 0
+    for source in resolve(files):
+        report = FileReport(source.path)
+        for events in iterate_source(source, report):
+            events = select_dijets(events, region=region)
+            flat = flatten_jets(events)
+            bad = np.zeros(len(flat.counts), bool)
+            for mask in unscorable(flat).values():
+                bad |= mask
+            good = ~bad.reshape(-1, 2).any(axis=1)
+            if not good.all():
+                flat = flatten_jets(events[good])
+            parts.append(pad_flat(flat, spec))
+            events_kept += len(events)
+            events_used += len(parts[-1])
+        files_read.append({"path": Path(source.path).name, "events": report.events_read})
+        if max_events is not None and events_used >= max_events:
+            break
+    jets = np.concatenate(parts)[:max_events].reshape(-1, *spec.shape)
+    record = {
+        "files": files_read,
+        "region": region,
+        "events_selected": events_kept,
+        "events_used": len(jets) // 2,
+    }
+    return jets, record
+
+
+def normalisation(jets: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each feature over the constituents, padding left out."""
+    real = jets[(jets != 0).any(axis=2)].astype(np.float64)
+    mean, std = real.mean(axis=0), real.std(axis=0)
+    if not (std > 0).all():
+        raise DataError(f"standard deviations of the features are {std.tolist()}: expected them positive")
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def train(
+    files,
+    architecture: str,
+    output,
+    *,
+    spec: InputSpec | None = None,
+    hyperparameters: dict | None = None,
+    beta: float = 0.01,
+    region: str | None = "sideband",
+    max_events: int | None = None,
+    epochs: int = 40,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+    patience: int = 5,
+    validation_split: float = 0.1,
+    seed: int = 1,
+    verbose: int = 0,
+) -> TrainedModel:
+    """Train a VAE and write its model directory.
+
+    Adam; the learning rate is divided by 3 when the validation loss has not fallen for 2 epochs; the
+    training ends when it has not for ``patience`` epochs; the weights of the best epoch are kept. The
+    validation loss is the one of scoring: z_mean decoded.
+
+    Parameters
+    ----------
+    files : as for `read_dijets`
+        Events to train on; the study's selection is applied to them.
+    architecture : str
+        A name in the table of `hepvae.models`.
+    output : path
+        The model directory: ``model.keras``, ``model.onnx``, ``history.json``. It appears when all of
+        them are there; files of an earlier training in it are replaced.
+    spec : InputSpec, optional
+    hyperparameters : dict, optional
+        Of the architecture.
+    beta : float
+        Weight of the KL term.
+    region : {"sideband", "signal", None}
+        Events to train on.
+    max_events : int, optional
+        Use the first so many.
+    seed : int
+        Of weights, shuffling and latent noise.
+
+    Returns
+    -------
+    TrainedModel
+
+    Raises
+    ------
+    DataError
+        Too few events pass the selection.
+    """
+    load_tensorflow("training")
+    import keras
+
+    from .models.vae import VAE
+
+    if not 0 < validation_split < 1:
+        raise OptionError(f"validation_split is {validation_split}: expected between 0 and 1")
+    spec = spec or InputSpec()
+    jets, record = training_jets(files, spec, region=region, max_events=max_events)
+    # Split by events, so that no jet of a validation event was trained on.
+    validation = 2 * int(validation_split * len(jets) / 2)
+    if validation == 0:
+        raise DataError(f"{len(jets) // 2} events to train on: too few to keep {validation_split:.0%} for validation")
+    order = np.random.default_rng(seed).permutation(len(jets) // 2)
+    jets = jets.reshape(-1, 2, *spec.shape)[order].reshape(-1, *spec.shape)
+    validating, training = jets[:validation], jets[validation:]
+
+    keras.utils.set_random_seed(seed)
+    mean, std = normalisation(training)
+    card = ModelCard(architecture, spec, mean, std, beta, dict(hyperparameters or {}))
+    trained = VAE(card)
+    trained.compile(optimizer=keras.optimizers.Adam(learning_rate))
+    callbacks = [
+        keras.callbacks.ReduceLROnPlateau("val_loss", factor=1 / 3, patience=2),
+        keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True),
+        keras.callbacks.TerminateOnNaN(),
+    ]
+    fitted = trained.fit(
+        training,
+        validation_data=(validating,),
+        epochs=epochs,
+        batch_size=batch_size,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+    history = {name: [float(v) for v in values] for name, values in fitted.history.items()}
+    best = int(np.argmin(history["val_loss"]))
+    if not np.isfinite(history["val_loss"][best]):
+        raise DataError("the training diverged: its validation loss is not finite")
+    card = card.with_provenance(
+        sample=record,
+        training_jets=len(training),
+        validation_jets=len(validating),
+        epochs=len(history["val_loss"]),
+        best_epoch=best + 1,
+        validation_loss=history["val_loss"][best],
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        versions={p: version(p) for p in ("hepvae", "keras", "tensorflow")},
+    )
+    # A model of its own for the weights: the trained one would save the state of its optimiser too.
+    model = VAE(card)
+    model.encoder.set_weights(trained.encoder.get_weights())
+    model.decoder.set_weights(trained.decoder.get_weights())
+    return TrainedModel(model, history, _write(model, history, validating, Path(output)))
+
+
+def _write(model, history, jets, output: Path) -> Parity:
+    output.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=output, prefix=".training-"))
+    try:
+        model.save(folder / "model.keras")
+        parity = export_onnx(model, folder / "model.onnx", jets=jets)
+        (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n")
+        for file in folder.iterdir():
+            os.replace(file, output / file.name)
+    finally:
+        shutil.rmtree(folder)
+    return parity

@@ -1,0 +1,158 @@
+"""What the tests share: dijet files that they write, real CMS files where present, every runtime."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+import hepvae
+from hepvae.inferers import RUNTIMES
+
+if find_spec("XRootD"):  # before any test loads TensorFlow: see hepvae.extras
+    import XRootD.client  # noqa: F401
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+#: Real CMS simulation, beside a checkout of the developers; absent elsewhere.
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+NEEDS_PACKAGE = {"tensorflow": "tensorflow", "onnxruntime": "onnxruntime"}
+
+
+@pytest.fixture
+def real_data():
+    """Folder of real CMS files; the same cases are covered by files the tests write."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("no real CMS files beside this checkout")
+    return REAL_DATA
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(find_spec(NEEDS_PACKAGE[name]) is None, reason=f"{name} is not installed"),
+        )
+        for name in RUNTIMES
+    ]
+)
+def runtime(request):
+    """The name of each runtime in turn."""
+    return request.param
+
+
+@pytest.fixture
+def inferer(runtime):
+    """The bundled Conv-VAE on each runtime in turn."""
+    return hepvae.load_inferer(hepvae.model_path("conv", runtime=runtime), runtime=runtime)
+
+
+@pytest.fixture(scope="session")
+def signal_events():
+    """Real (generated) dijets: 60 events of the narrow graviton."""
+    return hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=60)
+
+
+@pytest.fixture(scope="session")
+def signal_jets(signal_events):
+    """Their padded jets, (120, 100, 3)."""
+    return hepvae.pad_particles(signal_events, hepvae.InputSpec()).reshape(-1, 100, 3)
+
+
+def random_tables(rng, events=30, *, jets=(0, 4), constituents=(0, 150)):
+    """Flat NanoAOD-like tables with links in no order, shared candidates and some links to nothing."""
+    n_jets = rng.integers(*jets, size=events, endpoint=True)
+    jet_pt = [rng.uniform(170, 2000, n) for n in n_jets]
+    candidates, jet_index, candidate_index = [], [], []
+    for n in n_jets:
+        members = [rng.integers(*constituents, endpoint=True) for _ in range(n)]
+        own = np.repeat(np.arange(n), members)
+        n_candidates = len(own) + 5
+        place = rng.permutation(n_candidates)[: len(own)]
+        # some links more: a candidate in two jets, and links that lead nowhere
+        if n and n_candidates:
+            own = np.concatenate([own, rng.integers(0, n, 3), [-1]])
+            place = np.concatenate([place, rng.integers(0, n_candidates, 3), [0]])
+        shuffled = rng.permutation(len(own))
+        jet_index.append(own[shuffled])
+        candidate_index.append(place[shuffled])
+        candidates.append(n_candidates)
+    per_jet = [np.sort(p)[::-1] if rng.random() < 0.5 else p for p in jet_pt]
+    return {
+        "jets": {
+            "pt": per_jet,
+            "eta": [rng.uniform(-2.4, 2.4, n) for n in n_jets],
+            "phi": [rng.uniform(-np.pi, np.pi, n) for n in n_jets],
+            "mass": [rng.uniform(5, 200, n) for n in n_jets],
+        },
+        "candidates": {
+            "pt": [rng.exponential(10, n) for n in candidates],
+            "eta": [rng.normal(0, 1, n) for n in candidates],
+            "phi": [rng.uniform(-np.pi, np.pi, n) for n in candidates],
+        },
+        "links": {"jet": jet_index, "candidate": candidate_index},
+    }
+
+
+def _ragged(lists, dtype):
+    counts = np.array([len(values) for values in lists], np.int64)
+    flat = np.concatenate([np.asarray(values, dtype) for values in lists]) if lists else np.empty(0, dtype)
+    return ak.unflatten(flat.astype(dtype), counts)
+
+
+LAYOUTS = {
+    "nanoaodv15": ("PFCand", "FatJetPFCand", "pfCandIdx"),
+    "pfnano": ("PFCands", "FatJetPFCands", "pFCandsIdx"),
+}
+
+
+def write_events(path, tables, *, layout="nanoaodv15", rntuple=False, tree="Events", drop=(), weights=True):
+    """Write tables of `random_tables` as a ROOT file of a layout; ``drop`` leaves branches out."""
+    candidate, link, index = LAYOUTS[layout]
+    events = len(tables["jets"]["pt"])
+    columns = {
+        "FatJet": {k: _ragged(v, np.float32) for k, v in tables["jets"].items()},
+        candidate: {k: _ragged(v, np.float32) for k, v in tables["candidates"].items()},
+        link: {
+            "jetIdx": _ragged(tables["links"]["jet"], np.int32),
+            index: _ragged(tables["links"]["candidate"], np.int32),
+        },
+    }
+    for group in columns:
+        columns[group] = {k: v for k, v in columns[group].items() if f"{group}_{k}" not in drop}
+    per_event = {
+        "run": np.ones(events, np.uint32),
+        "luminosityBlock": np.full(events, 7, np.uint32),
+        "event": np.arange(1, events + 1, dtype=np.uint64),
+    }
+    if weights:
+        per_event["genWeight"] = np.linspace(0.5, 2, events).astype(np.float32)
+    per_event = {k: v for k, v in per_event.items() if k not in drop}
+    with uproot.recreate(path) as file:
+        if rntuple:
+            flat = {f"{group}_{k}": v for group, fields in columns.items() for k, v in fields.items()}
+            file.mkrntuple(tree, {**flat, **per_event})
+        else:
+            data = {group: ak.zip(fields) for group, fields in columns.items() if fields} | per_event
+            types = {k: ak.type(ak.Array(v)).content for k, v in data.items()}
+            written = file.mktree(tree, types)
+            if events:
+                written.extend(data)
+    return path
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20261123)
+
+
+@pytest.fixture
+def dijet_file(tmp_path, rng):
+    """A file in NanoAODv15 names that breaks every assumption about order."""
+    return write_events(tmp_path / "dijets.root", random_tables(rng))

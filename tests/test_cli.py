@@ -1,0 +1,106 @@
+"""The command line as users type it, in processes of its own where exit status and streams matter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import uproot
+
+import hepvae
+from hepvae.cli import main
+
+
+def hepvae_command(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "hepvae", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=120
+    )
+
+
+def test_score_then_plot(tmp_path, capsys):
+    for sample in ("qcdSig", "GtoWW15na"):
+        status = main(
+            ["score", str(hepvae.sample_path(sample)), "--model", "conv", "--region", "signal"]
+            + ["--strategy", "max", "--kl-weight", "0.5", "--output", str(tmp_path / f"{sample}.root")]
+        )
+        assert status == 0
+    assert "2050 events scored of 2050 that pass the selection and 2050 read from 1 files" in capsys.readouterr().out
+    status = main(
+        ["plot", str(tmp_path / "qcdSig.root"), str(tmp_path / "GtoWW15na.root")]
+        + ["--output", str(tmp_path / "anomaly_score.png")]
+    )
+    assert status == 0
+    assert (tmp_path / "anomaly_score.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_score_on_each_runtime(tmp_path, runtime):
+    status = main(
+        ["score", str(hepvae.sample_path("qcdSig")), "--model", "conv", "--runtime", runtime]
+        + ["--output", str(tmp_path / "s.root")]
+    )
+    assert status == 0
+    with uproot.open(tmp_path / "s.root") as file:
+        assert file["Events"].num_entries == 2050
+
+
+def test_quiet_in_a_pipe_and_status_0(tmp_path):
+    done = hepvae_command("score", hepvae.sample_path("qcdSig"), "--model", "conv", "--output", tmp_path / "s.root")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{tmp_path / 's.root'}: 2050 events scored")
+
+
+def test_one_bad_file_is_status_1_and_one_line(tmp_path):
+    (tmp_path / "bad.root").write_text("no ROOT file")
+    done = hepvae_command(
+        "score", tmp_path / "bad.root", hepvae.sample_path("qcdSig"), "--model", "conv", "--output", tmp_path / "s.root"
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"hepvae: {tmp_path / 'bad.root'}: not a ROOT file\n"
+    assert "2050 events scored" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["score", "x.root", "--model", "nowhere.onnx", "--output", "s.root"], "nowhere.onnx: no such model file"),
+        (["score", "*.zzz", "--model", "conv", "--output", "s.root"], "*.zzz: no file matches"),
+        (["plot", "nowhere.root"], "nowhere.root: no such file"),
+        (["export", "nowhere"], "nowhere: no such model file"),
+        (["train", "nowhere.root", "--model", "conv", "--output", "m"], "nowhere.root: no such file"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_errors_are_one_line_without_traceback(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == f"hepvae: {message}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["fit"], ["score", "x.root"], ["score", "x.root", "--model", "conv", "--output", "s", "--strategy", "best"]],
+    ids=" ".join,
+)
+def test_bad_usage_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(arguments)
+    assert exit.value.code == 2
+    assert "usage: hepvae" in capsys.readouterr().err
+
+
+def test_train_and_export(tmp_path, capsys):
+    pytest.importorskip("tensorflow")
+    folder = tmp_path / "conv"
+    status = main(
+        ["train", str(hepvae.sample_path("qcdSide")), "--model", "conv", "--output", str(folder)]
+        + ["--epochs", "1", "--max-events", "200"]
+    )
+    assert status == 0
+    expected = ["history.json", "history.png", "model.keras", "model.onnx"]
+    assert sorted(file.name for file in folder.iterdir()) == expected
+    (folder / "model.onnx").unlink()
+    assert main(["export", str(folder)]) == 0
+    assert "TensorFlow against ONNX Runtime, worst of" in capsys.readouterr().out
+    assert sorted(file.name for file in folder.iterdir()) == expected

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import hepvae
+from hepvae import export_onnx, model_path
+from hepvae.export import _check_graph, reference_jets
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("tensorflow")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "new" / "model.onnx"
+    return path, export_onnx(model_path("conv", runtime="tensorflow"), path)
+
+
+def test_one_graph_with_named_ends(exported):
+    path, _ = exported
+    graph = onnx.load(path).graph
+    assert [node.name for node in graph.input] == ["particles"]
+    assert {node.name for node in graph.output} == {"loss", "reco_loss", "kl_loss", "reconstruction"}
+    batch, *rest = graph.input[0].type.tensor_type.shape.dim
+    assert batch.dim_param and [d.dim_value for d in rest] == [100, 3]
+
+
+def test_file_describes_itself(exported):
+    path, parity = exported
+    card = hepvae.load_inferer(path).card
+    assert card == hepvae.load_inferer(model_path("conv", runtime="tensorflow")).card
+    assert card.spec == hepvae.InputSpec() and card.beta == 0.01
+    assert card.provenance["sample"]["region"] == "sideband"
+    metadata = {p.key: p.value for p in onnx.load(path).metadata_props}
+    record = json.loads(metadata["hepvae.export"])
+    assert record["worst_relative_difference"] == parity.worst <= 1e-4
+    assert record["jets"] == len(reference_jets(card.spec)) == 2000
+
+
+def test_same_losses_as_the_bundled_file(exported, signal_jets):
+    new, bundled = (hepvae.load_inferer(path)(signal_jets) for path in (exported[0], model_path("conv")))
+    for name in new:
+        assert np.allclose(new[name], bundled[name], rtol=1e-5)
+
+
+def test_nothing_else_is_left(exported):
+    assert [file.name for file in exported[0].parent.iterdir()] == ["model.onnx"]
+
+
+def test_worse_than_the_tolerance_is_refused(tmp_path):
+    with pytest.raises(hepvae.ModelError, match=r"differ by more than 1e-12: worst of 2000 jets: .*loss of jet"):
+        export_onnx(model_path("conv", runtime="tensorflow"), tmp_path / "m.onnx", tolerance=1e-12)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_needs_jets_to_be_checked_on(tmp_path):
+    with pytest.raises(hepvae.ModelError, match="needs jets"):
+        export_onnx(model_path("conv", runtime="tensorflow"), tmp_path / "m.onnx", jets=np.empty((0, 100, 3)))
+
+
+def test_traps_of_the_conversion_are_caught(exported, tmp_path):
+    """Constants that became inputs, lost output names, and random numbers."""
+    proto = onnx.load(exported[0])
+    more = onnx.load(exported[0])
+    more.graph.input.append(onnx.helper.make_tensor_value_info("norm/sub/y:0", onnx.TensorProto.FLOAT, [3]))
+    renamed = onnx.load(exported[0])
+    renamed.graph.output[0].name = "Identity:0"
+    random = onnx.load(exported[0])
+    random.graph.node.append(onnx.helper.make_node("RandomNormalLike", ["loss"], ["noise"]))
+    _check_graph(proto, tmp_path)
+    for wrong, message in ((more, "norm/sub/y:0"), (renamed, "Identity:0"), (random, "draws random numbers")):
+        with pytest.raises(hepvae.ModelError, match=message):
+            _check_graph(wrong, tmp_path)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hepvae import DataError
+from hepvae.histograms import score_histogram
+
+
+def test_weights_and_their_squares_are_kept(rng):
+    score, weight = rng.lognormal(2, 1, 500), rng.uniform(0, 3, 500)
+    histogram = score_histogram({"qcd": (score, weight), "signal": (score[:50], np.ones(50))})
+    assert [axis.name for axis in histogram.axes] == ["dataset", "score"]
+    one = histogram[{"dataset": "qcd"}]
+    assert one.sum().value == pytest.approx(weight.sum())
+    assert one.sum().variance == pytest.approx((weight**2).sum())
+    assert histogram[{"dataset": "signal"}].sum().value == 50
+
+
+def test_axis_holds_every_score(rng):
+    score = rng.lognormal(0, 3, 300)
+    histogram = score_histogram({"qcd": (score, np.ones(300))})
+    low, high = histogram.axes["score"].edges[[0, -1]]
+    assert low <= score.min() and score.max() < high
+    assert histogram.sum(flow=False).value == 300
+
+
+def test_limits_are_the_users():
+    histogram = score_histogram({"a": ([1.0, 50.0], [1.0, 1.0])}, bins=2, limits=(1, 100))
+    assert np.allclose(histogram.axes["score"].edges, [1, 10, 100])
+
+
+def test_scores_that_are_nan_or_zero_do_not_enter():
+    histogram = score_histogram({"a": ([1.0, np.nan, 0.0, 5.0], [1.0] * 4)})
+    assert histogram.sum().value == 2
+    with pytest.raises(DataError, match="no scores"):
+        score_histogram({"a": ([np.nan], [1.0])})

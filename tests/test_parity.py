@@ -1,0 +1,48 @@
+"""TensorFlow and ONNX Runtime must agree on every real jet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hepvae
+from hepvae.bundled import MODELS, SAMPLES
+from hepvae.parity import TOLERANCE, compare
+
+NAMES = [name for name in hepvae.inferers.RUNTIMES if name != "tensorflow"]
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_jet_of_the_samples(model, name, sample):
+    pytest.importorskip("tensorflow")
+    ours = hepvae.load_inferer(hepvae.model_path(model, runtime=name), runtime=name)
+    tensorflow = hepvae.load_inferer(hepvae.model_path(model, runtime="tensorflow"))
+    events = hepvae.read_dijets(hepvae.sample_path(sample))
+    jets = hepvae.pad_particles(events, ours.spec).reshape(-1, *ours.spec.shape)
+    assert len(jets) > 4000
+    parity = compare(tensorflow, ours, jets)
+    assert parity.worst <= TOLERANCE, str(parity)
+
+
+class Fixed:
+    def __init__(self, **losses):
+        self.losses = {k: np.array(v, np.float32) for k, v in losses.items()}
+
+    def __call__(self, padded):
+        return self.losses
+
+
+def test_the_worst_jet_is_found():
+    good = {"loss": [1, 2, 3], "reco_loss": [1, 2, 3], "kl_loss": [0, 1, 1]}
+    parity = compare(Fixed(**good), Fixed(**{**good, "kl_loss": [0, 1, 1.5]}), np.zeros((3, 1, 1)))
+    assert (parity.jet, parity.loss, parity.values) == (2, "kl_loss", (1.0, 1.5))
+    assert parity.worst == pytest.approx(1 / 3)
+    assert "kl_loss of jet 2 is 1 and 1.5" in str(parity)
+    assert compare(Fixed(**good), Fixed(**good), np.zeros((3, 1, 1))).worst == 0
+
+
+def test_nan_of_one_is_no_agreement():
+    good = {"loss": [1.0], "reco_loss": [1.0], "kl_loss": [1.0]}
+    assert compare(Fixed(**good), Fixed(**{**good, "loss": [np.nan]}), np.zeros((1, 1, 1))).worst == np.inf
