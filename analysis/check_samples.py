@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Print the physics of samples as a Markdown table: the one in data/README.md.
 
-    python analysis/check_samples.py data/*.root
+python analysis/check_samples.py data/*.root
 """
 
 from __future__ import annotations

@@ -319,9 +319,7 @@ def merged(parts, tree):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("processes", nargs="+", choices=PROCESSES, metavar="PROCESS", help=", ".join(PROCESSES))
     parser.add_argument("--events", type=int, default=2000, help="selected events per process (default 2000)")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder of the files (default: here)")
@@ -362,12 +360,12 @@ def main(argv=None) -> int:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    pool = concurrent.futures.ProcessPoolExecutor(
-        options.jobs, mp_context=multiprocessing.get_context("spawn")
-    )
+    pool = concurrent.futures.ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn"))
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress, pool:
         tasks = {
-            name: progress.add_task(name, total=sum(sizes), completed=sum(s for s, p in zip(sizes, parts) if p.exists()))
+            name: progress.add_task(
+                name, total=sum(sizes), completed=sum(s for s, p in zip(sizes, parts) if p.exists())
+            )
             for name, (_, sizes, parts) in plans.items()
         }
         running = {

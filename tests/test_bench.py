@@ -13,8 +13,17 @@ from hepvae.bench.__main__ import main
 from hepvae.bench.measure import Cell, measure
 
 KEYS = {
-    "model", "runtime", "source", "pipeline", "run", "batch_size", "n_jets", "latency_s", "jets_per_s",
-    "rss_peak_bytes", "rss_growth_bytes",
+    "model",
+    "runtime",
+    "source",
+    "pipeline",
+    "run",
+    "batch_size",
+    "n_jets",
+    "latency_s",
+    "jets_per_s",
+    "rss_peak_bytes",
+    "rss_growth_bytes",
 }
 
 
@@ -25,7 +34,9 @@ def study(tmp_path_factory):
     output = tmp_path_factory.mktemp("bench") / "out"
     done = subprocess.run(
         [sys.executable, "-m", "hepvae.bench", "--quick", "--batch-sizes", "1,64", "--output", str(output)],
-        capture_output=True, text=True, timeout=280,
+        capture_output=True,
+        text=True,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     return output, done.stdout
@@ -40,7 +51,10 @@ def test_files_and_table(study):
     assert "parity of conv on onnxruntime: worst of 16516 jets" in printed
     rows = [line.split() for line in printed.splitlines() if line.startswith("conv ")]
     assert [row[1:3] for row in rows] == [
-        ["1", "tensorflow"], ["1", "onnxruntime"], ["64", "tensorflow"], ["64", "onnxruntime"]
+        ["1", "tensorflow"],
+        ["1", "onnxruntime"],
+        ["64", "tensorflow"],
+        ["64", "onnxruntime"],
     ]
 
 
@@ -72,8 +86,15 @@ def test_cell_counts_what_it_ran(tmp_path, runtime):
     jets = np.zeros((5, 100, 3), np.float32)
     np.save(tmp_path / "jets.npy", jets)
     cell = Cell(
-        model="conv", path=str(hepvae.model_path("conv", runtime=runtime)), runtime=runtime, batch_size=8, run=3,
-        jets=str(tmp_path / "jets.npy"), threads=hepvae.inferers.base.default_threads(), seconds=0.0, min_calls=4,
+        model="conv",
+        path=str(hepvae.model_path("conv", runtime=runtime)),
+        runtime=runtime,
+        batch_size=8,
+        run=3,
+        jets=str(tmp_path / "jets.npy"),
+        threads=hepvae.inferers.base.default_threads(),
+        seconds=0.0,
+        min_calls=4,
         warm_up_calls=1,
     )
     record = measure(cell)

@@ -14,7 +14,11 @@ from hepvae.cli import main
 
 def hepvae_command(*arguments, cwd=None):
     return subprocess.run(
-        [sys.executable, "-m", "hepvae", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=120
+        [sys.executable, "-m", "hepvae", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
     )
 
 
@@ -25,7 +29,9 @@ def test_score_then_plot(tmp_path, capsys):
             + ["--strategy", "max", "--kl-weight", "0.5", "--output", str(tmp_path / f"{sample}.root")]
         )
         assert status == 0
-    assert "2050 events scored of 2050 that pass the selection and 2050 read from 1 files" in capsys.readouterr().out
+    assert (
+        "2050 events scored of 2050 that pass the selection and 2050 read from 1 files" in capsys.readouterr().out
+    )
     status = main(
         ["plot", str(tmp_path / "qcdSig.root"), str(tmp_path / "GtoWW15na.root")]
         + ["--output", str(tmp_path / "anomaly_score.png")]
@@ -45,7 +51,9 @@ def test_score_on_each_runtime(tmp_path, runtime):
 
 
 def test_quiet_in_a_pipe_and_status_0(tmp_path):
-    done = hepvae_command("score", hepvae.sample_path("qcdSig"), "--model", "conv", "--output", tmp_path / "s.root")
+    done = hepvae_command(
+        "score", hepvae.sample_path("qcdSig"), "--model", "conv", "--output", tmp_path / "s.root"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{tmp_path / 's.root'}: 2050 events scored")
 
@@ -53,7 +61,13 @@ def test_quiet_in_a_pipe_and_status_0(tmp_path):
 def test_one_bad_file_is_status_1_and_one_line(tmp_path):
     (tmp_path / "bad.root").write_text("no ROOT file")
     done = hepvae_command(
-        "score", tmp_path / "bad.root", hepvae.sample_path("qcdSig"), "--model", "conv", "--output", tmp_path / "s.root"
+        "score",
+        tmp_path / "bad.root",
+        hepvae.sample_path("qcdSig"),
+        "--model",
+        "conv",
+        "--output",
+        tmp_path / "s.root",
     )
     assert done.returncode == 1
     assert done.stderr == f"hepvae: {tmp_path / 'bad.root'}: not a ROOT file\n"
@@ -80,7 +94,12 @@ def test_errors_are_one_line_without_traceback(arguments, message, tmp_path, mon
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["fit"], ["score", "x.root"], ["score", "x.root", "--model", "conv", "--output", "s", "--strategy", "best"]],
+    [
+        [],
+        ["fit"],
+        ["score", "x.root"],
+        ["score", "x.root", "--model", "conv", "--output", "s", "--strategy", "best"],
+    ],
     ids=" ".join,
 )
 def test_bad_usage_is_status_2(arguments, capsys):

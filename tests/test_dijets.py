@@ -34,7 +34,11 @@ def loop_over_branches(path, layout):
             members = [m for m in members if m >= 0]
             jets.append(
                 {c: row[f"FatJet_{c}"][j] for c in ("pt", "eta", "phi", "mass")}
-                | {"constituents": [{c: row[f"{candidate}_{c}"][m] for c in ("pt", "eta", "phi")} for m in members]}
+                | {
+                    "constituents": [
+                        {c: row[f"{candidate}_{c}"][m] for c in ("pt", "eta", "phi")} for m in members
+                    ]
+                }
             )
         events.append({"event": row["event"], "jets": jets})
     return events
@@ -77,7 +81,7 @@ def test_real_constituents_add_up_to_their_jets(real_data):
     jets = jets[abs(jets.eta) < 2.4]
     px, py = (ak.to_numpy(ak.sum(p, axis=1)) for p in (jets.constituents.px, jets.constituents.py))
     ratio = np.hypot(px, py) / ak.to_numpy(jets.pt)
-    assert 0.8 < ratio.min() and ratio.max() < 1.2
+    assert ratio.min() > 0.8 and ratio.max() < 1.2
     dphi = wrapped(np.arctan2(py, px) - ak.to_numpy(jets.phi))
     assert np.abs(dphi).max() < 0.05
 
@@ -118,7 +122,17 @@ def test_entry_range_counts_through_all_files(tmp_path, rng):
     for i in range(3):
         write_events(tmp_path / f"{i}.root", random_tables(rng, events=20, jets=(2, 3)))
     whole = read_dijets(tmp_path / "*.root")
-    for start, stop in [(0, 60), (5, 15), (15, 45), (20, 40), (59, 60), (30, 30), (None, 25), (25, None), (55, 99)]:
+    for start, stop in [
+        (0, 60),
+        (5, 15),
+        (15, 45),
+        (20, 40),
+        (59, 60),
+        (30, 30),
+        (None, 25),
+        (25, None),
+        (55, 99),
+    ]:
         part = read_dijets(tmp_path / "*.root", entry_start=start, entry_stop=stop)
         assert ak.array_equal(part, whole[slice(start, stop)])
     with pytest.raises(hepvae.OptionError, match="entry range 5:3"):
@@ -159,7 +173,9 @@ def test_index_out_of_range_names_branch_and_entry(tmp_path, rng, column, value)
     tables = random_tables(rng, events=6, jets=(2, 3), constituents=(4, 9))
     tables["links"][column][4][2] = value
     path = write_events(tmp_path / "x.root", tables)
-    with pytest.raises(hepvae.DataError, match=rf"x\.root.*FatJetPFCand_.*Idx is {value} in entry 4, expected -1 to"):
+    with pytest.raises(
+        hepvae.DataError, match=rf"x\.root.*FatJetPFCand_.*Idx is {value} in entry 4, expected -1 to"
+    ):
         read_dijets(path)
 
 
@@ -190,7 +206,12 @@ def test_step_size_must_be_a_size(dijet_file):
 def test_two_jets_of_a_known_mass(tmp_path):
     """Back to back in phi, massless: mjj = 2 pt cosh(deta / 2)."""
     tables = {
-        "jets": {"pt": [[500.0, 500.0]], "eta": [[1.0, -0.5]], "phi": [[-3.0, -3.0 + np.pi]], "mass": [[0.0, 0.0]]},
+        "jets": {
+            "pt": [[500.0, 500.0]],
+            "eta": [[1.0, -0.5]],
+            "phi": [[-3.0, -3.0 + np.pi]],
+            "mass": [[0.0, 0.0]],
+        },
         "candidates": {"pt": [[1.0]], "eta": [[0.0]], "phi": [[0.0]]},
         "links": {"jet": [[0]], "candidate": [[0]]},
     }

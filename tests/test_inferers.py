@@ -137,6 +137,13 @@ def test_options_that_cannot_be(runtime):
             load_inferer(path, runtime=runtime, **options)
 
 
+def test_option_of_another_runtime(runtime):
+    with pytest.raises(
+        hepvae.OptionError, match=f"runtime {runtime} takes no option 'gpu': expected some of .*threads"
+    ):
+        load_inferer(model_path("conv", runtime=runtime), runtime=runtime, gpu=True)
+
+
 def test_package_that_is_not_installed(runtime, monkeypatch):
     monkeypatch.setitem(sys.modules, runtime, None)
     with pytest.raises(hepvae.MissingPackageError, match="not installed: pip install"):
@@ -148,7 +155,9 @@ def test_runtime_by_the_kind_of_the_file(runtime):
 
 
 def test_unknown_runtime():
-    with pytest.raises(hepvae.OptionError, match="runtime 'torch' is unknown: expected one of onnxruntime, tensorflow"):
+    with pytest.raises(
+        hepvae.OptionError, match="runtime 'torch' is unknown: expected one of onnxruntime, tensorflow"
+    ):
         load_inferer(model_path("conv"), runtime="torch")
 
 

@@ -33,7 +33,9 @@ def test_losses_are_those_of_the_definition(model, signal_jets):
     """In NumPy and float64, from the model's own reconstruction and latent values."""
     found = {k: keras.ops.convert_to_numpy(v).astype(np.float64) for k, v in model(signal_jets).items()}
     latent = {k: keras.ops.convert_to_numpy(v).astype(np.float64) for k, v in model.encoder(signal_jets).items()}
-    assert np.allclose(found["reco_loss"], chamfer(signal_jets.astype(np.float64), found["reconstruction"], np), rtol=1e-4)
+    assert np.allclose(
+        found["reco_loss"], chamfer(signal_jets.astype(np.float64), found["reconstruction"], np), rtol=1e-4
+    )
     assert np.allclose(found["kl_loss"], kl_divergence(latent["z_mean"], latent["z_log_var"], np), rtol=1e-4)
     assert np.allclose(found["loss"], found["reco_loss"] + 0.01 * found["kl_loss"], rtol=1e-6)
     assert found["reconstruction"].shape == signal_jets.shape

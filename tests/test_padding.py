@@ -134,7 +134,11 @@ def test_rotation_about_the_beam_changes_nothing(signal_events):
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
-    [("pt", np.nan, "pt is nan in jet 1"), ("eta", np.inf, "eta is inf in jet 1"), ("pt", -1.0, "pt is -1.0 in jet 1")],
+    [
+        ("pt", np.nan, "pt is nan in jet 1"),
+        ("eta", np.inf, "eta is inf in jet 1"),
+        ("pt", -1.0, "pt is -1.0 in jet 1"),
+    ],
 )
 def test_values_that_are_no_physics(field, value, message):
     columns = {c: ak.Array([[1.0], [2.0, 3.0]]) for c in ("pt", "eta", "phi")}

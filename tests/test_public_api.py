@@ -39,8 +39,13 @@ def test_public_names():
 
 def test_errors_are_also_those_of_python():
     for error, builtin in [
-        ("FileError", OSError), ("LayoutError", KeyError), ("DataError", ValueError), ("SpecError", ValueError),
-        ("ModelError", ValueError), ("OptionError", ValueError), ("MissingPackageError", ImportError),
+        ("FileError", OSError),
+        ("LayoutError", KeyError),
+        ("DataError", ValueError),
+        ("SpecError", ValueError),
+        ("ModelError", ValueError),
+        ("OptionError", ValueError),
+        ("MissingPackageError", ImportError),
     ]:
         assert issubclass(getattr(hepvae, error), (hepvae.HepvaeError, builtin))
         assert str(getattr(hepvae, error)("a line")) == "a line"
@@ -77,7 +82,8 @@ def test_training_and_export_without_tensorflow_say_what_to_install(tmp_path):
         "for name in ('tensorflow', 'keras', 'tf2onnx', 'onnx'): sys.modules[name] = None\n"
         "from hepvae.cli import main\n"
         "import hepvae\n"
-        f"assert main(['train', str(hepvae.sample_path('qcdSide')), '--model', 'conv', '--output', {str(tmp_path)!r}]) == 1\n"
+        "sample = str(hepvae.sample_path('qcdSide'))\n"
+        f"assert main(['train', sample, '--model', 'conv', '--output', {str(tmp_path)!r}]) == 1\n"
         f"assert main(['export', {str(tmp_path)!r}]) == 1\n"
     )
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,12 @@ def test_each_bad_jet_counts_once_under_its_reason():
 def test_axis_that_is_not_finite(signal_events):
     jets = ak.flatten(signal_events.jets[:2])
     jets["phi"] = ak.Array([0.0, np.nan, 0.0, 0.0])
-    assert unscorable(flatten_jets(jets))["with a value that is not finite"].tolist() == [False, True, False, False]
+    assert unscorable(flatten_jets(jets))["with a value that is not finite"].tolist() == [
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_good_jets_give_nothing(signal_events):

@@ -15,18 +15,23 @@ def test_found_by_its_branches(name):
 
 def test_missing_branch_is_named_with_the_nearest(tmp_path, rng):
     path = write_events(tmp_path / "x.root", random_tables(rng), drop=["FatJet_mass"])
-    with pytest.raises(LayoutError, match=r"x\.root: tree 'Events': no branch 'FatJet_mass' of the nanoaodv15"
-                       r" layout; nearest: 'FatJet_"):
+    with pytest.raises(
+        LayoutError,
+        match=r"x\.root: tree 'Events': no branch 'FatJet_mass' of the nanoaodv15"
+        r" layout; nearest: 'FatJet_",
+    ):
         read_dijets(path)
 
 
 def test_asked_for_one_and_the_file_has_another(dijet_file):
-    with pytest.raises(LayoutError, match=r"no branch 'PFCands_pt' \(and 4 more\) of the pfnano layout; nearest: 'PFCand_pt'"):
+    with pytest.raises(
+        LayoutError, match=r"no branch 'PFCands_pt' \(and 4 more\) of the pfnano layout; nearest: 'PFCand_pt'"
+    ):
         read_dijets(dijet_file, schema="pfnano")
 
 
 def test_file_without_candidates(real_data):
-    with pytest.raises(LayoutError, match="nano_dy_empty.root: tree 'Events': no branch 'PFCand_pt'"):
+    with pytest.raises(LayoutError, match=r"nano_dy_empty\.root: tree 'Events': no branch 'PFCand_pt'"):
         read_dijets(real_data / "nano_dy_empty.root")
 
 

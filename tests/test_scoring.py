@@ -42,7 +42,13 @@ def test_losses_are_those_of_the_jets(inferer, signal_events):
 def test_score_follows_from_the_six_losses(inferer, signal_events, strategy):
     scored = score_dijets(signal_events, inferer, strategy=strategy, kl_weight=0.5)
     jet1, jet2 = (scored[f"j{j}_reco_loss"] + 0.5 * scored[f"j{j}_kl_loss"] for j in (1, 2))
-    expected = {"min": np.minimum(jet1, jet2), "max": np.maximum(jet1, jet2), "sum": jet1 + jet2, "j1": jet1, "j2": jet2}
+    expected = {
+        "min": np.minimum(jet1, jet2),
+        "max": np.maximum(jet1, jet2),
+        "sum": jet1 + jet2,
+        "j1": jet1,
+        "j2": jet2,
+    }
     assert np.allclose(scored.score, expected[strategy], rtol=1e-6)
 
 
@@ -67,7 +73,9 @@ def test_jets_that_cannot_be_scored_are_nan_and_counted(inferer, tmp_path, rng):
     tables["candidates"]["pt"][3][:] = np.nan
     tables["candidates"]["pt"][5][:] = -1
     events = hepvae.read_dijets(write_events(tmp_path / "x.root", tables))
-    message = "5 of 16 jets not scored, their losses are NaN: 1 without constituents, 2 with a value that is not finite"
+    message = (
+        "5 of 16 jets not scored, their losses are NaN: 1 without constituents, 2 with a value that is not finite"
+    )
     with pytest.warns(hepvae.UnscoredJetsWarning, match=message):
         scored = score_dijets(events, inferer)
     assert np.flatnonzero(np.isnan(scored.score)).tolist() == [1, 3, 5]
@@ -83,7 +91,9 @@ def test_unknown_strategy(inferer, signal_events):
 
 
 def test_file_equals_memory(inferer, tmp_path):
-    report = score_files([hepvae.sample_path(s) for s in SAMPLES], inferer, tmp_path / "scores.root", step_size=700)
+    report = score_files(
+        [hepvae.sample_path(s) for s in SAMPLES], inferer, tmp_path / "scores.root", step_size=700
+    )
     events = ak.concatenate([hepvae.read_dijets(hepvae.sample_path(s)) for s in SAMPLES])
     kept = hepvae.select_dijets(events)
     scored = score_dijets(kept, inferer, strategy="min")
@@ -128,7 +138,9 @@ def test_bad_files_are_reported_and_the_rest_is_scored(onnx_inferer, tmp_path, r
     broken["links"]["candidate"][15][0] = 999
     write_events(tmp_path / "c.root", broken)
     bad = [tmp_path / f"{n}.root" for n in "abc"] + [tmp_path / "missing.root"]
-    report = score_files([bad[0], good, *bad[1:]], onnx_inferer, tmp_path / "s.root", mjj_min=0, pt_min=0, step_size=10)
+    report = score_files(
+        [bad[0], good, *bad[1:]], onnx_inferer, tmp_path / "s.root", mjj_min=0, pt_min=0, step_size=10
+    )
     assert [file.path for file in report.failed] == [str(path) for path in bad]
     for file, reason in zip(report.failed, ["not a ROOT file", "'PFCand_phi'", "in entry 15", "no such file"]):
         assert reason in file.failure and file.path in file.failure
@@ -195,7 +207,9 @@ def test_read_scores(onnx_inferer, tmp_path, rng):
 
 
 def test_real_cms_files(real_data, inferer, tmp_path):
-    report = score_files([real_data / "pfnano.root", real_data / "pfnano_rntuple.root"], inferer, tmp_path / "s.root")
+    report = score_files(
+        [real_data / "pfnano.root", real_data / "pfnano_rntuple.root"], inferer, tmp_path / "s.root"
+    )
     assert report.failed == [] and report.events_scored == 20
     scores = everything(tmp_path / "s.root")["score"]
     assert np.isfinite(scores).all() and np.allclose(scores[:10], scores[10:], rtol=1e-5)

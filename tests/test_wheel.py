@@ -19,8 +19,21 @@ CHECKOUT = Path(hepvae.__file__).parents[2]
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, CHECKOUT],
-        capture_output=True, text=True, timeout=200,
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            folder,
+            CHECKOUT,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("hepvae-*.whl")
@@ -31,14 +44,21 @@ def site(tmp_path_factory):
 
 def test_samples_and_models_come_with_it(site):
     done = subprocess.run(
-        [sys.executable, "-P", "-c",
-         "import hepvae\n"
-         "from hepvae.bundled import SAMPLES, MODELS\n"
-         "print(hepvae.__file__)\n"
-         "for name in SAMPLES: print(hepvae.sample_path(name))\n"
-         "for name in MODELS:\n"
-         "    for runtime in hepvae.inferers.RUNTIMES: print(hepvae.model_path(name, runtime=runtime))\n"],
-        capture_output=True, text=True, cwd=site, env={**os.environ, "PYTHONPATH": str(site)},
+        [
+            sys.executable,
+            "-P",
+            "-c",
+            "import hepvae\n"
+            "from hepvae.bundled import SAMPLES, MODELS\n"
+            "print(hepvae.__file__)\n"
+            "for name in SAMPLES: print(hepvae.sample_path(name))\n"
+            "for name in MODELS:\n"
+            "    for runtime in hepvae.inferers.RUNTIMES: print(hepvae.model_path(name, runtime=runtime))\n",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=site,
+        env={**os.environ, "PYTHONPATH": str(site)},
     )
     assert done.returncode == 0, done.stderr
     files = done.stdout.split()

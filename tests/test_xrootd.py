@@ -49,7 +49,8 @@ def server(tmp_path_factory):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
     process = subprocess.Popen(
         ["xrootd", "-c", str(config), "-I", "v4", "-l", str(folder / "state" / "log"), *as_user],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         for _ in range(100):

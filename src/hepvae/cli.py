@@ -59,6 +59,7 @@ def _train(options) -> int:
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         beta=options.beta,
+        validation_split=options.validation_split,
         seed=options.seed,
         verbose=1 if sys.stderr.isatty() else 2,
     )
@@ -120,12 +121,15 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("files", nargs="+", help="ROOT files")
     train.add_argument("--model", required=True, choices=ARCHITECTURES)
     train.add_argument("--output", required=True, type=Path, help="the model directory")
-    train.add_argument("--region", choices=REGIONS, default="sideband", help="events to train on (default sideband)")
+    train.add_argument(
+        "--region", choices=REGIONS, default="sideband", help="events to train on (default sideband)"
+    )
     train.add_argument("--max-events", type=int, help="use the first so many")
     train.add_argument("--epochs", type=int, default=40, help="at most (default %(default)s)")
     train.add_argument("--batch-size", type=int, default=256, help="default %(default)s")
     train.add_argument("--learning-rate", type=float, default=1e-3, help="default %(default)s")
     train.add_argument("--beta", type=float, default=0.01, help="weight of the KL term (default %(default)s)")
+    train.add_argument("--validation-split", type=float, default=0.1, help="share of events (default %(default)s)")
     train.add_argument("--seed", type=int, default=1, help="default %(default)s")
     train.set_defaults(run=_train)
 

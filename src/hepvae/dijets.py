@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import awkward as ak
 import numpy as np
 
-from .errors import DataError, FileError, HepvaeError, OptionError
+from .errors import DataError, FileError, OptionError, one_line
 from .reports import FileReport
 from .schemas import CONSTITUENT_COLUMNS, EVENT_COLUMNS, JET_COLUMNS, SCHEMAS, Schema, find_schema
 from .selection import dijet_events
-from .sources import Source, one_line, open_tree, resolve
+from .sources import Source, open_tree, resolve
 
 __all__ = ["iterate_dijets", "iterate_source", "read_dijets"]
 
@@ -98,9 +98,7 @@ def iterate_source(
                 columns = _columns(tree, branches, first, last)
             # Whatever a corrupt basket makes uproot or a decompressor raise, it is this file's fault.
             except Exception as error:
-                raise FileError(
-                    f"{where}: entries {first} to {last} cannot be read: {one_line(error)}"
-                ) from error
+                raise FileError(f"{where}: entries {first} to {last} cannot be read: {one_line(error)}") from error
             events = _build(columns, found, branches, first, where)
             report.events_read += last - first
             report.events_without_dijet += last - first - len(events)
@@ -156,10 +154,7 @@ def _build(columns, schema: Schema, branches, first_entry: int, where: str):
     constituents = ak.contents.ListOffsetArray(
         ak.index.Index64(offsets),
         ak.contents.RecordArray(
-            [
-                ak.contents.NumpyArray(_flat(columns[schema.candidate(c)])[candidate])
-                for c in CONSTITUENT_COLUMNS
-            ],
+            [ak.contents.NumpyArray(_flat(columns[schema.candidate(c)])[candidate]) for c in CONSTITUENT_COLUMNS],
             list(CONSTITUENT_COLUMNS),
             parameters={"__record__": "Momentum3D"},
         ),

@@ -12,6 +12,7 @@ __all__ = [
     "OptionError",
     "SpecError",
     "UnscoredJetsWarning",
+    "one_line",
 ]
 
 
@@ -52,3 +53,9 @@ class MissingPackageError(HepvaeError, ImportError):
 
 class UnscoredJetsWarning(UserWarning):
     """Some jets could not be scored; their losses are NaN."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error of another library on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

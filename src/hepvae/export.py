@@ -73,9 +73,7 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
         raise ModelError(f"{path}: an export needs jets to be checked on, and there are none")
 
     function = traced(model, (*LOSSES, RECONSTRUCTION))
-    proto, _ = tf2onnx.convert.from_function(
-        function, input_signature=function.input_signature, opset=OPSET
-    )
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     _check_graph(proto, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:

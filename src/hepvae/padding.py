@@ -10,7 +10,7 @@ import numpy as np
 from .errors import DataError, SpecError
 from .spec import InputSpec
 
-__all__ = ["FlatJets", "flatten_jets", "pad_particles"]
+__all__ = ["FlatJets", "flatten_jets", "pad_flat", "pad_particles"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,15 @@ class FlatJets:
     def jet(self) -> np.ndarray:
         """int64 (constituents,): number of the jet that each constituent belongs to."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    def take(self, chosen: np.ndarray) -> FlatJets:
+        """Some of the jets, by their numbers; their shape is (jets,)."""
+        start = np.cumsum(self.counts) - self.counts
+        counts = self.counts[chosen]
+        before = np.cumsum(counts) - counts
+        index = np.repeat(start[chosen] - before, counts) + np.arange(counts.sum())
+        axis = None if self.axis is None else tuple(a[chosen] for a in self.axis)
+        return FlatJets((len(chosen),), counts, self.pt[index], self.eta[index], self.phi[index], axis)
 
 
 def flatten_jets(events_or_constituents) -> FlatJets:

@@ -83,8 +83,15 @@ def plot_scores(histogram, *, figure_path: str | Path | None = None, label=LABEL
             patch = artist.stairs
             color = patch.get_facecolor()[:3] if filled else patch.get_edgecolor()
             mplhep.histplot(
-                one, ax=axes, histtype="errorbar", yerr=np.sqrt(one.variances()), color=color,
-                markersize=0, linewidth=1.5, capsize=0, flow="none",
+                one,
+                ax=axes,
+                histtype="errorbar",
+                yerr=np.sqrt(one.variances()),
+                color=color,
+                markersize=0,
+                linewidth=1.5,
+                capsize=0,
+                flow="none",
             )
             smallest = min(smallest, one.values()[one.values() > 0].min())
         axes.set_xscale("log")
@@ -144,7 +151,9 @@ def plot_timing(records, *, figure_path: str | Path | None = None, reference: st
                 color, marker = f"C{i * len(runtimes) + j}", MARKERS[j % len(MARKERS)]
                 runs = [per_jet(model, runtime, size) for size in sizes]
                 medians[runtime] = np.array([np.median(r) if r else np.nan for r in runs])
-                upper.plot(sizes, medians[runtime], LINES[i % len(LINES)], color=color, label=f"{model}, {runtime}")
+                upper.plot(
+                    sizes, medians[runtime], LINES[i % len(LINES)], color=color, label=f"{model}, {runtime}"
+                )
                 for size, values in zip(sizes, runs):
                     upper.plot([size] * len(values), values, marker, color=color, markersize=9, fillstyle="none")
             for runtime in compared:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .padding import FlatJets
 
-__all__ = ["unscorable"]
+__all__ = ["scorable", "unscorable"]
 
 
 def unscorable(jets: FlatJets) -> dict[str, np.ndarray]:
@@ -33,3 +33,11 @@ def unscorable(jets: FlatJets) -> dict[str, np.ndarray]:
         "with a negative pt": negative & ~not_finite & ~empty,
     }
     return {reason: mask for reason, mask in masks.items() if mask.any()}
+
+
+def scorable(jets: FlatJets, masks: dict[str, np.ndarray] | None = None) -> np.ndarray:
+    """Mask (jets,) of the jets that can be scored; ``masks`` are those of `unscorable`, if at hand."""
+    good = np.ones(len(jets.counts), bool)
+    for mask in (unscorable(jets) if masks is None else masks).values():
+        good &= ~mask
+    return good

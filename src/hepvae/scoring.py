@@ -13,9 +13,9 @@ import numpy as np
 
 from .dijets import iterate_source
 from .errors import FileError, HepvaeError, LayoutError, UnscoredJetsWarning
-from .padding import FlatJets, flatten_jets, pad_flat
+from .padding import flatten_jets, pad_flat
 from .progress import progress_bar
-from .quality import unscorable
+from .quality import scorable, unscorable
 from .reports import FileReport, ScoreReport
 from .schemas import EVENT_COLUMNS, JET_COLUMNS
 from .scores import LOSSES, check_strategy, event_score
@@ -26,6 +26,7 @@ __all__ = ["read_scores", "score_dijets", "score_files"]
 
 TREE = "Events"
 PROVENANCE = "hepvae"
+PADDED_AT_ONCE = 8192  # jets: their padded array stays small however many events there are
 
 
 def score_dijets(events, inferer, *, strategy="min", kl_weight=None):
@@ -70,13 +71,10 @@ def _score(events, inferer, strategy, kl_weight):
     flat = flatten_jets(events)
     masks = unscorable(flat)
     losses = {name: np.full(len(flat.counts), np.nan, np.float32) for name in LOSSES}
-    good = np.ones(len(flat.counts), bool)
-    for mask in masks.values():
-        good &= ~mask
-    # Some thousand jets at a time: their padded array stays small however many events there are.
+    good = scorable(flat, masks)
     for first in range(0, len(good), PADDED_AT_ONCE):
         chosen = first + np.flatnonzero(good[first : first + PADDED_AT_ONCE])
-        found = inferer(pad_flat(_take(flat, chosen), inferer.spec))
+        found = inferer(pad_flat(flat.take(chosen), inferer.spec))
         for name in LOSSES:
             losses[name][chosen] = found[name]
 
@@ -87,19 +85,6 @@ def _score(events, inferer, strategy, kl_weight):
     weight = inferer.card.beta if kl_weight is None else kl_weight
     score = event_score(losses["reco_loss"], losses["kl_loss"], strategy=strategy, kl_weight=weight)
     return ak.with_field(events, score, "score"), {r: int(m.sum()) for r, m in masks.items()}
-
-
-PADDED_AT_ONCE = 8192
-
-
-def _take(jets: FlatJets, chosen: np.ndarray) -> FlatJets:
-    """Some of the jets, by number."""
-    start = np.cumsum(jets.counts) - jets.counts
-    counts = jets.counts[chosen]
-    before = np.cumsum(counts) - counts
-    index = np.repeat(start[chosen] - before, counts) + np.arange(counts.sum())
-    axis = None if jets.axis is None else tuple(a[chosen] for a in jets.axis)
-    return FlatJets((len(chosen),), counts, jets.pt[index], jets.eta[index], jets.phi[index], axis)
 
 
 def score_files(

@@ -89,11 +89,7 @@ def select_dijets(events, *, pt_min=200.0, eta_max=2.4, mjj_min=1200.0, region=N
     """
     check_region(region)
     jets = events.jets
-    passed = (
-        ak.all(jets.pt > pt_min, axis=1)
-        & ak.all(abs(jets.eta) < eta_max, axis=1)
-        & (events.mjj > mjj_min)
-    )
+    passed = ak.all(jets.pt > pt_min, axis=1) & ak.all(abs(jets.eta) < eta_max, axis=1) & (events.mjj > mjj_min)
     if region is not None:
         passed = passed & REGIONS[region](events.deta, deta_cut)
     return events[passed]

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .errors import FileError, LayoutError, OptionError
+from .errors import FileError, LayoutError, OptionError, one_line
 from .extras import load_xrootd
 from .schemas import nearest
 
-__all__ = ["Source", "one_line", "open_tree", "resolve"]
+__all__ = ["Source", "open_tree", "resolve"]
 
 TIMEOUT_S = 60  # of one network request; XRootD's own default is to wait for ever
 
@@ -27,12 +27,6 @@ class Source:
     @property
     def is_remote(self) -> bool:
         return "://" in self.path
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error of another library on one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def resolve(files, tree: str | None = None) -> list[Source]:

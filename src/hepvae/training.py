@@ -19,7 +19,7 @@ from .export import export_onnx
 from .extras import load_tensorflow
 from .padding import flatten_jets, pad_flat
 from .parity import Parity
-from .quality import unscorable
+from .quality import scorable
 from .reports import FileReport
 from .selection import select_dijets
 from .sources import resolve
@@ -57,19 +57,14 @@ def training_jets(files, spec: InputSpec, *, region="sideband", max_events=None)
         for events in iterate_source(source, report):
             events = select_dijets(events, region=region)
             flat = flatten_jets(events)
-            bad = np.zeros(len(flat.counts), bool)
-            for mask in unscorable(flat).values():
-                bad |= mask
-            good = ~bad.reshape(-1, 2).any(axis=1)
-            if not good.all():
-                flat = flatten_jets(events[good])
-            parts.append(pad_flat(flat, spec))
+            good = np.repeat(scorable(flat).reshape(-1, 2).all(axis=1), 2)
+            parts.append(pad_flat(flat.take(np.flatnonzero(good)), spec))
             events_kept += len(events)
-            events_used += len(parts[-1])
+            events_used += len(parts[-1]) // 2
         files_read.append({"path": Path(source.path).name, "events": report.events_read})
         if max_events is not None and events_used >= max_events:
             break
-    jets = np.concatenate(parts)[:max_events].reshape(-1, *spec.shape)
+    jets = np.concatenate(parts)[: None if max_events is None else 2 * max_events]
     record = {
         "files": files_read,
         "region": region,
@@ -154,7 +149,9 @@ def train(
     # Split by events, so that no jet of a validation event was trained on.
     validation = 2 * int(validation_split * len(jets) / 2)
     if validation == 0:
-        raise DataError(f"{len(jets) // 2} events to train on: too few to keep {validation_split:.0%} for validation")
+        raise DataError(
+            f"{len(jets) // 2} events to train on: too few to keep {validation_split:.0%} for validation"
+        )
     order = np.random.default_rng(seed).permutation(len(jets) // 2)
     jets = jets.reshape(-1, 2, *spec.shape)[order].reshape(-1, *spec.shape)
     validating, training = jets[:validation], jets[validation:]

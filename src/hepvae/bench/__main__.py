@@ -51,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--models", type=_names(), default=MODELS, help="bundled names or model directories")
     parser.add_argument(
-        "--runtimes", type=_names(runtime_names()), default=tuple(sorted(RUNTIMES, reverse=True)),
+        "--runtimes",
+        type=_names(runtime_names()),
+        default=tuple(sorted(RUNTIMES, reverse=True)),
         help="default: tensorflow,onnxruntime",
     )
     parser.add_argument("--batch-sizes", type=_sizes, default=(1, 8, 64, 512), help="default: 1,8,64,512")

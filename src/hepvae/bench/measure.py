@@ -44,7 +44,11 @@ class Cell:
 def resident() -> dict[str, int]:
     """Resident memory of this process in bytes, now and at its peak (Linux: /proc/self/status)."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    kilobytes = {key: int(value.split()[0]) for key, _, value in (l.partition(":") for l in lines) if key.startswith("Vm")}
+    kilobytes = {
+        key: int(value.split()[0])
+        for key, _, value in (line.partition(":") for line in lines)
+        if key.startswith("Vm")
+    }
     return {"now": 1024 * kilobytes["VmRSS"], "peak": 1024 * kilobytes["VmHWM"]}
 
 
@@ -61,14 +65,10 @@ def measure(cell: Cell) -> dict:
     jets = np.load(cell.jets)
     if len(jets) < cell.batch_size:
         jets = np.concatenate([jets] * -(-cell.batch_size // len(jets)))
-    batches = [
-        jets[i : i + cell.batch_size] for i in range(0, len(jets) - cell.batch_size + 1, cell.batch_size)
-    ]
+    batches = [jets[i : i + cell.batch_size] for i in range(0, len(jets) - cell.batch_size + 1, cell.batch_size)]
     before_load = resident()["now"]
     start = time.perf_counter()
-    inferer = load_inferer(
-        cell.path, runtime=cell.runtime, threads=cell.threads, batch_size=cell.batch_size
-    )
+    inferer = load_inferer(cell.path, runtime=cell.runtime, threads=cell.threads, batch_size=cell.batch_size)
     load_s = time.perf_counter() - start
     before_inference = resident()["now"]
     start = time.perf_counter()

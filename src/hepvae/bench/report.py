@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,90 +30,101 @@ def write_study(study: Study, folder: Path) -> list[Path]:
     Each file appears when it is whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-
-    def whole(name, write):
-        path = folder / name
+    writers = {"results.json": lambda path: path.write_text(study.to_json())}
+    if study.records:
+        writers["results.csv"] = partial(_write_csv, study.records)
+        writers["timing.png"] = partial(_plot_timing, study)
+    for model, samples in study.scores.items():
+        if samples:
+            name = "anomaly_score.png" if len(study.scores) == 1 else f"anomaly_score_{Path(model).name}.png"
+            writers[name] = partial(_plot_scores, Path(model).name, samples)
+    for name, write in writers.items():
         temporary = folder / f".{os.getpid()}.{name}"
         try:
             write(temporary)
-            os.replace(temporary, path)
+            os.replace(temporary, folder / name)
         finally:
             temporary.unlink(missing_ok=True)
-        written.append(path)
+    return [folder / name for name in writers]
 
-    def write_csv(path):
-        rows = [flattened(record) for record in study.records]
-        with open(path, "w", newline="") as file:
-            table = csv.DictWriter(file, rows[0])
-            table.writeheader()
-            table.writerows(rows)
 
-    whole("results.json", lambda path: path.write_text(study.to_json()))
-    if study.records:
-        whole("results.csv", write_csv)
-        whole("timing.png", lambda path: plot_timing(study.records, figure_path=path, machine=_machine(study)))
-    for model, samples in study.scores.items():
-        if not samples:
-            continue
-        histogram = score_histogram(samples)
-        name = "anomaly_score.png" if len(study.scores) == 1 else f"anomaly_score_{Path(model).name}.png"
-        whole(name, lambda path: plot_scores(histogram, figure_path=path, title=rf"{Path(model).name} VAE, $|\Delta\eta| < 1.4$"))
-    return written
+def _write_csv(records, path: Path) -> None:
+    rows = [flattened(record) for record in records]
+    with open(path, "w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _plot_timing(study: Study, path: Path) -> None:
+    plot_timing(study.records, figure_path=path, machine=_machine(study))
+
+
+def _plot_scores(model: str, samples, path: Path) -> None:
+    plot_scores(score_histogram(samples), figure_path=path, title=rf"{model} VAE, $|\Delta\eta| < 1.4$")
 
 
 def _machine(study: Study) -> str:
     return f"{study.environment['processor']}, {study.environment['threads']} threads"
 
 
+#: Heading of each column of figures, and how a record gives it; the table shows the median over runs.
+COLUMNS = {
+    "median ms": lambda r: 1e3 * r["latency_s"]["median"],
+    "p90 ms": lambda r: 1e3 * r["latency_s"]["p90"],
+    "p99 ms": lambda r: 1e3 * r["latency_s"]["p99"],
+    "us/jet": lambda r: 1e6 * r["latency_s"]["median"] / r["batch_size"],
+    "jets/s": lambda r: r["jets_per_s"],
+    "first ms": lambda r: 1e3 * r["first_call_s"],
+    "peak MB": lambda r: r["rss_peak_bytes"] / MEGABYTE,
+    "growth MB": lambda r: r["rss_growth_bytes"] / MEGABYTE,
+}
+
+
 def print_study(study: Study, console) -> None:
     """Print parity, the table of all cells (median over the runs), and the failures."""
-    from rich.table import Table
-
     for model, runtimes in study.parity.items():
         for runtime, parity in runtimes.items():
             console.print(f"parity of {model} on {runtime}: {parity}", highlight=False)
-
-    table = Table(
-        title=(
-            f"{_machine(study)}, {len({r['run'] for r in study.records})} runs"
-        ),
-        box=None,
-        pad_edge=False,
-    )
-    for name in ("model", "batch", "runtime"):
-        table.add_column(name, justify="right" if name == "batch" else "left")
-    for name in ("median ms", "p90 ms", "p99 ms", "us/jet", "jets/s", "spread", "first ms", "peak MB", "growth MB"):
-        table.add_column(name, justify="right")
-    table.add_column("time / fastest", justify="right")
-    cells: dict[tuple, list[dict]] = {}
-    for record in study.records:
-        cells.setdefault((record["model"], record["batch_size"], record["runtime"]), []).append(record)
-    medians = {key: np.median([r["latency_s"]["median"] for r in runs]) for key, runs in cells.items()}
-    previous = None
-    for (model, batch, runtime), runs in sorted(cells.items(), key=lambda item: (item[0][0], item[0][1])):
-        if previous not in (None, (model, batch)):
-            table.add_row()
-        previous = (model, batch)
-
-        def median(get):
-            return float(np.median([get(r) for r in runs]))
-
-        rates = [r["jets_per_s"] for r in runs]
-        fastest = min(m for key, m in medians.items() if key[:2] == (model, batch))
-        table.add_row(
-            model,
-            str(batch),
-            runtime,
-            *(f"{1e3 * median(lambda r: r['latency_s'][q]):.3f}" for q in ("median", "p90", "p99")),
-            f"{1e6 * medians[model, batch, runtime] / batch:.1f}",
-            f"{median(lambda r: r['jets_per_s']):,.0f}",
-            f"{(max(rates) - min(rates)) / np.median(rates):.0%}",
-            f"{1e3 * median(lambda r: r['first_call_s']):.1f}",
-            f"{median(lambda r: r['rss_peak_bytes']) / MEGABYTE:.0f}",
-            f"{median(lambda r: r['rss_growth_bytes']) / MEGABYTE:.0f}",
-            f"{medians[model, batch, runtime] / fastest:.2f}",
-        )
-    console.print(table)
+    if study.records:
+        console.print(_table(study))
     for failure in study.failures:
         console.print(f"failed: {failure}", highlight=False)
+
+
+def _table(study: Study):
+    from rich.table import Table
+
+    cells: dict[tuple, dict[str, list[dict]]] = {}
+    for record in study.records:
+        cell = cells.setdefault((record["model"], record["batch_size"]), {})
+        cell.setdefault(record["runtime"], []).append(record)
+
+    runs = len({record["run"] for record in study.records})
+    table = Table(title=f"{_machine(study)}, {runs} runs", box=None, pad_edge=False)
+    for name in ("model", "batch", "runtime", *COLUMNS, "spread", "time / fastest"):
+        table.add_column(name, justify="left" if name in ("model", "runtime") else "right")
+    for i, ((model, batch), runtimes) in enumerate(cells.items()):
+        if i:
+            table.add_row()
+        medians = {
+            runtime: {name: float(np.median([get(r) for r in records])) for name, get in COLUMNS.items()}
+            for runtime, records in runtimes.items()
+        }
+        fastest = min(columns["median ms"] for columns in medians.values())
+        for runtime, columns in medians.items():
+            rates = [record["jets_per_s"] for record in runtimes[runtime]]
+            table.add_row(
+                model,
+                str(batch),
+                runtime,
+                *(_figure(value) for value in columns.values()),
+                f"{(max(rates) - min(rates)) / np.median(rates):.0%}",
+                f"{columns['median ms'] / fastest:.2f}",
+            )
+    return table
+
+
+def _figure(value: float) -> str:
+    """Three digits, or a whole number with thousands set apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -21,7 +21,7 @@ from ..inferers.base import default_threads
 from ..padding import flatten_jets, pad_flat
 from ..parity import Parity, compare
 from ..progress import progress_bar
-from ..quality import unscorable
+from ..quality import scorable
 from ..scoring import score_dijets
 from ..selection import select_dijets
 from ..sources import resolve
@@ -95,11 +95,7 @@ def padded_jets(samples: dict, spec) -> np.ndarray:
     parts = []
     for events in samples.values():
         flat = flatten_jets(events)
-        good = np.ones(len(flat.counts), bool)
-        for mask in unscorable(flat).values():
-            good &= ~mask
-        flat = flatten_jets(ak.flatten(events.jets, axis=1)[good])
-        parts.append(pad_flat(flat, spec))
+        parts.append(pad_flat(flat.take(np.flatnonzero(scorable(flat))), spec))
     jets = np.concatenate(parts)
     if len(jets) == 0:
         raise DataError("the input files have no jets to score")

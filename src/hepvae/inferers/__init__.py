@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import Parameter, signature
 from pathlib import Path
 
 from ..errors import ModelError, OptionError
@@ -90,4 +91,21 @@ def load_inferer(path, *, runtime: str | None = None, **options) -> Inferer:
             known = ", ".join(s for c in classes for s in c.suffixes)
             raise ModelError(f"{path}: expected a model file of kind {known}")
         chosen = fitting[0]
+    taken = _options(chosen)
+    for name in options:
+        if name not in taken:
+            raise OptionError(
+                f"runtime {chosen.runtime} takes no option {name!r}: expected some of {', '.join(taken)}"
+            )
     return chosen(path, **options)
+
+
+def _options(runtime: type[Inferer]) -> list[str]:
+    """The keyword options of a runtime's class and its bases."""
+    return [
+        parameter.name
+        for parent in runtime.__mro__
+        if "__init__" in vars(parent)
+        for parameter in signature(parent.__init__).parameters.values()
+        if parameter.kind is Parameter.KEYWORD_ONLY
+    ]

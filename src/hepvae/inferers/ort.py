@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..card import CARD_KEY, ModelCard
-from ..errors import MissingPackageError, ModelError, OptionError
+from ..errors import MissingPackageError, ModelError, OptionError, one_line
 from ..scores import LOSSES
-from ..sources import one_line
 from .base import INPUT, RECONSTRUCTION, Inferer
 
 __all__ = ["OnnxRuntimeInferer"]
@@ -55,9 +54,7 @@ class OnnxRuntimeInferer(Inferer):
         if not self.path.is_file():
             raise ModelError(f"{self.path}: no such model file")
         try:
-            session = onnxruntime.InferenceSession(
-                str(self.path), options, providers=list(self.providers)
-            )
+            session = onnxruntime.InferenceSession(str(self.path), options, providers=list(self.providers))
         # ONNX Runtime has a dozen exception classes of its own for files it cannot load.
         except Exception as error:
             raise ModelError(f"{self.path}: not a model that ONNX Runtime can load: {one_line(error)}") from error

@@ -8,10 +8,9 @@ import keras
 from keras import ops
 
 from ..card import ModelCard
-from ..errors import HepvaeError, ModelError
+from ..errors import HepvaeError, ModelError, one_line
 from ..losses import chamfer, kl_divergence
 from ..scores import LOSSES
-from ..sources import one_line
 from . import builder
 
 __all__ = ["VAE", "load_vae"]
