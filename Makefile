@@ -17,7 +17,8 @@ lint: .venv/.ready
 .venv/.ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[tensorflow,xrootd,test]'
+	PYTHONWARNINGS='ignore:Editable installation' \
+	$(BIN)/python -m pip install --quiet --editable '.[all,test]'
 	touch $@
 
 clean:

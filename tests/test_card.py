@@ -23,6 +23,7 @@ def test_through_json_and_back():
         ({"spec": {"n_particles": 3}}, "expected the keys"),
         ({"beta": "much"}, "could not convert"),
         ({"flavour": 5}, "flavour"),
+        ({"beta": float("nan")}, "must be finite"),
     ],
 )
 def test_a_wrong_card_names_its_file(change, message):
@@ -30,9 +31,10 @@ def test_a_wrong_card_names_its_file(change, message):
         ModelCard.from_json(json.dumps({**CARD.to_dict(), **change}), "x.onnx")
 
 
-def test_not_json():
+@pytest.mark.parametrize("text", ["{", "[1]", "null", ""])
+def test_not_a_card(text):
     with pytest.raises(ModelError, match=r"x\.onnx: "):
-        ModelCard.from_json("{", "x.onnx")
+        ModelCard.from_json(text, "x.onnx")
 
 
 def test_provenance_is_added_to():

@@ -197,8 +197,18 @@ def test_only_the_branches_needed_are_read(dijet_file, monkeypatch):
     ]
 
 
+def test_files_with_other_columns_are_refused(tmp_path, rng):
+    """Data and simulation together: genWeight would be there for some events only."""
+    write_events(tmp_path / "a.root", random_tables(rng))
+    write_events(tmp_path / "b.root", random_tables(rng), weights=False)
+    with pytest.raises(
+        hepvae.LayoutError, match=r"b\.root: has other columns than the files before it: genWeight"
+    ):
+        read_dijets(tmp_path / "*.root")
+
+
 def test_step_size_must_be_a_size(dijet_file):
-    for wrong in ("many", 0, -1):
+    for wrong in ("many", 0, -1, "1.2.3 MB", 0.5):
         with pytest.raises(hepvae.OptionError, match="step_size"):
             list(iterate_dijets(dijet_file, step_size=wrong))
 

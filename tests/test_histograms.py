@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepvae import DataError
+from hepvae import DataError, OptionError
 from hepvae.histograms import score_histogram
 
 
@@ -28,6 +28,13 @@ def test_axis_holds_every_score(rng):
 def test_limits_are_the_users():
     histogram = score_histogram({"a": ([1.0, 50.0], [1.0, 1.0])}, bins=2, limits=(1, 100))
     assert np.allclose(histogram.axes["score"].edges, [1, 10, 100])
+
+
+def test_what_cannot_be_drawn():
+    with pytest.raises(OptionError, match="bins is 0"):
+        score_histogram({"a": ([1.0], [1.0])}, bins=0)
+    with pytest.raises(DataError, match=r"sample 'a': its weights add up to 0\.0"):
+        score_histogram({"a": ([1.0, 2.0], [1.0, -1.0])})
 
 
 def test_scores_that_are_nan_or_zero_do_not_enter():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import sys
 import threading
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,6 +208,22 @@ def test_third_party_adds_a_runtime_by_an_entry_point(tmp_path, monkeypatch, sig
     assert inferer.runtime == "constant"
     assert (inferer(signal_jets)["loss"] == 7).all()
     assert "constant" in inferers.runtime_names()
+
+
+def test_entry_point_that_cannot_be_loaded_is_in_nobodys_way(tmp_path, monkeypatch):
+    point = EntryPoint("torch", "no_such_package:Inferer", inferers.ENTRY_POINTS)
+    monkeypatch.setattr(inferers, "entry_points", lambda **named: EntryPoints([point]).select(**named))
+    assert load_inferer(model_path("conv")).runtime == "onnxruntime"
+    with pytest.raises(hepvae.MissingPackageError, match=r"runtime 'torch' \(no_such_package:Inferer\) cannot be"):
+        load_inferer(model_path("conv"), runtime="torch")
+
+
+def test_travels_to_another_folder(runtime, tmp_path, monkeypatch, signal_jets):
+    path = shutil.copy(model_path("conv", runtime=runtime), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    packed = pickle.dumps(load_inferer(Path(path).name))
+    monkeypatch.chdir("/")
+    assert pickle.loads(packed)(signal_jets[:1])["loss"].shape == (1,)
 
 
 def test_threads_of_the_environment(monkeypatch):

@@ -100,6 +100,14 @@ def test_masked_constituents_are_left_out(signal_events):
     assert np.array_equal(option, kept)
 
 
+def test_constituents_with_a_missing_value_are_left_out():
+    """Masked columns zipped together: each value is an option of its own."""
+    pt, eta, phi = ([[3.0, 2.0, 1.0], []], [[0.1, None, 0.3], []], [[0.1, 0.2, 0.3], []])
+    padded = pad_particles(ak.zip({"pt": pt, "eta": eta, "phi": phi}), InputSpec(3, coordinates="absolute"))
+    assert padded[0, :, 2].tolist() == [3, 1, 0]
+    assert not padded[1].any()
+
+
 def test_missing_jets_are_an_error(signal_events):
     masked = ak.mask(signal_events, np.arange(len(signal_events)) > 4)
     with pytest.raises(hepvae.DataError, match="missing"):

@@ -59,7 +59,7 @@ def test_timing_has_the_ratio_below(tmp_path):
     figure = plot_timing(records, figure_path=tmp_path / "t.pdf", machine="A CPU, 2 threads")
     upper, lower = figure.axes
     assert upper.get_legend_handles_labels()[1] == ["conv, tensorflow", "conv, onnxruntime"]
-    assert np.allclose(lower.lines[-1].get_ydata(), 1) or np.allclose(lower.lines[0].get_ydata(), 3)
+    assert np.allclose(lower.lines[0].get_ydata(), 3)
     assert "Batch size (jets)" in words(figure) and "A CPU, 2 threads" in words(figure)
     assert (tmp_path / "t.pdf").read_bytes()[:4] == b"%PDF"
 
@@ -74,7 +74,7 @@ def test_history(tmp_path):
 
 
 def test_plot_that_cannot_be_written(tmp_path):
-    with pytest.raises(hepvae.FileError, match=r"h\.png: cannot be written"):
+    with pytest.raises(hepvae.FileError, match=r"h\.png: no such folder"):
         plot_history({"loss": [1], "val_loss": [1]}, figure_path=tmp_path / "nowhere" / "h.png")
     with pytest.raises(hepvae.FileError, match=r"h\.gifx: cannot be written"):
         plot_history({"loss": [1], "val_loss": [1]}, figure_path=tmp_path / "h.gifx")

@@ -213,3 +213,50 @@ def test_real_cms_files(real_data, inferer, tmp_path):
     assert report.failed == [] and report.events_scored == 20
     scores = everything(tmp_path / "s.root")["score"]
     assert np.isfinite(scores).all() and np.allclose(scores[:10], scores[10:], rtol=1e-5)
+
+
+def test_output_that_is_an_input_is_refused(onnx_inferer, tmp_path, rng):
+    """What a reviewer saw: the NanoAOD was replaced by its own scores."""
+    path = write_events(tmp_path / "mine.root", random_tables(rng))
+    before = path.read_bytes()
+    with pytest.raises(hepvae.OptionError, match=r"mine\.root: is an input file"):
+        score_files(tmp_path / "*.root", onnx_inferer, path)
+    assert path.read_bytes() == before
+
+
+def test_losses_that_overflow_are_counted(onnx_inferer, tmp_path, rng):
+    """Finite input can give a loss that is not: it must not vanish without a word."""
+    tables = random_tables(rng, events=5, jets=(2, 2), constituents=(5, 9))
+    tables["candidates"]["pt"][2][:] = 1e25
+    path = write_events(tmp_path / "x.root", tables)
+    report = score_files(path, onnx_inferer, tmp_path / "s.root", mjj_min=0, pt_min=0)
+    assert report.events_kept - report.events_scored == 1
+    assert report.unscored_jets == {"with a loss that is not finite": 2}
+    with pytest.warns(hepvae.UnscoredJetsWarning, match="2 with a loss that is not finite"):
+        scored = score_dijets(hepvae.read_dijets(path), onnx_inferer)
+    assert np.flatnonzero(np.isnan(scored.score)).tolist() == [2]
+
+
+def test_events_with_a_momentum_that_is_not_finite_are_counted(onnx_inferer, tmp_path, rng):
+    tables = random_tables(rng, events=6, jets=(2, 2), constituents=(5, 9))
+    tables["jets"]["eta"][4][1] = np.inf
+    path = write_events(tmp_path / "x.root", tables)
+    report = score_files(path, onnx_inferer, tmp_path / "s.root", mjj_min=0, pt_min=0)
+    assert (report.events_read, report.events_not_finite, report.events_scored) == (6, 1, 5)
+    assert "1 events have a jet whose momentum is not finite" in str(report)
+
+
+@pytest.mark.parametrize("wrong", [{"kl_weight": np.nan}, {"pt_min": np.nan}, {"deta_cut": "wide"}], ids=str)
+def test_options_that_are_no_number(onnx_inferer, tmp_path, wrong):
+    (name,) = wrong
+    with pytest.raises(hepvae.OptionError, match=f"{name} is"):
+        score_files(hepvae.sample_path("qcdSig"), onnx_inferer, tmp_path / "s.root", **wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_dijet_events_are_scored(onnx_inferer, signal_events):
+    with pytest.raises(hepvae.SpecError, match="no field 'jets'"):
+        score_dijets(signal_events.jets, onnx_inferer)
+    one = ak.with_field(signal_events, signal_events.jets[:, :1], "jets")
+    with pytest.raises(hepvae.SpecError, match="expected two jets for each of 60 events"):
+        score_dijets(one, onnx_inferer)

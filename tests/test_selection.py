@@ -27,6 +27,12 @@ def test_jets_by_falling_pt_and_columns_follow_their_events():
     assert np.allclose(events.deta, [0.1, 2.0])
 
 
+def test_pt_that_is_not_a_number_displaces_no_jet():
+    columns = {c: ak.Array([[0.1, 0.2, 0.3, 0.4]]) for c in ("eta", "phi", "mass")}
+    events = dijet_events(jets(pt=ak.Array([[500.0, np.nan, 400.0, 300.0]]), **columns))
+    assert events.jets.pt.to_list() == [[500, 400]]
+
+
 def test_mjj_of_a_heavy_particle_at_rest():
     """A particle of 1500 GeV to two W: equal and opposite momenta, energy sqrt(p^2 + mW^2) each."""
     mass, w = 1500.0, 80.4

@@ -4,7 +4,7 @@ import pytest
 from conftest import random_tables, write_events
 
 from hepvae import FileError, HepvaeError, LayoutError, OptionError, read_dijets
-from hepvae.sources import Source, resolve
+from hepvae.sources import Source, distinct_names, resolve
 
 
 def test_paths_globs_lists_and_mappings(tmp_path):
@@ -28,8 +28,24 @@ def test_nothing_to_read(tmp_path):
         resolve(tmp_path / "*.root")
     with pytest.raises(FileError, match="no input files named"):
         resolve([])
-    with pytest.raises(OptionError, match="not 3"):
-        resolve([3])
+    for wrong in (3, [3], None):
+        with pytest.raises(OptionError, match="expected a path, a list of paths"):
+            resolve(wrong)
+
+
+def test_name_with_a_colon(tmp_path, rng):
+    """uproot cuts a string at its last colon; the name of a tree is given as {path: tree}."""
+    with pytest.raises(FileError, match=r"a\.root:Events: no such file"):
+        read_dijets(f"{write_events(tmp_path / 'a.root', random_tables(rng))}:Events")
+    odd = write_events(tmp_path / "a.root", random_tables(rng)).rename(tmp_path / "a.root:1.root")
+    assert len(read_dijets(odd)) > 0
+
+
+def test_short_names_are_distinct():
+    assert distinct_names(["x/a.root", "x/b.root"]) == ["a", "b"]
+    assert distinct_names(["x/a.root", "y/a.root", "y/b.root"]) == ["x/a", "y/a", "y/b"]
+    with pytest.raises(OptionError, match="named twice"):
+        distinct_names(["x/a.root", "x/a.root"])
 
 
 def test_missing_file(tmp_path):

@@ -12,6 +12,8 @@ PACKAGE = Path(hepvae.__file__).parent
 ORDER = [
     "errors",
     "extras",
+    "progress",
+    "outputs",
     "spec",
     "card",
     "schemas",
@@ -29,7 +31,6 @@ ORDER = [
     "parity",
     "export",
     "training",
-    "progress",
     "scoring",
     "histograms",
     "plotting",

@@ -77,3 +77,38 @@ def test_too_few_events(tmp_path):
     with pytest.raises(hepvae.DataError, match="0 events to train on: too few"):
         train(hepvae.sample_path("qcdSig"), "conv", tmp_path / "m", epochs=1)
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"max_events": -1},
+        {"validation_split": 0},
+        {"learning_rate": float("nan")},
+    ],
+    ids=str,
+)
+def test_numbers_out_of_range(tmp_path, wrong):
+    (name,) = wrong
+    with pytest.raises(hepvae.OptionError, match=f"{name} is"):
+        train(hepvae.sample_path("qcdSide"), "conv", tmp_path / "m", **wrong)
+
+
+def test_output_that_is_a_file(tmp_path):
+    (tmp_path / "m").touch()
+    with pytest.raises(hepvae.FileError, match="no folder, and none can be made there"):
+        train(hepvae.sample_path("qcdSide"), "conv", tmp_path / "m", **SETTINGS)
+
+
+def test_model_that_does_not_pass_the_export_is_kept(tmp_path, monkeypatch):
+    """Hours of training must not be lost to a comparison at their end."""
+
+    def refuse(*arguments, **options):
+        raise hepvae.ModelError("they differ")
+
+    monkeypatch.setattr("hepvae.training.export_onnx", refuse)
+    with pytest.raises(hepvae.ModelError, match="they differ"):
+        train(hepvae.sample_path("qcdSide"), "conv", tmp_path / "m", max_events=50, epochs=1)
+    assert sorted(file.name for file in (tmp_path / "m").iterdir()) == ["history.json", "model.keras"]

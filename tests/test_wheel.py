@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -18,6 +19,12 @@ CHECKOUT = Path(hepvae.__file__).parents[2]
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
+    # A copy: a build in the checkout would take what an earlier one has left in build/.
+    copy = folder / "checkout"
+    for name in ("src", "data"):
+        shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, copy)
     done = subprocess.run(
         [
             sys.executable,
@@ -29,7 +36,7 @@ def site(tmp_path_factory):
             "--no-build-isolation",
             "-w",
             folder,
-            CHECKOUT,
+            copy,
         ],
         capture_output=True,
         text=True,
@@ -46,7 +53,6 @@ def test_samples_and_models_come_with_it(site):
     done = subprocess.run(
         [
             sys.executable,
-            "-P",
             "-c",
             "import hepvae\n"
             "from hepvae.bundled import SAMPLES, MODELS\n"

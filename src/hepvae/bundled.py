@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .errors import ModelError, OptionError
+from .errors import FileError, ModelError, OptionError
 from .inferers import runtime_class
 
 __all__ = ["MODELS", "SAMPLES", "model_path", "sample_path"]
@@ -28,7 +28,7 @@ def _bundled(*parts: str) -> Path:
     for folder in _FOLDERS:
         if folder.joinpath(*parts).exists():
             return folder.joinpath(*parts)
-    raise OptionError(f"{'/'.join(parts)} is not in the data of this installation: {_FOLDERS[0]}")
+    raise FileError(f"{'/'.join(parts)} is not in the data of this installation: {_FOLDERS[0]}")
 
 
 def sample_path(name: str) -> Path:
@@ -45,6 +45,6 @@ def model_path(name: str, *, runtime: str = "onnxruntime") -> Path:
     for suffix in runtime_class(runtime).suffixes:
         try:
             return _bundled("models", name, f"model{suffix}")
-        except OptionError:
+        except FileError:
             continue
     raise ModelError(f"model {name!r} is not bundled for the runtime {runtime}")

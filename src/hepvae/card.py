@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 
 from .errors import HepvaeError, ModelError
@@ -55,6 +56,8 @@ class ModelCard:
     @classmethod
     def from_dict(cls, values: dict) -> ModelCard:
         """The card that `to_dict` wrote."""
+        if not isinstance(values, dict):
+            raise ModelError(f"model card is {values!r}: expected a table of values")
         values = dict(values)
         if values.pop("format", None) != FORMAT:
             raise ModelError(f"model card: expected format {FORMAT}; made by a newer hepvae?")
@@ -74,6 +77,8 @@ class ModelCard:
             raise ModelError("model card: mean and std must have one value for each feature")
         if not all(value > 0 for value in card.std):
             raise ModelError(f"model card: std is {card.std}: expected positive values")
+        if not all(math.isfinite(value) for value in (*card.mean, *card.std, card.beta)):
+            raise ModelError("model card: mean, std and beta must be finite")
         return card
 
     def to_json(self) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from . import __version__
 from .bundled import MODELS, model_path
-from .errors import HepvaeError
+from .errors import HepvaeError, OptionError
 from .inferers import load_inferer, runtime_names
 from .models import ARCHITECTURES
 from .scores import STRATEGIES
 from .selection import REGIONS
+from .sources import distinct_names
 
 __all__ = ["main", "run_command"]
 
@@ -61,7 +62,6 @@ def _train(options) -> int:
         beta=options.beta,
         validation_split=options.validation_split,
         seed=options.seed,
-        verbose=1 if sys.stderr.isatty() else 2,
     )
     plot_history(trained.history, figure_path=options.output / "history.png", title=options.model)
     provenance = trained.model.card.provenance
@@ -88,7 +88,7 @@ def _plot(options) -> int:
     from .plotting import plot_scores
     from .scoring import read_scores
 
-    samples = {path.stem: read_scores(path) for path in options.scored}
+    samples = {name: read_scores(path) for name, path in zip(distinct_names(options.scored), options.scored)}
     histogram = score_histogram(samples, bins=options.bins)
     plot_scores(histogram, figure_path=options.output, label=options.label, energy=options.energy)
     print(options.output)
@@ -149,12 +149,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run_command(run, options) -> int:
-    """Run a command; an error that the user can mend becomes one line and exit status 1."""
+    """Run a command; an error that the user can mend becomes one line and exit status 1 (2: bad usage)."""
     try:
         return run(options)
     except HepvaeError as error:
         print(f"hepvae: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, OptionError) else 1
     except KeyboardInterrupt:
         print("hepvae: interrupted", file=sys.stderr)
         return 130

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from numbers import Integral
 
 import awkward as ak
 import numpy as np
 
-from .errors import DataError, FileError, OptionError, one_line
+from .errors import DataError, FileError, LayoutError, OptionError, one_line
 from .reports import FileReport
 from .schemas import CONSTITUENT_COLUMNS, EVENT_COLUMNS, JET_COLUMNS, SCHEMAS, Schema, find_schema
 from .selection import dijet_events
 from .sources import Source, open_tree, resolve
 
-__all__ = ["iterate_dijets", "iterate_source", "read_dijets"]
+__all__ = ["check_columns", "iterate_dijets", "iterate_source", "read_dijets"]
 
 DEFAULT_TREE = next(iter(SCHEMAS.values())).tree
 
@@ -70,14 +71,26 @@ def iterate_dijets(
     start, stop = entry_start or 0, np.inf if entry_stop is None else entry_stop
     if start < 0 or stop < start:
         raise OptionError(f"entry range {entry_start}:{entry_stop}: expected 0 <= start <= stop")
-    offset = 0
+    offset, columns = 0, None
     for i, source in enumerate(resolve(files, tree)):
         if i and offset >= stop:
             return
         report = FileReport(source.path)
         entries = (max(start - offset, 0), stop - offset)
-        yield from iterate_source(source, report, step_size=step_size, schema=schema, entries=entries)
+        for events in iterate_source(source, report, step_size=step_size, schema=schema, entries=entries):
+            columns = columns or events.fields
+            check_columns(source, columns, events.fields)
+            yield events
         offset += report.entries
+
+
+def check_columns(source: Source, columns, found) -> None:
+    """Raise `LayoutError` where a file has other columns of events than those before it."""
+    differing = sorted(set(columns).symmetric_difference(found))
+    if differing:
+        raise LayoutError(
+            f"{source.path}: has other columns than the files before it: {', '.join(differing)} in some only"
+        )
 
 
 def iterate_source(
@@ -102,6 +115,7 @@ def iterate_source(
             events = _build(columns, found, branches, first, where)
             report.events_read += last - first
             report.events_without_dijet += last - first - len(events)
+            report.events_not_finite += int(np.count_nonzero(~np.isfinite(ak.to_numpy(events.mjj))))
             yield events
 
 
@@ -113,7 +127,7 @@ def _columns(tree, branches, start: int, stop: int):
     return {name: tree[name].array(entry_start=start, entry_stop=stop) for name in branches}
 
 
-SIZE = re.compile(r"([0-9.]+) *([kMGT]?)B", re.IGNORECASE)
+SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kMGT]?)B", re.IGNORECASE)
 POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -124,8 +138,8 @@ def _entries_per_step(tree, step_size, branches) -> int:
     if match:
         number_of_bytes = int(float(match[1]) * 1000 ** POWERS[match[2].lower()])
         return max(_entries_of_size(tree, number_of_bytes, branches), 1)
-    if isinstance(step_size, int) and step_size >= 1:
-        return step_size
+    if isinstance(step_size, Integral) and step_size >= 1:
+        return int(step_size)
     raise OptionError(f"step_size {step_size!r}: expected a size like '100 MB' or a number of entries")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -13,10 +12,11 @@ import numpy as np
 from .bundled import SAMPLES, sample_path
 from .card import CARD_KEY
 from .dijets import read_dijets
-from .errors import FileError, ModelError
+from .errors import ModelError
 from .extras import load_exporter
 from .inferers import load_inferer
 from .inferers.base import INPUT, RECONSTRUCTION
+from .outputs import make_folder, whole_file
 from .padding import flatten_jets, pad_flat
 from .parity import TOLERANCE, Parity, compare
 from .scores import LOSSES
@@ -75,9 +75,9 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
     function = traced(model, (*LOSSES, RECONSTRUCTION))
     proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     _check_graph(proto, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
-        keras_file, onnx_file = Path(folder, "model.keras"), Path(folder, "model.onnx")
+    make_folder(path.parent)
+    with whole_file(path) as onnx_file, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
+        keras_file = Path(folder, "model.keras")
         model.save(keras_file)
         _write(onnx, proto, onnx_file, {CARD_KEY: model.card.to_json()})
         parity = compare(load_inferer(keras_file), load_inferer(onnx_file), jets)
@@ -91,10 +91,6 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
         }
         metadata = {CARD_KEY: model.card.to_json(), f"{CARD_KEY}.export": json.dumps(record, indent=1)}
         _write(onnx, proto, onnx_file, metadata)
-        try:
-            os.replace(onnx_file, path)
-        except OSError as error:
-            raise FileError(f"{path}: cannot be written: {error.strerror}") from error
     return parity
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .errors import DataError
+from .errors import DataError, OptionError
 
 __all__ = ["score_histogram"]
 
@@ -30,6 +30,8 @@ def score_histogram(samples: Mapping[str, tuple], *, bins: int = 40, limits: tup
     """
     import hist
 
+    if bins < 1:
+        raise OptionError(f"bins is {bins}: expected a positive whole number")
     usable = {}
     for name, (score, weight) in samples.items():
         score, weight = np.asarray(score, np.float64), np.asarray(weight, np.float64)
@@ -45,6 +47,8 @@ def score_histogram(samples: Mapping[str, tuple], *, bins: int = 40, limits: tup
         storage=hist.storage.Weight(),
     )
     for name, (score, weight) in usable.items():
+        if not weight.sum() > 0:
+            raise DataError(f"sample {name!r}: its weights add up to {weight.sum()}: expected more than zero")
         histogram.fill(dataset=name, score=score, weight=weight)
     return histogram
 

@@ -63,7 +63,7 @@ def flatten_jets(events_or_constituents) -> FlatJets:
     if constituents.ndim not in (2, 3):
         raise SpecError(f"constituents have {constituents.ndim} axes: expected (jets, var) or (events, 2, var)")
 
-    constituents = ak.drop_none(constituents, axis=-1)
+    constituents = _present(constituents)
     try:
         counts = ak.to_numpy(ak.num(constituents, axis=-1), allow_missing=False)
         axis = None
@@ -79,6 +79,13 @@ def flatten_jets(events_or_constituents) -> FlatJets:
         **{c: ak.to_numpy(ak.flatten(constituents[c], axis=None)) for c in ("pt", "eta", "phi")},
         axis=axis,
     )
+
+
+def _present(constituents):
+    """Constituents that are there: neither they nor a value of theirs is None."""
+    missing = [ak.is_none(constituents[c], axis=-1) for c in ("pt", "eta", "phi")]
+    missing = missing[0] | missing[1] | missing[2]
+    return constituents[~missing] if ak.any(missing, axis=None) else constituents
 
 
 def pad_particles(events_or_constituents, spec: InputSpec) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .bundled import SAMPLES
 from .errors import FileError
+from .outputs import whole_file
 
 __all__ = ["plot_history", "plot_scores", "plot_timing"]
 
@@ -31,10 +32,11 @@ def _figure(figure_path, **options):
         FigureCanvasAgg(figure)
         yield figure
         if figure_path is not None:
-            try:
-                figure.savefig(figure_path, bbox_inches="tight", dpi=100)
-            except (OSError, ValueError) as error:
-                raise FileError(f"{figure_path}: cannot be written: {error}") from error
+            with whole_file(figure_path) as temporary:
+                try:
+                    figure.savefig(temporary, bbox_inches="tight", dpi=100)
+                except ValueError as error:  # of a suffix that matplotlib does not know
+                    raise FileError(f"{figure_path}: cannot be written: {error}") from error
 
 
 def _label(axes, *, label=LABEL, energy=ENERGY_TEV, right=None):
@@ -72,8 +74,6 @@ def plot_scores(histogram, *, figure_path: str | Path | None = None, label=LABEL
         for name in names:
             one = histogram[{"dataset": name}]
             total = one.values(flow=True).sum()
-            if total <= 0:
-                continue
             one = one / total
             filled = name.startswith("qcd")
             style = {"histtype": "fill", "alpha": 0.3} if filled else {"histtype": "step", "linewidth": 2.5}
@@ -93,7 +93,7 @@ def plot_scores(histogram, *, figure_path: str | Path | None = None, label=LABEL
                 capsize=0,
                 flow="none",
             )
-            smallest = min(smallest, one.values()[one.values() > 0].min())
+            smallest = min([smallest, *one.values()[one.values() > 0]])
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(histogram.axes["score"].edges[0], histogram.axes["score"].edges[-1])

@@ -19,6 +19,8 @@ class FileReport:
     """Entries that were read."""
     events_without_dijet: int = 0
     """Events with fewer than two jets: left out."""
+    events_not_finite: int = 0
+    """Events with a jet whose momentum is not finite: none is ever selected."""
     events_kept: int = 0
     """Events that pass the selection."""
     events_scored: int = 0
@@ -56,6 +58,10 @@ class ScoreReport:
         return self._sum("events_without_dijet")
 
     @property
+    def events_not_finite(self) -> int:
+        return self._sum("events_not_finite")
+
+    @property
     def events_kept(self) -> int:
         return self._sum("events_kept")
 
@@ -81,6 +87,8 @@ class ScoreReport:
         ]
         if self.events_without_dijet:
             lines.append(f"{self.events_without_dijet} events have fewer than two jets")
+        if self.events_not_finite:
+            lines.append(f"{self.events_not_finite} events have a jet whose momentum is not finite")
         lines += [f"{number} jets {reason}" for reason, number in self.unscored_jets.items()]
         lines += [f"failed: {file.failure}" for file in self.failed]
         return "\n".join(lines)

@@ -21,8 +21,10 @@ STRATEGIES = {
 }
 
 
-def check_strategy(strategy: str) -> None:
-    """Raise `OptionError` where there is no such strategy."""
+def check_strategy(strategy: str, kl_weight: float | None = None) -> None:
+    """Raise `OptionError` where there is no such strategy, or the weight is not finite."""
+    if kl_weight is not None and not np.isfinite(kl_weight):
+        raise OptionError(f"kl_weight is {kl_weight!r}: expected a finite number")
     if strategy not in STRATEGIES:
         raise OptionError(f"strategy {strategy!r} is unknown: expected one of {', '.join(STRATEGIES)}")
 

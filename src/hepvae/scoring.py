@@ -11,15 +11,16 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
-from .dijets import iterate_source
-from .errors import FileError, HepvaeError, LayoutError, UnscoredJetsWarning
+from .dijets import check_columns, iterate_source
+from .errors import HepvaeError, LayoutError, OptionError, SpecError, UnscoredJetsWarning
+from .outputs import whole_file
 from .padding import flatten_jets, pad_flat
 from .progress import progress_bar
 from .quality import scorable, unscorable
 from .reports import FileReport, ScoreReport
 from .schemas import EVENT_COLUMNS, JET_COLUMNS
 from .scores import LOSSES, check_strategy, event_score
-from .selection import check_region, select_dijets
+from .selection import check_selection, select_dijets
 from .sources import Source, open_tree, resolve
 
 __all__ = ["read_scores", "score_dijets", "score_files"]
@@ -67,8 +68,12 @@ def score_dijets(events, inferer, *, strategy="min", kl_weight=None):
 
 def _score(events, inferer, strategy, kl_weight):
     """Scored events, and the jets that could not be scored, counted by reason."""
-    check_strategy(strategy)
+    check_strategy(strategy, kl_weight)
+    if "jets" not in ak.fields(events):
+        raise SpecError("no field 'jets': expected dijet events, as read_dijets gives them")
     flat = flatten_jets(events)
+    if flat.shape != (len(events), 2):
+        raise SpecError(f"jets have shape {flat.shape}: expected two jets for each of {len(events)} events")
     masks = unscorable(flat)
     losses = {name: np.full(len(flat.counts), np.nan, np.float32) for name in LOSSES}
     good = scorable(flat, masks)
@@ -77,8 +82,13 @@ def _score(events, inferer, strategy, kl_weight):
         found = inferer(pad_flat(flat.take(chosen), inferer.spec))
         for name in LOSSES:
             losses[name][chosen] = found[name]
+    # Finite values can be so large that their squares are not.
+    overflown = good & ~np.all([np.isfinite(values) for values in losses.values()], axis=0)
+    if overflown.any():
+        masks["with a loss that is not finite"] = overflown
 
     for name in LOSSES:
+        losses[name][overflown] = np.nan
         losses[name] = losses[name].reshape(-1, 2)
         for jet in (0, 1):
             events = ak.with_field(events, losses[name][:, jet], f"j{jet + 1}_{name}")
@@ -129,71 +139,77 @@ def score_files(
     FileError
         No input file matches, or the output cannot be written.
     OptionError
-        The strategy or the region is unknown.
+        The strategy or the region is unknown, a number is none, or the output is one of the inputs.
     """
     import uproot
 
-    check_strategy(strategy)
-    check_region(region)
+    check_strategy(strategy, kl_weight)
+    check_selection(region, **selection)
     sources = resolve(files, tree)
     output = Path(output)
-    if not output.parent.is_dir():
-        raise FileError(f"{output}: no such folder: {output.parent}")
+    for source in sources:
+        if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):
+            raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
     report = ScoreReport(str(output))
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(output) as temporary:
         with uproot.recreate(temporary) as file, progress_bar("scoring", len(sources)) as advance:
             written, columns = None, None
             for source in sources:
                 advance(description=f"scoring {Path(source.path).name}")
                 record = FileReport(source.path)
                 report.files.append(record)
-                # Kept until the file is through: what a file gave that fails half way is dropped whole.
-                rows = []
                 try:
-                    for events in iterate_source(source, record, step_size=step_size, schema=schema):
-                        kept = select_dijets(events, region=region, **selection)
-                        scored, problems = _score(kept, inferer, strategy, kl_weight)
-                        for reason, number in problems.items():
-                            record.unscored_jets[reason] = record.unscored_jets.get(reason, 0) + number
-                        rows.append(_rows(scored))
-                        record.events_kept += len(kept)
-                        record.events_scored += len(rows[-1]["score"])
-                    table = {name: np.concatenate([r[name] for r in rows]) for name in rows[0]}
-                    if written is None:
-                        columns = set(table)
-                        written = file.mktree(TREE, {name: column.dtype for name, column in table.items()})
-                    elif set(table) != columns:
-                        differing = sorted(set(table) ^ columns)
-                        raise LayoutError(
-                            f"{source.path}: has other columns than the files before it: {', '.join(differing)}"
-                        )
-                    written.extend(table)
+                    table = _score_source(
+                        source, record, inferer, strategy, kl_weight, region, selection, schema, step_size
+                    )
+                    columns = columns or list(table)
+                    check_columns(source, columns, table)
                 except HepvaeError as error:
                     record.failure = str(error)
-                advance(1)
+                    continue
+                finally:
+                    advance(1)
+                if written is None:
+                    written = file.mktree(TREE, {name: column.dtype for name, column in table.items()})
+                written.extend(table)
             if written is not None:
-                file[PROVENANCE] = json.dumps(
-                    {
-                        "model": inferer.path.name,
-                        "sha256": hashlib.sha256(inferer.path.read_bytes()).hexdigest(),
-                        "runtime": inferer.runtime,
-                        "card": inferer.card.to_dict(),
-                        "strategy": strategy,
-                        "kl_weight": inferer.card.beta if kl_weight is None else kl_weight,
-                        "region": region,
-                        "selection": selection,
-                    }
-                )
-        if written is not None:
-            os.replace(temporary, output)
-    except OSError as error:
-        if isinstance(error, HepvaeError):
-            raise
-        raise FileError(f"{output}: cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+                file[PROVENANCE] = json.dumps(_provenance(inferer, strategy, kl_weight, region, selection))
+        if written is None:
+            temporary.unlink()
     return report
+
+
+def _score_source(
+    source, record, inferer, strategy, kl_weight, region, selection, schema, step_size
+) -> dict[str, np.ndarray]:
+    """The columns of the scored file for one input file.
+
+    They are kept until the file is through: what a file gave that fails half way is dropped whole.
+    """
+    rows = []
+    for events in iterate_source(source, record, step_size=step_size, schema=schema):
+        kept = select_dijets(events, region=region, **selection)
+        scored, problems = _score(kept, inferer, strategy, kl_weight)
+        for reason, number in problems.items():
+            record.unscored_jets[reason] = record.unscored_jets.get(reason, 0) + number
+        rows.append(_rows(scored))
+        record.events_kept += len(kept)
+        record.events_scored += len(rows[-1]["score"])
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def _provenance(inferer, strategy, kl_weight, region, selection) -> dict:
+    """How the scores were made."""
+    return {
+        "model": inferer.path.name,
+        "sha256": hashlib.sha256(inferer.path.read_bytes()).hexdigest(),
+        "runtime": inferer.runtime,
+        "card": inferer.card.to_dict(),
+        "strategy": strategy,
+        "kl_weight": inferer.card.beta if kl_weight is None else kl_weight,
+        "region": region,
+        "selection": selection,
+    }
 
 
 def _rows(events) -> dict[str, np.ndarray]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 import awkward as ak
 import numpy as np
 import vector
 
 from .errors import OptionError
 
-__all__ = ["REGIONS", "check_region", "dijet_events", "select_dijets"]
+__all__ = ["REGIONS", "check_selection", "dijet_events", "select_dijets"]
 
 vector.register_awkward()
 
@@ -19,8 +22,11 @@ REGIONS = {
 }
 
 
-def check_region(region: str | None) -> None:
-    """Raise `OptionError` where there is no such region."""
+def check_selection(region: str | None = None, **cuts) -> None:
+    """Raise `OptionError` where there is no such region or a cut is not a number."""
+    for name, value in cuts.items():
+        if not isinstance(value, Real) or math.isnan(value):
+            raise OptionError(f"{name} is {value!r}: expected a number")
     if region is not None and region not in REGIONS:
         raise OptionError(f"region {region!r} is unknown: expected one of {', '.join(REGIONS)}, or None")
 
@@ -44,7 +50,8 @@ def dijet_events(jets, **columns):
     """
     two = ak.num(jets) >= 2
     jets = jets[two]
-    order = ak.argsort(jets.pt, axis=1, ascending=False, stable=True)[:, :2]
+    pt = ak.where(np.isnan(jets.pt), -np.inf, jets.pt)  # NaN would come first
+    order = ak.argsort(pt, axis=1, ascending=False, stable=True)[:, :2]
     jets = ak.with_name(ak.to_regular(jets[order], axis=1), "Momentum4D")
     mjj, deta = _mjj_deta(jets)
     return ak.zip(
@@ -85,9 +92,9 @@ def select_dijets(events, *, pt_min=200.0, eta_max=2.4, mjj_min=1200.0, region=N
     Raises
     ------
     OptionError
-        ``region`` is none of those.
+        ``region`` is none of those, or a cut is not a number.
     """
-    check_region(region)
+    check_selection(region, pt_min=pt_min, eta_max=eta_max, mjj_min=mjj_min, deta_cut=deta_cut)
     jets = events.jets
     passed = ak.all(jets.pt > pt_min, axis=1) & ak.all(abs(jets.eta) < eta_max, axis=1) & (events.mjj > mjj_min)
     if region is not None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from .errors import FileError, LayoutError, OptionError, one_line
 from .extras import load_xrootd
 from .schemas import nearest
 
-__all__ = ["Source", "open_tree", "resolve"]
+__all__ = ["Source", "distinct_names", "open_tree", "resolve"]
 
 TIMEOUT_S = 60  # of one network request; XRootD's own default is to wait for ever
 
@@ -48,8 +49,10 @@ def resolve(files, tree: str | None = None) -> list[Source]:
         named = [(files, tree)]
     elif isinstance(files, Mapping):
         named = [(path, name or tree) for path, name in files.items()]
-    else:
+    elif isinstance(files, Iterable):
         named = [(path, tree) for path in files]
+    else:
+        named = [(files, tree)]
 
     sources: dict[Source, None] = {}
     for path, name in named:
@@ -66,6 +69,16 @@ def resolve(files, tree: str | None = None) -> list[Source]:
     if not sources:
         raise FileError("no input files named")
     return list(sources)
+
+
+def distinct_names(paths) -> list[str]:
+    """A short name for each file: its stem, with as many of its folders as tell it from the others."""
+    parts = [[*Path(path).parts[:-1], Path(path).stem] for path in paths]
+    for depth in range(1, max(map(len, parts), default=1) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise OptionError(f"{paths[0]} and others: the same file is named twice")
 
 
 @contextmanager
@@ -86,7 +99,8 @@ def open_tree(source: Source, default_tree: str) -> Iterator:
     name = source.tree or default_tree
     try:
         # No caches: uproot would keep the arrays of every chunk alive.
-        file = uproot.open(source.path, object_cache=None, array_cache=None, timeout=TIMEOUT_S)
+        # A mapping, because a bare string is cut at its last colon.
+        file = uproot.open({source.path: None}, object_cache=None, array_cache=None, timeout=TIMEOUT_S)
     except Exception as error:
         raise FileError(f"{source.path}: {_why_not_opened(source, error)}") from error
     with file:
@@ -113,7 +127,7 @@ def _why_not_opened(source: Source, error: Exception) -> str:
         return "is a directory, not a ROOT file"
     if isinstance(error, PermissionError):
         return "permission denied"
-    if not source.is_remote:
+    if os.path.isfile(source.path):
         with open(source.path, "rb") as file:
             if file.read(4) != b"root":
                 return "not a ROOT file"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +13,11 @@ from .card import ModelCard
 from .dijets import iterate_source
 from .errors import DataError, OptionError
 from .export import export_onnx
-from .extras import load_tensorflow
+from .extras import load_exporter
+from .outputs import make_folder, whole_file
 from .padding import flatten_jets, pad_flat
 from .parity import Parity
+from .progress import progress_bar
 from .quality import scorable
 from .reports import FileReport
 from .selection import select_dijets
@@ -99,7 +98,6 @@ def train(
     patience: int = 5,
     validation_split: float = 0.1,
     seed: int = 1,
-    verbose: int = 0,
 ) -> TrainedModel:
     """Train a VAE and write its model directory.
 
@@ -114,8 +112,8 @@ def train(
     architecture : str
         A name in the table of `hepvae.models`.
     output : path
-        The model directory: ``model.keras``, ``model.onnx``, ``history.json``. It appears when all of
-        them are there; files of an earlier training in it are replaced.
+        The model directory: ``model.keras``, ``model.onnx``, ``history.json``; files of an earlier
+        training in it are replaced. A model that does not pass the export is kept as ``.keras``.
     spec : InputSpec, optional
     hyperparameters : dict, optional
         Of the architecture.
@@ -135,15 +133,26 @@ def train(
     Raises
     ------
     DataError
-        Too few events pass the selection.
+        Too few events pass the selection, or the training diverged.
+    OptionError
+        A number is out of its range.
+    ModelError
+        The export did not hold.
     """
-    load_tensorflow("training")
+    _check_options(
+        epochs=epochs,
+        batch_size=batch_size,
+        patience=patience,
+        max_events=max_events,
+        validation_split=validation_split,
+        learning_rate=learning_rate,
+        beta=beta,
+    )
+    load_exporter("training")  # needed at its end: better missed now
     import keras
 
     from .models.vae import VAE
 
-    if not 0 < validation_split < 1:
-        raise OptionError(f"validation_split is {validation_split}: expected between 0 and 1")
     spec = spec or InputSpec()
     jets, record = training_jets(files, spec, region=region, max_events=max_events)
     # Split by events, so that no jet of a validation event was trained on.
@@ -152,6 +161,7 @@ def train(
         raise DataError(
             f"{len(jets) // 2} events to train on: too few to keep {validation_split:.0%} for validation"
         )
+    make_folder(output)
     order = np.random.default_rng(seed).permutation(len(jets) // 2)
     jets = jets.reshape(-1, 2, *spec.shape)[order].reshape(-1, *spec.shape)
     validating, training = jets[:validation], jets[validation:]
@@ -166,14 +176,22 @@ def train(
         keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True),
         keras.callbacks.TerminateOnNaN(),
     ]
-    fitted = trained.fit(
-        training,
-        validation_data=(validating,),
-        epochs=epochs,
-        batch_size=batch_size,
-        callbacks=callbacks,
-        verbose=verbose,
-    )
+    batches = epochs * -(-len(training) // batch_size)
+    with progress_bar(f"training {architecture}", batches) as advance:
+        shown = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: advance(1),
+            on_epoch_end=lambda epoch, logs: advance(
+                description=f"{architecture}, epoch {epoch + 1}: validation loss {logs['val_loss']:.4g}"
+            ),
+        )
+        fitted = trained.fit(
+            training,
+            validation_data=(validating,),
+            epochs=epochs,
+            batch_size=batch_size,
+            callbacks=[*callbacks, shown],
+            verbose=0,
+        )
     history = {name: [float(v) for v in values] for name, values in fitted.history.items()}
     best = int(np.argmin(history["val_loss"]))
     if not np.isfinite(history["val_loss"][best]):
@@ -198,14 +216,20 @@ def train(
 
 
 def _write(model, history, jets, output: Path) -> Parity:
-    output.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=output, prefix=".training-"))
-    try:
-        model.save(folder / "model.keras")
-        parity = export_onnx(model, folder / "model.onnx", jets=jets)
-        (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n")
-        for file in folder.iterdir():
-            os.replace(file, output / file.name)
-    finally:
-        shutil.rmtree(folder)
-    return parity
+    """Write the model directory; a model that does not pass the export is kept, without ``model.onnx``."""
+    with whole_file(output / "model.keras") as file:
+        model.save(file)
+    with whole_file(output / "history.json") as file:
+        file.write_text(json.dumps(history, indent=1) + "\n")
+    (output / "model.onnx").unlink(missing_ok=True)  # of an earlier training
+    return export_onnx(model, output / "model.onnx", jets=jets)
+
+
+def _check_options(**values) -> None:
+    for name in ("epochs", "batch_size", "patience", "max_events"):
+        value = values[name]
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise OptionError(f"{name} is {value!r}: expected a positive whole number")
+    for name, low, high in (("validation_split", 0, 1), ("learning_rate", 0, np.inf), ("beta", 0, np.inf)):
+        if not low <= values[name] < high or (name != "beta" and values[name] == 0):
+            raise OptionError(f"{name} is {values[name]!r}: expected a number from {low} to {high}")

@@ -68,9 +68,11 @@ def _bench(options) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from rich.console import Console
 
+    from ..outputs import make_folder
     from .report import print_study, write_study
     from .study import Plan, run_study
 
+    make_folder(options.output)
     study = run_study(
         Plan(
             models=options.models,

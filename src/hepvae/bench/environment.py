@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -27,7 +27,7 @@ VARIABLES = ("HEPVAE_NUM_THREADS", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "
 def environment() -> dict:
     """Processor, cores, memory, versions and the environment variables that matter."""
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "processor": _processor(),
         "cores_usable": len(os.sched_getaffinity(0)),
         "cores": os.cpu_count(),

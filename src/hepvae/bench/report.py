@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..histograms import score_histogram
+from ..outputs import whole_file
 from ..plotting import plot_scores, plot_timing
 from .study import Study
 
@@ -29,22 +29,19 @@ def write_study(study: Study, folder: Path) -> list[Path]:
 
     Each file appears when it is whole.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     writers = {"results.json": lambda path: path.write_text(study.to_json())}
     if study.records:
         writers["results.csv"] = partial(_write_csv, study.records)
         writers["timing.png"] = partial(_plot_timing, study)
     for model, samples in study.scores.items():
         if samples:
-            name = "anomaly_score.png" if len(study.scores) == 1 else f"anomaly_score_{Path(model).name}.png"
-            writers[name] = partial(_plot_scores, Path(model).name, samples)
+            name = (
+                "anomaly_score.png" if len(study.scores) == 1 else f"anomaly_score_{model.replace('/', '_')}.png"
+            )
+            writers[name] = partial(_plot_scores, model, samples)
     for name, write in writers.items():
-        temporary = folder / f".{os.getpid()}.{name}"
-        try:
+        with whole_file(folder / name) as temporary:
             write(temporary)
-            os.replace(temporary, folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
     return [folder / name for name in writers]
 
 

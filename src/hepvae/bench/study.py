@@ -24,7 +24,7 @@ from ..progress import progress_bar
 from ..quality import scorable
 from ..scoring import score_dijets
 from ..selection import select_dijets
-from ..sources import resolve
+from ..sources import distinct_names, resolve
 from .environment import environment
 from .measure import Cell
 
@@ -87,7 +87,8 @@ def read_samples(files) -> dict:
     """Events of each sample: of the bundled ones, or of each file."""
     if files is None:
         return {name: read_dijets(sample_path(name)) for name in SAMPLES}
-    return {Path(source.path).stem: read_dijets(source.path) for source in resolve(files)}
+    paths = [source.path for source in resolve(files)]
+    return {name: read_dijets(path) for name, path in zip(distinct_names(paths), paths)}
 
 
 def padded_jets(samples: dict, spec) -> np.ndarray:
@@ -112,6 +113,7 @@ def run_study(plan: Plan) -> Study:
     """
     threads = default_threads()
     files = {(m, r): model_file(m, r) for m in plan.models for r in plan.runtimes}
+    short = dict(zip(plan.models, distinct_names(plan.models)))
     samples = read_samples(plan.input)
     records, failures, parity, scores = [], [], {}, {}
     cells = len(files) * len(plan.batch_sizes) * plan.runs
@@ -123,18 +125,18 @@ def run_study(plan: Plan) -> Study:
             jets = padded_jets(samples, inferers[0].spec)
             jets_files[model] = Path(folder, f"{len(jets_files)}.npy")
             np.save(jets_files[model], jets)
-            parity[model] = {i.runtime: compare(inferers[0], i, jets) for i in inferers[1:]}
+            parity[short[model]] = {i.runtime: compare(inferers[0], i, jets) for i in inferers[1:]}
             regions = {name: select_dijets(events, region="signal") for name, events in samples.items()}
-            scores[model] = {name: _scores(e, inferers[-1]) for name, e in regions.items() if len(e)}
+            scores[short[model]] = {name: _scores(e, inferers[-1]) for name, e in regions.items() if len(e)}
         # The runtimes take turns within each batch size, so that a machine that drifts touches both.
         for run in range(1, plan.runs + 1):
             for model in plan.models:
                 for batch_size in plan.batch_sizes:
                     for runtime in plan.runtimes:
-                        name = f"{model}, {runtime}, batch {batch_size}, run {run}"
+                        name = f"{short[model]}, {runtime}, batch {batch_size}, run {run}"
                         advance(description=name)
                         cell = Cell(
-                            model=Path(model).name,
+                            model=short[model],
                             path=str(files[model, runtime]),
                             runtime=runtime,
                             batch_size=batch_size,

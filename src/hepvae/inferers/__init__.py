@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from inspect import Parameter, signature
 from pathlib import Path
 
-from ..errors import ModelError, OptionError
+from ..errors import MissingPackageError, ModelError, OptionError
 from .base import Inferer
 
 __all__ = ["ENTRY_POINTS", "RUNTIMES", "Inferer", "load_inferer", "runtime_class", "runtime_names"]
@@ -42,7 +42,10 @@ def runtime_class(name: str) -> type[Inferer]:
         module, _, attribute = RUNTIMES[name].partition(":")
         return getattr(import_module(module), attribute)
     for point in entry_points(group=ENTRY_POINTS, name=name):
-        return point.load()
+        try:
+            return point.load()
+        except ImportError as error:
+            raise MissingPackageError(f"runtime {name!r} ({point.value}) cannot be loaded: {error}") from error
     raise OptionError(f"runtime {name!r} is unknown: expected one of {', '.join(runtime_names())}")
 
 
@@ -75,22 +78,9 @@ def load_inferer(path, *, runtime: str | None = None, **options) -> Inferer:
         The package of the runtime is not installed.
     """
     path = Path(path)
-    names = [runtime] if runtime else runtime_names()
-    classes = [runtime_class(name) for name in names]
-    if path.is_dir():
-        files = [(c, path / f"model{suffix}") for c in classes for suffix in c.suffixes]
-        found = [(c, file) for c, file in files if file.is_file()]
-        if not found:
-            raise ModelError(f"{path}: expected {' or '.join(file.name for _, file in files)} in it")
-        chosen, path = found[0]
-    else:
-        if not path.is_file():
-            raise ModelError(f"{path}: no such model file")
-        fitting = [c for c in classes if path.suffix in c.suffixes]
-        if not fitting:
-            known = ", ".join(s for c in classes for s in c.suffixes)
-            raise ModelError(f"{path}: expected a model file of kind {known}")
-        chosen = fitting[0]
+    if not path.exists():
+        raise ModelError(f"{path}: no such model file")
+    chosen, path = _chosen(path, [runtime] if runtime else runtime_names())
     taken = _options(chosen)
     for name in options:
         if name not in taken:
@@ -98,6 +88,21 @@ def load_inferer(path, *, runtime: str | None = None, **options) -> Inferer:
                 f"runtime {chosen.runtime} takes no option {name!r}: expected some of {', '.join(taken)}"
             )
     return chosen(path, **options)
+
+
+def _chosen(path: Path, names: list[str]) -> tuple[type[Inferer], Path]:
+    """The first of some runtimes that has a file, and the file; later ones are not even loaded."""
+    suffixes = []
+    for name in names:
+        runtime = runtime_class(name)
+        for suffix in runtime.suffixes:
+            file = path / f"model{suffix}" if path.is_dir() else path
+            if file.is_file() and file.suffix == suffix:
+                return runtime, file
+            suffixes.append(suffix)
+    if path.is_dir():
+        raise ModelError(f"{path}: expected {' or '.join(f'model{suffix}' for suffix in suffixes)} in it")
+    raise ModelError(f"{path}: expected a model file of kind {', '.join(suffixes)}")
 
 
 def _options(runtime: type[Inferer]) -> list[str]:

@@ -57,7 +57,7 @@ class Inferer(ABC):
         for name, value in (("threads", threads), ("batch_size", batch_size)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise OptionError(f"{name} is {value!r}: expected a positive whole number")
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # it may be opened again in another folder
         self.threads = threads or default_threads()
         self.batch_size = batch_size
         self._restore()
