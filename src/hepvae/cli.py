@@ -162,6 +162,6 @@ def run_command(run, options) -> int:
 
 def main(argv=None) -> int:
     """Entry point of ``hepvae``; gives the exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded: errors only
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # quiet: our own errors say what went wrong
     options = _parser().parse_args(argv)
     return run_command(options.run, options)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 
 from .errors import MissingPackageError
 
-__all__ = ["load_exporter", "load_tensorflow", "load_xrootd"]
+__all__ = ["load_exporter", "load_tensorflow", "load_xrootd", "quiet_tensorflow"]
 
 
 def _load(name: str, what: str, extra: str):
@@ -33,11 +36,33 @@ def load_xrootd(what: str) -> None:
     _load("fsspec_xrootd", what, "xrootd")
 
 
+@contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Keep TensorFlow's start from writing to standard error where its log level asks for silence.
+
+    ``TF_CPP_MIN_LOG_LEVEL=3``, which the command line sets unless the user did, does not reach what its
+    libraries write before they have read it.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def load_tensorflow(what: str):
     """TensorFlow, after XRootD where that is installed."""
     if "tensorflow" not in sys.modules and find_spec("XRootD") is not None:
         import_module("XRootD.client")
-    return _load("tensorflow", what, "tensorflow")
+    with quiet_tensorflow():
+        return _load("tensorflow", what, "tensorflow")
 
 
 def load_exporter(what: str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import OptionError
-from ..extras import load_tensorflow
+from ..extras import load_tensorflow, quiet_tensorflow
 from ..scores import LOSSES
 from .base import INPUT, RECONSTRUCTION, Inferer
 
@@ -56,7 +56,8 @@ class TensorFlowInferer(Inferer):
         tf = load_tensorflow(str(self.path))
         self._set_threads(tf)
         kind, _, number = self.device.rpartition("/")[2].removeprefix("device:").partition(":")
-        present = tf.config.list_logical_devices(kind or self.device)
+        with quiet_tensorflow():
+            present = tf.config.list_logical_devices(kind or self.device)
         if int(number or 0) >= len(present):
             known = ", ".join(d.name.removeprefix("/device:") for d in tf.config.list_logical_devices())
             raise OptionError(f"device {self.device!r} is not there: TensorFlow has {known}")
