@@ -174,16 +174,18 @@ def _build(columns, schema: Schema, branches, first_entry: int, where: str):
         ),
     )
     flat = ak.flatten(events.jets, axis=1)
-    jets = ak.contents.RegularArray(
-        ak.contents.RecordArray(
-            [*(ak.contents.NumpyArray(ak.to_numpy(flat[c])) for c in JET_COLUMNS), constituents],
-            [*JET_COLUMNS, "constituents"],
-            parameters={"__record__": "Momentum4D"},
-        ),
-        2,
-        zeros_length=len(events),
+    jets = ak.Array(
+        ak.contents.RegularArray(
+            ak.contents.RecordArray(
+                [*(ak.contents.NumpyArray(ak.to_numpy(flat[c])) for c in JET_COLUMNS), constituents],
+                [*JET_COLUMNS, "constituents"],
+                parameters={"__record__": "Momentum4D"},
+            ),
+            2,
+            zeros_length=len(events),
+        )
     )
-    return ak.with_field(events, ak.Array(jets), "jets")
+    return ak.zip({field: jets if field == "jets" else events[field] for field in events.fields}, depth_limit=1)
 
 
 def _follow_links(columns, schema: Schema, places, first_entry: int, where: str):
