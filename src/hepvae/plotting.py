@@ -105,6 +105,15 @@ def plot_scores(histogram, *, figure_path: str | Path | None = None, label=LABEL
     return figure
 
 
+def _plain_ticks(axis):
+    """1, 2, 5, 10, ... on a logarithmic axis, instead of powers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", ":", "-.")
 
@@ -169,8 +178,7 @@ def plot_timing(records, *, figure_path: str | Path | None = None, reference: st
             lower.set_yscale("log")
             lower.axhline(1, color="gray", linewidth=1)
             lower.set_ylabel(f"{compared[0] if len(compared) == 1 else 'other'} /\n{reference}", fontsize="small")
-            for set_formatter in (lower.yaxis.set_major_formatter, lower.yaxis.set_minor_formatter):
-                set_formatter("{x:g}")
+            _plain_ticks(lower.yaxis)
             lower.tick_params(axis="y", which="both", labelsize="x-small")
             low, high = lower.get_ylim()
             lower.set_ylim(min(low, 0.8), high * 1.2)
@@ -203,6 +211,8 @@ def plot_history(history, *, figure_path: str | Path | None = None, title=None):
         best = int(np.argmin(history["val_loss"]))
         axes.axvline(epochs[best], color="gray", linestyle=":", label=f"Best epoch ({epochs[best]})")
         axes.set_yscale("log")
+        _plain_ticks(axes.yaxis)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("Epoch")
         axes.set_ylabel(r"Loss (GeV$^2$)")
         axes.legend(title=title, fontsize="small", title_fontsize="small")
