@@ -63,12 +63,6 @@ def test_qcd_reaches_far_in_mjj():
         assert np.average(mjj > 2000, weights=weight) < 0.15 < np.mean(mjj > 2000)
 
 
-def test_qcd_is_forward():
-    """t-channel gluons: at a given mjj more events at large deta, where a resonance gives few."""
-    deta = ak.to_numpy(hepvae.read_dijets(hepvae.sample_path("qcdSig")).deta)
-    assert np.mean(deta > 0.7) > 0.6
-
-
 @pytest.mark.parametrize("sample", ["GtoWW15na", "GtoWW15br"])
 def test_w_peak_in_the_groomed_jet_mass(sample):
     mass = soft_drop_masses(sample)
