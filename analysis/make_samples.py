@@ -124,8 +124,7 @@ BASKET = 1000  # events per basket of the final file
 
 def round_mantissa(values, bits: int):
     """float32 values rounded to ``bits`` of mantissa, as NanoAOD stores them (cmssw#46012)."""
-    layout_values = np.asarray(values, np.float32)
-    mantissa, exponent = np.frexp(layout_values)
+    mantissa, exponent = np.frexp(np.asarray(values, np.float32))
     rounded = np.round(mantissa * 2.0 ** (bits + 1)) / 2.0 ** (bits + 1)
     return np.ldexp(rounded, exponent).astype(np.float32)
 

@@ -26,6 +26,18 @@ def test_every_jet_of_the_samples(model, name, sample):
     assert parity.worst <= TOLERANCE, str(parity)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("file", ["pfnano.root", "nano_tt_v15.root"])
+def test_every_jet_of_real_cms_files(real_data, name, file):
+    pytest.importorskip("tensorflow")
+    for model in MODELS:
+        ours = hepvae.load_inferer(hepvae.model_path(model, runtime=name), runtime=name)
+        tensorflow = hepvae.load_inferer(hepvae.model_path(model, runtime="tensorflow"))
+        jets = hepvae.pad_particles(hepvae.read_dijets(real_data / file), ours.spec)
+        parity = compare(tensorflow, ours, jets.reshape(-1, *ours.spec.shape))
+        assert parity.jets >= 20 and parity.worst <= TOLERANCE, str(parity)
+
+
 class Fixed:
     def __init__(self, **losses):
         self.losses = {k: np.array(v, np.float32) for k, v in losses.items()}
