@@ -131,7 +131,7 @@ def test_cell_that_fails_is_a_line_and_status_1(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--models", "nowhere"], "nowhere: no bundled model, and no folder with model.onnx"),
+        (["--models", "nowhere"], "nowhere: no such model file"),
         (["--input", "nowhere.root"], "nowhere.root: no such file"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from .errors import FileError, ModelError, OptionError
 from .inferers import runtime_class
 
-__all__ = ["MODELS", "SAMPLES", "model_path", "sample_path"]
+__all__ = ["MODELS", "SAMPLES", "model_path", "named_model", "sample_path"]
 
 #: Bundled samples in the order of every table and plot, and what a legend calls them.
 SAMPLES = {
@@ -48,3 +48,10 @@ def model_path(name: str, *, runtime: str = "onnxruntime") -> Path:
         except FileError:
             continue
     raise ModelError(f"model {name!r} is not bundled for the runtime {runtime}")
+
+
+def named_model(name_or_path: str, *, runtime: str | None = None) -> Path:
+    """What a user names: a bundled model, or the path of a model file or directory of their own."""
+    if name_or_path not in MODELS:
+        return Path(name_or_path)
+    return model_path(name_or_path, **({"runtime": runtime} if runtime else {}))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .bundled import MODELS, model_path
+from .bundled import MODELS, named_model
 from .errors import HepvaeError, OptionError
 from .inferers import load_inferer, runtime_names
 from .models import ARCHITECTURES
@@ -22,9 +22,12 @@ __all__ = ["main", "run_command"]
 def _score(options) -> int:
     from .scoring import score_files
 
-    runtime = {"runtime": options.runtime} if options.runtime else {}
-    path = model_path(options.model, **runtime) if options.model in MODELS else Path(options.model)
-    inferer = load_inferer(path, **runtime, threads=options.threads, batch_size=options.batch_size)
+    inferer = load_inferer(
+        named_model(options.model, runtime=options.runtime),
+        runtime=options.runtime,
+        threads=options.threads,
+        batch_size=options.batch_size,
+    )
     report = score_files(
         options.files,
         inferer,

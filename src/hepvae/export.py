@@ -17,8 +17,8 @@ from .extras import load_exporter
 from .inferers import load_inferer
 from .inferers.base import INPUT, RECONSTRUCTION
 from .outputs import make_folder, whole_file
-from .padding import flatten_jets, pad_flat
 from .parity import TOLERANCE, Parity, compare
+from .quality import pad_scorable
 from .scores import LOSSES
 
 __all__ = ["export_onnx", "reference_jets"]
@@ -29,7 +29,7 @@ OPSET = 18
 def reference_jets(spec, events_per_sample: int = 250) -> np.ndarray:
     """Padded jets (jets, n_particles, n_features) of all bundled samples."""
     events = (read_dijets(sample_path(name), entry_stop=events_per_sample) for name in SAMPLES)
-    return np.concatenate([pad_flat(flatten_jets(e), spec).reshape(-1, *spec.shape) for e in events])
+    return np.concatenate([pad_scorable(e, spec) for e in events])
 
 
 def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Parity:

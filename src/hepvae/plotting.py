@@ -20,7 +20,7 @@ LABEL, ENERGY_TEV = "Simulation", 13
 
 
 @contextmanager
-def _figure(figure_path, **options):
+def _figure(figure_path):
     """A figure in CMS style, drawn without a display, saved and closed at the end."""
     import matplotlib
     import mplhep
@@ -28,7 +28,7 @@ def _figure(figure_path, **options):
     from matplotlib.figure import Figure
 
     with matplotlib.style.context(mplhep.style.CMS):
-        figure = Figure(figsize=options.pop("figsize", (10, 10)))
+        figure = Figure(figsize=(10, 10))
         FigureCanvasAgg(figure)
         yield figure
         if figure_path is not None:

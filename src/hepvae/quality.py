@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .padding import FlatJets
+from .padding import FlatJets, flatten_jets, pad_flat
+from .spec import InputSpec
 
-__all__ = ["scorable", "unscorable"]
+__all__ = ["pad_scorable", "scorable", "unscorable"]
 
 
 def unscorable(jets: FlatJets) -> dict[str, np.ndarray]:
@@ -41,3 +42,9 @@ def scorable(jets: FlatJets, masks: dict[str, np.ndarray] | None = None) -> np.n
     for mask in (unscorable(jets) if masks is None else masks).values():
         good &= ~mask
     return good
+
+
+def pad_scorable(events, spec: InputSpec) -> np.ndarray:
+    """Padded array (jets, n_particles, n_features) of the jets of some events that can be scored."""
+    jets = flatten_jets(events)
+    return pad_flat(jets.take(np.flatnonzero(scorable(jets))), spec)

@@ -13,15 +13,14 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
-from ..bundled import MODELS, SAMPLES, model_path, sample_path
+from ..bundled import SAMPLES, named_model, sample_path
 from ..dijets import read_dijets
 from ..errors import DataError, HepvaeError, ModelError
-from ..inferers import load_inferer, runtime_class
+from ..inferers import load_inferer
 from ..inferers.base import default_threads
-from ..padding import flatten_jets, pad_flat
 from ..parity import Parity, compare
 from ..progress import progress_bar
-from ..quality import scorable
+from ..quality import pad_scorable
 from ..scoring import score_dijets
 from ..selection import select_dijets
 from ..sources import distinct_names, resolve
@@ -72,17 +71,6 @@ class Study:
         return json.dumps(content, indent=1) + "\n"
 
 
-def model_file(model: str, runtime: str) -> Path:
-    """The file of a bundled model or of a model directory for a runtime."""
-    if model in MODELS:
-        return model_path(model, runtime=runtime)
-    files = [Path(model) / f"model{suffix}" for suffix in runtime_class(runtime).suffixes]
-    for file in files:
-        if file.is_file():
-            return file
-    raise ModelError(f"{model}: no bundled model, and no folder with {files[0].name} for {runtime}")
-
-
 def read_samples(files) -> dict:
     """Events of each sample: of the bundled ones, or of each file."""
     if files is None:
@@ -93,11 +81,7 @@ def read_samples(files) -> dict:
 
 def padded_jets(samples: dict, spec) -> np.ndarray:
     """All jets of all samples that can be scored, (jets, n_particles, n_features)."""
-    parts = []
-    for events in samples.values():
-        flat = flatten_jets(events)
-        parts.append(pad_flat(flat.take(np.flatnonzero(scorable(flat))), spec))
-    jets = np.concatenate(parts)
+    jets = np.concatenate([pad_scorable(events, spec) for events in samples.values()])
     if len(jets) == 0:
         raise DataError("the input files have no jets to score")
     return jets
@@ -112,7 +96,7 @@ def run_study(plan: Plan) -> Study:
         The input cannot be read, or a model is missing.
     """
     threads = default_threads()
-    files = {(m, r): model_file(m, r) for m in plan.models for r in plan.runtimes}
+    files = {(m, r): named_model(m, runtime=r) for m in plan.models for r in plan.runtimes}
     short = dict(zip(plan.models, distinct_names(plan.models)))
     samples = read_samples(plan.input)
     records, failures, parity, scores = [], [], {}, {}
