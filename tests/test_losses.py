@@ -35,6 +35,42 @@ def test_chamfer_is_symmetric_and_blind_to_order(rng):
     assert np.all(chamfer(x, x, np) == 0)
 
 
+def test_masked_chamfer_same_as_without_the_padding(rng):
+    """Whatever stands in the padded places, zeros, small or large numbers, of either set."""
+    x, y = rng.normal(size=(2, 6, 12, 3))
+    mask = np.zeros((6, 12))
+    for jet, places in enumerate([range(12), range(5), range(1), range(7, 12), [0, 4, 5], range(11)]):
+        mask[jet, list(places)] = 1
+    x[mask == 0], y[mask == 0] = 0, rng.uniform(-1e4, 1e4, size=(int((1 - mask).sum()), 3))
+    expected = [chamfer_one_by_one(a[m == 1], b[m == 1]) for a, b, m in zip(x, y, mask)]
+    assert np.allclose(chamfer(x, y, np, mask), expected)
+    assert np.allclose(chamfer(x, y, np, np.ones((6, 12))), chamfer(x, y, np))
+
+
+def test_masked_chamfer_of_known_points():
+    x = np.array([[[0.0, 0.0, 0.0], [0.0, 0.0, 10.0], [0.0, 0.0, 0.0]]])
+    y = np.array([[[3.0, 4.0, 0.0], [0.0, 0.0, 10.0], [0.0, 0.0, 1e3]]])
+    assert chamfer(x, y, np, np.array([[1.0, 1.0, 0.0]])).tolist() == [25.0]
+
+
+def test_masked_chamfer_of_a_jet_without_constituents_is_no_number():
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(chamfer(np.zeros((1, 3, 3)), np.zeros((1, 3, 3)), np, np.zeros((1, 3))))
+
+
+def test_masked_float32_in_keras_holds_against_float64(signal_jets):
+    """Padding is moved far away: that must cost the constituents no digit."""
+    pytest.importorskip("tensorflow")
+    from keras import ops
+
+    mask = (signal_jets[..., 2] > 0).astype(np.float32)
+    near = signal_jets * np.float32(1.01) + np.float32(0.01)
+    exact = chamfer(signal_jets.astype(np.float64), near.astype(np.float64), np, mask.astype(np.float64))
+    tensors = [ops.convert_to_tensor(array) for array in (signal_jets, near, mask)]
+    single = ops.convert_to_numpy(chamfer(*tensors[:2], ops, tensors[2]))
+    assert np.allclose(single, exact, rtol=2e-5, atol=0)
+
+
 def test_kl_of_known_gaussians():
     """N(1, 1) from N(0, 1): 1/2; N(0, e): (e - 2) / 2; the mean over the latent axis is taken."""
     mean = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0]])

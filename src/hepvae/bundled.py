@@ -7,7 +7,7 @@ from pathlib import Path
 from .errors import FileError, ModelError, OptionError
 from .inferers import runtime_class
 
-__all__ = ["MODELS", "SAMPLES", "model_path", "named_model", "sample_path"]
+__all__ = ["MODELS", "RESONANCES", "SAMPLES", "model_path", "named_model", "sample_path"]
 
 #: Bundled samples in the order of every table and plot, and what a legend calls them.
 SAMPLES = {
@@ -16,6 +16,9 @@ SAMPLES = {
     "GtoWW15na": r"$G_{RS} \to WW$, 1.5 TeV, narrow",
     "GtoWW15br": r"$G_{RS} \to WW$, 1.5 TeV, broad",
 }
+
+#: Mass in GeV of the resonance of each bundled signal.
+RESONANCES = {"GtoWW15na": 1500.0, "GtoWW15br": 1500.0}
 
 #: Bundled models.
 MODELS = ("conv",)

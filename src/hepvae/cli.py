@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -57,6 +58,7 @@ def _train(options) -> int:
         options.files,
         options.model,
         options.output,
+        hyperparameters=dict(options.hyperparameters),
         region=options.region,
         max_events=options.max_events,
         epochs=options.epochs,
@@ -98,6 +100,16 @@ def _plot(options) -> int:
     return 0
 
 
+def _hyperparameter(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected NAME=VALUE, like width=64 or units=[256,64]"
+        ) from error
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hepvae", description="Anomaly scores of dijet events from VAEs.")
     parser.add_argument("--version", action="version", version=f"hepvae {__version__}")
@@ -133,6 +145,15 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--learning-rate", type=float, default=1e-3, help="default %(default)s")
     train.add_argument("--beta", type=float, default=0.01, help="weight of the KL term (default %(default)s)")
     train.add_argument("--validation-split", type=float, default=0.1, help="share of events (default %(default)s)")
+    train.add_argument(
+        "--hyperparameter",
+        dest="hyperparameters",
+        action="append",
+        default=[],
+        type=_hyperparameter,
+        metavar="NAME=VALUE",
+        help="of the model, like neighbours=12 or units=[256,64]; more than once (default: those of its table)",
+    )
     train.add_argument("--seed", type=int, default=1, help="default %(default)s")
     train.set_defaults(run=_train)
 

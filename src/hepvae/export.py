@@ -75,6 +75,7 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
     function = traced(model, (*LOSSES, RECONSTRUCTION))
     proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     _check_graph(proto, path)
+    _store_weights_in_float32(onnx, proto.graph)
     make_folder(path.parent)
     with whole_file(path) as onnx_file, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
         keras_file = Path(folder, "model.keras")
@@ -106,6 +107,26 @@ def _check_graph(proto, path: Path) -> None:
     random = {node.op_type for node in proto.graph.node if "Random" in node.op_type}
     if random:
         raise ModelError(f"{path}: converted graph draws random numbers ({', '.join(sorted(random))})")
+
+
+def _store_weights_in_float32(onnx, graph) -> None:
+    """Weights that a model uses in float64 are float32 in Keras; tf2onnx writes them out as float64.
+
+    Half the file. ONNX Runtime casts them once, when it loads the model.
+    """
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.DOUBLE:
+            continue
+        values = onnx.numpy_helper.to_array(tensor)
+        single = values.astype(np.float32)
+        if values.size > 1 and np.array_equal(single, values):
+            name = tensor.name
+            tensor.CopyFrom(onnx.numpy_helper.from_array(single, f"{name}/float32"))
+            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.DOUBLE))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _write(onnx, proto, path: Path, metadata: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .errors import DataError, OptionError
 
-__all__ = ["score_histogram"]
+__all__ = ["observable_histogram", "score_histogram"]
 
 
 def score_histogram(samples: Mapping[str, tuple], *, bins: int = 40, limits: tuple[float, float] | None = None):
@@ -50,6 +50,43 @@ def score_histogram(samples: Mapping[str, tuple], *, bins: int = 40, limits: tup
         if not weight.sum() > 0:
             raise DataError(f"sample {name!r}: its weights add up to {weight.sum()}: expected more than zero")
         histogram.fill(dataset=name, score=score, weight=weight)
+    return histogram
+
+
+def observable_histogram(samples: Mapping[str, np.ndarray], *, label: str, bins: int = 40):
+    """Histogram of one observable of jets in some samples, on an axis that suits the first of them.
+
+    Parameters
+    ----------
+    samples : mapping of name to array (jets,)
+    label : str
+        Of the axis.
+
+    Returns
+    -------
+    hist.Hist
+        Axes ``dataset`` (categories) and ``value``, from zero to beyond 99.5 % of the first sample;
+        storage Weight.
+    """
+    import hist
+
+    if bins < 1:
+        raise OptionError(f"bins is {bins}: expected a positive whole number")
+    first = np.asarray(next(iter(samples.values()), ()))
+    if len(first) == 0:
+        raise DataError("no jets to make a histogram of")
+    if np.issubdtype(first.dtype, np.integer):  # whole numbers: as many of them in each bin
+        width = max(1, round(np.quantile(first, 0.995) * 1.15 / bins))
+        low, high = -0.5, bins * width - 0.5
+    else:
+        low, high = 0.0, float(np.quantile(first, 0.995) * 1.15)
+    histogram = hist.Hist(
+        hist.axis.StrCategory(list(samples), name="dataset", label="Dataset"),
+        hist.axis.Regular(bins, low, high, name="value", label=label),
+        storage=hist.storage.Weight(),
+    )
+    for name, values in samples.items():
+        histogram.fill(dataset=name, value=np.asarray(values, np.float64))
     return histogram
 
 

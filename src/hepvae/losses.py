@@ -9,7 +9,11 @@ from __future__ import annotations
 __all__ = ["chamfer", "kl_divergence"]
 
 
-def chamfer(particles, reconstruction, ops):
+#: Where padding is moved to, in units of the features: further than any particle is from another.
+FAR = 1e9
+
+
+def chamfer(particles, reconstruction, ops, mask=None):
     """Symmetric nearest-neighbour (Chamfer) distance between two sets of particles.
 
     The mean over input particles of the squared distance to the nearest reconstructed one, plus the
@@ -22,17 +26,26 @@ def chamfer(particles, reconstruction, ops):
     Parameters
     ----------
     particles, reconstruction : arrays, (jets, particles, features)
+    mask : array, (jets, particles), optional
+        1 for a particle, 0 for padding, the same places in both sets: padding is nobody's nearest, and
+        the means leave it out. Without a mask padding counts as particles of zeros.
 
     Returns
     -------
     array, (jets,)
+        NaN for a jet that is nothing but padding.
     """
+    # One feature is enough to move padding away. Adding zero leaves the others as they are, to the bit.
+    away = 0.0 if mask is None else (1.0 - mask) * FAR
     distance = 0.0
     for feature in range(particles.shape[-1]):
-        a = ops.expand_dims(particles[..., feature], 2)
-        b = ops.expand_dims(reconstruction[..., feature], 1)
-        distance = distance + ops.square(a - b)
-    return ops.mean(ops.min(distance, axis=2), axis=1) + ops.mean(ops.min(distance, axis=1), axis=1)
+        a = ops.expand_dims(particles[..., feature] + away, 2)
+        b = ops.expand_dims(reconstruction[..., feature] - away, 1)
+        distance, away = distance + ops.square(a - b), 0.0
+    nearest = ops.min(distance, axis=2), ops.min(distance, axis=1)
+    if mask is None:
+        return ops.mean(nearest[0], axis=1) + ops.mean(nearest[1], axis=1)
+    return ops.sum((nearest[0] + nearest[1]) * mask, axis=1) / ops.sum(mask, axis=1)
 
 
 def kl_divergence(z_mean, z_log_var, ops):

@@ -14,7 +14,7 @@ from .bundled import SAMPLES
 from .errors import FileError
 from .outputs import whole_file
 
-__all__ = ["plot_history", "plot_scores", "plot_timing"]
+__all__ = ["plot_history", "plot_memory", "plot_reconstruction", "plot_scores", "plot_timing"]
 
 LABEL, ENERGY_TEV = "Simulation", 13
 
@@ -217,4 +217,105 @@ def plot_history(history, *, figure_path: str | Path | None = None, title=None):
         axes.set_ylabel(r"Loss (GeV$^2$)")
         axes.legend(title=title, fontsize="small", title_fontsize="small")
         _label(axes)
+    return figure
+
+
+def plot_reconstruction(
+    histogram, *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None
+):
+    """An observable of jets as they are, and as models reconstruct them, with the ratios.
+
+    Parameters
+    ----------
+    histogram : hist.Hist
+        As `hepvae.histograms.observable_histogram` gives it: the first dataset is the input, the others
+        are what models make of it.
+    figure_path : path, optional
+        Where to save the figure.
+    title : str, optional
+        Heading of the legend.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    import mplhep
+
+    with _figure(figure_path) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.5, 1))
+        figure.subplots_adjust(hspace=0.06)
+        first, *others = histogram.axes["dataset"]
+        truth = histogram[{"dataset": first}]
+        axis = histogram.axes["value"]
+        mplhep.histplot(
+            truth, ax=upper, label=first, yerr=False, flow="none", histtype="fill", color="gray", alpha=0.35
+        )
+        expected = truth.values()
+        known = expected > 0
+        spread = np.divide(np.sqrt(truth.variances()), expected, where=known, out=np.zeros_like(expected))
+        lower.stairs(1 + spread, axis.edges, baseline=1 - spread, fill=True, color="gray", alpha=0.35)
+        for i, name in enumerate(others):
+            one, style = histogram[{"dataset": name}], {"color": f"C{i}", "linewidth": 2.5}
+            mplhep.histplot(one, ax=upper, label=name, yerr=False, flow="none", histtype="step", **style)
+            ratio = np.divide(one.values(), expected, where=known, out=np.full_like(expected, np.nan))
+            lower.stairs(ratio, axis.edges, baseline=None, **style)
+        upper.set_yscale("log")
+        upper.set_ylim(0.5, 30 * expected.max())
+        upper.set_ylabel("Jets")
+        upper.legend(loc="upper right", title=title, fontsize="small", title_fontsize="small", ncols=2)
+        lower.set_ylim(0, 2)
+        lower.set_xlim(axis.edges[0], axis.edges[-1])
+        lower.set_ylabel("Output /\ninput", fontsize="small")
+        lower.axhline(1, color="gray", linewidth=1)
+        lower.set_xlabel(axis.label)
+        _label(upper, label=label, energy=energy)
+    return figure
+
+
+def plot_memory(records, fits, *, figure_path: str | Path | None = None, machine=""):
+    """Memory of inference against batch size for each model and runtime, with what was fitted to it.
+
+    Parameters
+    ----------
+    records : list of dict
+        As in ``results.json``.
+    fits : mapping of (model, runtime) to function
+        Bytes for an array of batch sizes.
+    figure_path : path, optional
+        Where to save the figure.
+    machine : str
+        Named above the axes.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    sizes = np.array(sorted({r["batch_size"] for r in records}))
+    models = list(dict.fromkeys(r["model"] for r in records))
+    runtimes = list(dict.fromkeys(r["runtime"] for r in records))
+    with _figure(figure_path) as figure:
+        axes = figure.subplots()
+        for i, model in enumerate(models):
+            for j, runtime in enumerate(runtimes):
+                found = [r for r in records if (r["model"], r["runtime"]) == (model, runtime)]
+                axes.plot(
+                    [r["batch_size"] for r in found],
+                    [r["rss_inference_bytes"] / 1e6 for r in found],
+                    MARKERS[i % len(MARKERS)],
+                    color=f"C{i}",
+                    fillstyle="full" if j == 0 else "none",
+                    markersize=9,
+                    label=f"{model}, {runtime}",
+                )
+                if (model, runtime) in fits:
+                    smooth = np.geomspace(sizes[0], sizes[-1], 100)
+                    axes.plot(smooth, fits[model, runtime](smooth) / 1e6, LINES[j % len(LINES)], color=f"C{i}")
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel("Batch size (jets)")
+        axes.set_ylabel("Peak memory of inference (MB)")
+        axes.legend(fontsize="small")
+        _label(axes, label="CPU inference", right=machine)
     return figure

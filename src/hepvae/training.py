@@ -15,6 +15,7 @@ from .dijets import iterate_source
 from .errors import DataError, OptionError
 from .export import export_onnx
 from .extras import load_exporter
+from .models import hyperparameters as complete
 from .outputs import make_folder, whole_file
 from .padding import flatten_jets, pad_flat
 from .parity import Parity
@@ -101,6 +102,7 @@ def train(
     epochs: int = 40,
     batch_size: int = 256,
     learning_rate: float = 1e-3,
+    clip_norm: float = 5e3,
     patience: int = 5,
     validation_split: float = 0.1,
     seed: int = 1,
@@ -129,6 +131,9 @@ def train(
         Events to train on.
     max_events : int, optional
         Use the first so many.
+    clip_norm : float
+        Longest gradient of a batch; longer ones are shortened. The loss is in GeV^2: a jet of one hard
+        constituent may have 10^5 times that of others, and Adam would take small steps long after.
     seed : int
         Of weights, shuffling and latent noise.
 
@@ -152,6 +157,7 @@ def train(
         max_events=max_events,
         validation_split=validation_split,
         learning_rate=learning_rate,
+        clip_norm=clip_norm,
         beta=beta,
     )
     load_exporter("training")  # needed at its end: better missed now
@@ -174,9 +180,9 @@ def train(
 
     keras.utils.set_random_seed(seed)
     mean, std = normalisation(training)
-    card = ModelCard(architecture, spec, mean, std, beta, dict(hyperparameters or {}))
+    card = ModelCard(architecture, spec, mean, std, beta, complete(architecture, hyperparameters))
     trained = VAE(card)
-    trained.compile(optimizer=keras.optimizers.Adam(learning_rate))
+    trained.compile(optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=clip_norm))
     callbacks = [
         keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate * cosine_decay(epoch / epochs)),
         keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True),
@@ -211,6 +217,7 @@ def train(
         validation_loss=history["val_loss"][best],
         batch_size=batch_size,
         learning_rate=learning_rate,
+        clip_norm=clip_norm,
         seed=seed,
         versions={p: version(p) for p in ("hepvae", "keras", "tensorflow")},
     )
@@ -236,6 +243,11 @@ def _check_options(**values) -> None:
         value = values[name]
         if value is not None and (not isinstance(value, int) or value < 1):
             raise OptionError(f"{name} is {value!r}: expected a positive whole number")
-    for name, low, high in (("validation_split", 0, 1), ("learning_rate", 0, np.inf), ("beta", 0, np.inf)):
-        if not low <= values[name] < high or (name != "beta" and values[name] == 0):
-            raise OptionError(f"{name} is {values[name]!r}: expected a number from {low} to {high}")
+    for name, high in (
+        ("validation_split", 1),
+        ("learning_rate", np.inf),
+        ("clip_norm", np.inf),
+        ("beta", np.inf),
+    ):
+        if not 0 <= values[name] < high or (name != "beta" and values[name] == 0):
+            raise OptionError(f"{name} is {values[name]!r}: expected a number from 0 to {high}")

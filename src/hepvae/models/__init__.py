@@ -1,22 +1,49 @@
-"""The table of architectures: name to the function that builds encoder and decoder."""
+"""The table of architectures: name to what builds encoder and decoder."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 
 from ..errors import OptionError
 
-__all__ = ["ARCHITECTURES", "builder"]
+__all__ = ["ARCHITECTURES", "Architecture", "architecture", "hyperparameters"]
 
-#: name: "module:function"; the function takes a `ModelCard` and gives (encoder, decoder).
+#: name: "module:attribute" of an `Architecture`.
 ARCHITECTURES = {
-    "conv": "hepvae.models.conv:build",
+    "conv": "hepvae.models.conv:CONV",
+    "graph": "hepvae.models.graph:GRAPH",
+    "edge": "hepvae.models.graph:EDGE",
+    "edge-dense": "hepvae.models.graph:EDGE_DENSE",
 }
 
 
-def builder(name: str):
-    """The building function of an architecture."""
+@dataclass(frozen=True)
+class Architecture:
+    """How the encoder and the decoder of a kind of VAE are built."""
+
+    build: Callable
+    """Takes a `ModelCard` and the hyperparameters by name, gives (encoder, decoder). The encoder takes
+    particles and gives ``z_mean`` and ``z_log_var``; the decoder takes ``z``."""
+    defaults: Mapping
+    """All hyperparameters with their default values."""
+    masked: bool = False
+    """Padding is masked: the decoder takes ``mask`` beside ``z``, and the losses leave padding out."""
+
+
+def architecture(name: str) -> Architecture:
+    """An architecture of the table."""
     if name not in ARCHITECTURES:
         raise OptionError(f"model {name!r} is unknown: expected one of {', '.join(ARCHITECTURES)}")
-    module, _, function = ARCHITECTURES[name].partition(":")
-    return getattr(import_module(module), function)
+    module, _, attribute = ARCHITECTURES[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def hyperparameters(name: str, changed: Mapping | None = None) -> dict:
+    """All hyperparameters of an architecture: the defaults, and what is changed of them."""
+    defaults = architecture(name).defaults
+    for key in changed or ():
+        if key not in defaults:
+            raise OptionError(f"{name} has no hyperparameter {key!r}: expected one of {', '.join(defaults)}")
+    return {**defaults, **(changed or {})}

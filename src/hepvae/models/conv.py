@@ -7,26 +7,19 @@ from keras import layers
 
 from ..card import ModelCard
 from ..errors import OptionError
+from . import Architecture
 from .layers import Destandardise, Standardise
 
-__all__ = ["DEFAULTS", "build"]
-
-#: Hyperparameters, with the values of the study.
-DEFAULTS = {"latent": 12, "filters": [12, 16, 20], "kernel": 3, "dense": [204, 48]}
+__all__ = ["CONV"]
 
 
-def build(card: ModelCard) -> tuple[keras.Model, keras.Model]:
+def build(card: ModelCard, *, latent, filters, kernel, dense) -> tuple[keras.Model, keras.Model]:
     """Build encoder (particles to z_mean, z_log_var) and decoder (z to particles).
 
     The convolution over the three features of each particle has a kernel as wide as the features: it
     is a dense layer on the last axis. Its mirror in the decoder is another.
     """
-    unknown = set(card.hyperparameters) - set(DEFAULTS)
-    if unknown:
-        raise OptionError(f"conv has no hyperparameter {sorted(unknown)[0]!r}: expected {', '.join(DEFAULTS)}")
-    values = {**DEFAULTS, **card.hyperparameters}
-    latent, kernel = values["latent"], values["kernel"]
-    (embedding, *filters), dense = values["filters"], values["dense"]
+    embedding, *filters = filters
     particles, features = card.spec.shape
     convolved = particles - len(filters) * (kernel - 1)
     if convolved < 2 or convolved % 2:
@@ -65,3 +58,7 @@ def build(card: ModelCard) -> tuple[keras.Model, keras.Model]:
     x = layers.Dense(features, name="unembed")(x)
     x = Destandardise(card.mean, card.std, name="destandardise")(x)
     return encoder, keras.Model(inputs, x, name="decoder")
+
+
+#: With the values of the study.
+CONV = Architecture(build, {"latent": 12, "filters": [12, 16, 20], "kernel": 3, "dense": [204, 48]})

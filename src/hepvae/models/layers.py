@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-__all__ = ["Destandardise", "Standardise"]
+__all__ = ["Destandardise", "Mask", "Standardise"]
 
 
 class _PerFeature(keras.layers.Layer):
@@ -38,3 +38,14 @@ class Destandardise(_PerFeature):
 
     def call(self, x):
         return x * ops.convert_to_tensor(self.std, x.dtype) + ops.convert_to_tensor(self.mean, x.dtype)
+
+
+class Mask(keras.layers.Layer):
+    """1 where there is a constituent (pt > 0), 0 where there is padding: (jets, n_particles)."""
+
+    def __init__(self, pt: int, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.pt = pt
+
+    def call(self, particles):
+        return ops.cast(particles[..., self.pt] > 0, particles.dtype)

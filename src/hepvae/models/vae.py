@@ -11,7 +11,8 @@ from ..card import ModelCard
 from ..errors import HepvaeError, ModelError, one_line
 from ..losses import chamfer, kl_divergence
 from ..scores import LOSSES
-from . import builder
+from . import architecture, hyperparameters
+from .layers import Mask
 
 __all__ = ["VAE", "load_vae"]
 
@@ -36,7 +37,9 @@ class VAE(keras.Model):
     def __init__(self, card: ModelCard, **kwargs):
         super().__init__(**kwargs)
         self.card = card
-        self.encoder, self.decoder = builder(card.architecture)(card)
+        made = architecture(card.architecture)
+        self.encoder, self.decoder = made.build(card, **hyperparameters(card.architecture, card.hyperparameters))
+        self.mask = Mask(card.spec.features.index("pt"), name="mask") if made.masked else None
         self._noise = keras.random.SeedGenerator()
         self._means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
         self.built = True  # encoder and decoder are, already
@@ -47,8 +50,9 @@ class VAE(keras.Model):
         z = z_mean
         if training:
             z = z + ops.exp(0.5 * z_log_var) * keras.random.normal(ops.shape(z), seed=self._noise)
-        reconstruction = self.decoder(z, training=training)
-        reco_loss = chamfer(particles, reconstruction, ops)
+        mask = None if self.mask is None else self.mask(particles)
+        reconstruction = self.decoder(z if mask is None else {"z": z, "mask": mask}, training=training)
+        reco_loss = chamfer(particles, reconstruction, ops, mask)
         kl_loss = kl_divergence(z_mean, z_log_var, ops)
         return {
             "loss": reco_loss + self.card.beta * kl_loss,

@@ -1,0 +1,227 @@
+"""Layers for jets as graphs: constituents are nodes, padding is masked.
+
+Shapes: particles (jets, n_particles, n_features), nodes (jets, n_particles, width), and the mask (jets,
+n_particles) with 1 for a constituent and 0 for padding. Layers call the mask ``real``: Keras has plans of
+its own for an argument named ``mask``. What a layer makes of a padded place reaches no other place: every
+sum over constituents multiplies by the mask.
+
+Sums over constituents, and the few layers that work on one row for each jet, are done in float64: the pt of
+hard constituents hangs on them, and a loss of 1 GeV^2 is what is left of 10^6. There float64 costs next to
+nothing, and neither the order of constituents, nor the length of the padding, nor the runtime is seen.
+"""
+
+from __future__ import annotations
+
+import math
+
+from keras import layers, ops
+
+from ..losses import FAR
+
+__all__ = [
+    "EdgeConvolution",
+    "GraphConvolution",
+    "JetDense",
+    "NearestNeighbours",
+    "NodeFeatures",
+    "Particles",
+    "RankCode",
+    "Readout",
+    "dense",
+    "number_code",
+]
+
+#: Ranks and numbers of constituents are coded by logarithms; this one becomes 1.
+LOG_RANGE = math.log(256)
+
+
+def dense(width: int, name: str, *, activation: str | None = None, bias: bool = True):
+    """A dense layer that leaves the scale of what it takes as it is."""
+    return layers.Dense(width, activation=activation, use_bias=bias, kernel_initializer="lecun_normal", name=name)
+
+
+def double(x):
+    """In float64."""
+    return ops.cast(x, "float64")
+
+
+class JetDense(layers.Dense):
+    """A dense layer on one row for each jet, computed in float64 from weights in float32."""
+
+    def __init__(self, units: int, **kwargs):
+        super().__init__(units, **{"kernel_initializer": "lecun_normal", **kwargs})
+
+    def call(self, x):
+        made = self.activation(ops.matmul(double(x), double(self.kernel)) + double(self.bias))
+        return ops.cast(made, self.compute_dtype)
+
+
+def number_code(mask):
+    """The number of constituents of each jet, as a logarithm (jets, 1)."""
+    return ops.log(ops.sum(mask, axis=1, keepdims=True)) / LOG_RANGE
+
+
+class NodeFeatures(layers.Layer):
+    """The features of each constituent, standardised, and the logarithm of its pt, as nodes."""
+
+    def __init__(self, mean, std, pt: int, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.mean, self.std, self.pt = [float(v) for v in mean], [float(v) for v in std], pt
+
+    def call(self, particles):
+        mean, std = (ops.convert_to_tensor(values, particles.dtype) for values in (self.mean, self.std))
+        # Padding has no logarithm, and needs none: any number does.
+        pt = ops.maximum(particles[..., self.pt : self.pt + 1], 1e-3)
+        return ops.concatenate([(particles - mean) / std, ops.log(pt)], axis=2)
+
+
+class RankCode(layers.Layer):
+    """The rank of each constituent by pt, as continuous numbers (jets, n_particles, codes + 2).
+
+    Gaussians at even distances in log(1 + rank), up to rank 255; the rank as a share of the
+    constituents, and the code of their number. Nothing depends on n_particles. Given the mask alone the
+    rank is the place, as constituents come by falling pt. Given their pt as well it is the number of
+    harder ones, which is blind to the order of constituents, of equal pt too.
+    """
+
+    def __init__(self, codes: int, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.codes = codes
+
+    def call(self, real, pt=None):
+        if pt is None:
+            rank = ops.cumsum(real, axis=1) - real
+        else:
+            harder = ops.expand_dims(pt, 1) > ops.expand_dims(pt, 2)
+            rank = ops.sum(ops.cast(harder, real.dtype), axis=2)
+        rank = ops.expand_dims(rank, 2)
+        share = rank / ops.reshape(ops.sum(real, axis=1), (-1, 1, 1))
+        number = ops.zeros_like(rank) + ops.expand_dims(number_code(real), 2)
+        step = LOG_RANGE / (self.codes - 1)
+        centres = ops.convert_to_tensor([step * i for i in range(self.codes)], real.dtype)
+        bumps = ops.exp(-0.5 * ops.square((ops.log(1.0 + rank) - centres) / step))
+        return ops.concatenate([bumps, share, number], axis=2)
+
+
+class GraphConvolution(layers.Layer):
+    """Graph convolution over the fully connected graph of the constituents (Kipf and Welling, 1609.02907).
+
+    h' = elu(h W + A h M + b) with the symmetric normalised adjacency A = D^(-1/2) m m^T D^(-1/2) of the
+    mask m. Each degree in D is the number of constituents, so that A h is their mean at each of them,
+    and no matrix of n_particles x n_particles is needed. The map W of the node itself, which the
+    authors have in M, is one of its own: without it all nodes would be alike after one convolution.
+    """
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.own = dense(width, "own")
+        self.message = dense(width, "message", bias=False)
+
+    def build(self, nodes_shape, real_shape):
+        self.own.build(nodes_shape)
+        self.message.build((nodes_shape[0], nodes_shape[2]))
+        self.built = True
+
+    def call(self, nodes, real):
+        weight = ops.expand_dims(double(real / ops.sum(real, axis=1, keepdims=True)), 1)
+        mean = ops.cast(ops.squeeze(ops.matmul(weight, double(nodes)), 1), nodes.dtype)
+        return ops.elu(self.own(nodes) + ops.expand_dims(self.message(mean), 1))
+
+
+class NearestNeighbours(layers.Layer):
+    """The k nearest constituents of each one in (eta, phi), itself among them.
+
+    Gives int32 (jets, n_particles, k), rows of the neighbours in nodes flattened to (jets * n_particles,
+    width), and float (jets, n_particles, k), 1 where there is such a neighbour: a jet may have fewer
+    constituents than k.
+    """
+
+    def __init__(self, k: int, eta: int, phi: int, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.k, self.eta, self.phi = k, eta, phi
+
+    def call(self, particles, real):
+        # Term by term, as each runtime rounds it alike: they must agree on who is nearest.
+        distance = ops.expand_dims((1.0 - real) * FAR, 1)
+        for feature in (self.eta, self.phi):
+            x = particles[..., feature]
+            distance = distance + ops.square(ops.expand_dims(x, 2) - ops.expand_dims(x, 1))
+        nearness, neighbours = ops.top_k(-distance, self.k)
+        first = ops.arange(ops.shape(particles)[0], dtype="int32") * particles.shape[1]
+        rows = ops.cast(neighbours, "int32") + ops.reshape(first, (-1, 1, 1))
+        return rows, ops.cast(nearness > -0.5 * FAR, particles.dtype)
+
+
+class EdgeConvolution(layers.Layer):
+    """Edge convolution over nearest neighbours (Wang et al., 1801.07829; ParticleNet, 1902.08570).
+
+    h'_i = elu(h_i S + e_i W + b), e_i the mean over the neighbours j of elu(h_i U + h_j V + c). The
+    authors write h_j - h_i where this has h_j: the same maps, of other U. What is linear is done once
+    for a node, not for each of its edges: h U and h V before the neighbours are gathered, W after
+    their mean.
+    """
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.own = dense(width, "own")
+        self.neighbour = dense(width, "neighbour", bias=False)
+        self.shortcut = dense(width, "shortcut")
+        self.message = dense(width, "message", bias=False)
+
+    def build(self, nodes_shape, rows_shape, valid_shape):
+        for layer in (self.own, self.neighbour, self.shortcut):
+            layer.build(nodes_shape)
+        self.message.build((*nodes_shape[:2], self.message.units))
+        self.built = True
+
+    def call(self, nodes, rows, valid):
+        flat = ops.reshape(self.neighbour(nodes), (-1, self.neighbour.units))
+        # Rows of a flat array are gathered: ONNX Runtime copies them whole, where a gather with a batch
+        # axis, or along an axis, takes more operators or goes value by value.
+        edges = ops.elu(ops.expand_dims(self.own(nodes), 2) + ops.take(flat, rows, axis=0))
+        weight = valid / ops.sum(valid, axis=2, keepdims=True)
+        mean = ops.sum(edges * ops.expand_dims(weight, 3), axis=2)
+        return ops.elu(self.shortcut(nodes) + self.message(mean))
+
+
+class Readout(layers.Layer):
+    """From nodes to a jet: sums over the constituents of a few maps of them, one for each rank code.
+
+    Gives (jets, heads * (codes + 2) + 1); the last is the code of the number of constituents.
+    """
+
+    def __init__(self, heads: int, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = dense(heads, "heads")
+
+    def build(self, nodes_shape, code_shape, real_shape):
+        self.heads.build(nodes_shape)
+        self.flat = self.heads.units * code_shape[2]
+        self.built = True
+
+    def call(self, nodes, code, real):
+        heads = self.heads(nodes) * ops.expand_dims(real, 2)
+        sums = ops.matmul(ops.transpose(double(code), (0, 2, 1)), double(heads))
+        sums = ops.cast(ops.reshape(sums, (-1, self.flat)), nodes.dtype)
+        return ops.concatenate([sums, number_code(real)], axis=1)
+
+
+class Particles(layers.Layer):
+    """Particles (jets, n_particles, n_features) with zeros for padding, of a coarse and a fine part.
+
+    The coarse part is the rank code times the coefficients of a jet (jets, codes + 2, n_features), the
+    fine part (jets, n_particles, n_features) is made by nodes. eta and phi of the sum are destandardised.
+    pt is std * (elu(x) + 1): positive, exponential for soft constituents and linear for hard ones.
+    """
+
+    def __init__(self, mean, std, pt: int, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.mean, self.std, self.pt = [float(v) for v in mean], [float(v) for v in std], pt
+
+    def call(self, code, coefficients, fine, real):
+        x = ops.matmul(double(code), double(coefficients)) + double(fine)
+        features = [
+            (ops.elu(x[..., i]) + 1.0) * std if i == self.pt else x[..., i] * std + mean
+            for i, (mean, std) in enumerate(zip(self.mean, self.std))
+        ]
+        return ops.cast(ops.stack(features, axis=2), fine.dtype) * ops.expand_dims(real, 2)

@@ -1,0 +1,56 @@
+"""Jets from padded particles: kinematics known by hand, invariances, and the jets of the samples."""
+
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepvae import InputSpec, SpecError
+from hepvae.padding import pad_particles
+from hepvae.reconstruction import CONSTITUENT_PT, jet_observables
+
+
+def test_two_particles_back_to_back_in_eta():
+    """Two massless particles: m^2 = 2 pt1 pt2 (cosh deta - cos dphi)."""
+    jets = np.zeros((1, 4, 3), np.float32)
+    jets[0, 0], jets[0, 1] = (0.3, 0.1, 100), (-0.2, -0.3, 50)
+    found = jet_observables(jets, InputSpec(n_particles=4))
+    assert found["mass"] == pytest.approx(np.sqrt(2 * 100 * 50 * (np.cosh(0.5) - np.cos(0.4))), rel=1e-5)
+    assert found["pt"] == pytest.approx(np.hypot(100 + 50 * np.cos(0.4), 50 * np.sin(0.4)), rel=1e-5)
+    assert found["multiplicity"] == 2
+
+
+def test_same_after_a_rotation_and_a_boost_along_the_beam(signal_jets):
+    moved = signal_jets.copy()
+    moved[..., 0] += 1.5
+    moved[..., 1] -= 2.0
+    before, after = (jet_observables(jets, InputSpec()) for jets in (signal_jets, moved))
+    for name in before:
+        assert np.allclose(before[name], after[name], rtol=1e-4), name
+
+
+def test_jets_of_the_sample(signal_events):
+    """Massless constituents in relative coordinates make about the jet of the file."""
+    found = jet_observables(
+        pad_particles(signal_events, InputSpec(n_particles=300)).reshape(-1, 300, 3), InputSpec(300)
+    )
+    jets = ak.flatten(signal_events.jets)
+    assert np.allclose(found["pt"], jets.pt, rtol=5e-3)
+    assert 0.95 < np.median(found["mass"] / jets.mass) < 1  # pions and kaons have some mass of their own
+    assert found["multiplicity"].tolist() == ak.sum(jets.constituents.pt > CONSTITUENT_PT, axis=1).tolist()
+
+
+def test_particles_that_a_decoder_may_make():
+    """Negative pt counts as none; soft ones do not count for the multiplicity; one particle has no mass."""
+    jets = np.zeros((1, 3, 3), np.float32)
+    jets[0, :, 2] = 100, -3, 0.1
+    jets[0, 1, 0] = 1
+    found = jet_observables(jets, InputSpec(n_particles=3))
+    assert found["pt"] == pytest.approx(100.1) and found["mass"] == pytest.approx(0, abs=1e-3)
+    assert found["multiplicity"].tolist() == [1]
+
+
+def test_features_that_are_needed():
+    with pytest.raises(SpecError, match="jets need phi of their constituents: found pt, eta"):
+        jet_observables(np.zeros((1, 3, 2)), InputSpec(n_particles=3, features=("pt", "eta")))
