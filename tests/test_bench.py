@@ -11,6 +11,7 @@ import pytest
 import hepvae
 from hepvae.bench.__main__ import main
 from hepvae.bench.measure import Cell, measure
+from hepvae.bundled import MODELS
 
 KEYS = {
     "model",
@@ -23,6 +24,7 @@ KEYS = {
     "latency_s",
     "jets_per_s",
     "rss_peak_bytes",
+    "rss_inference_bytes",
     "rss_growth_bytes",
 }
 
@@ -33,7 +35,8 @@ def study(tmp_path_factory):
     pytest.importorskip("tensorflow")
     output = tmp_path_factory.mktemp("bench") / "out"
     done = subprocess.run(
-        [sys.executable, "-m", "hepvae.bench", "--quick", "--batch-sizes", "1,64", "--output", str(output)],
+        [sys.executable, "-m", "hepvae.bench", "--quick", "--models", "conv", "--batch-sizes", "1,64"]
+        + ["--output", str(output)],
         capture_output=True,
         text=True,
         timeout=280,
@@ -72,7 +75,9 @@ def test_results(study):
         assert 0 < latency["median"] <= latency["p90"] <= latency["p99"]
         assert record["n_jets"] == record["calls"] * record["batch_size"]
         assert 0.2 < record["jets_per_s"] * latency["median"] / record["batch_size"] < 2
-        assert record["rss_peak_bytes"] > record["rss_growth_bytes"]
+        assert record["rss_peak_bytes"] > record["rss_inference_bytes"] >= record["rss_growth_bytes"]
+        # Whatever else there is, the distances of 100 x 100 particles of each jet are.
+        assert record["rss_inference_bytes"] > record["batch_size"] * 100 * 100 * 4
     # TensorFlow alone is larger in memory than all of ONNX Runtime: the processes are separate.
     peak = {r["runtime"]: r["rss_peak_bytes"] for r in records}
     assert peak["onnxruntime"] < peak["tensorflow"]
@@ -106,7 +111,11 @@ def test_own_files_and_one_runtime(tmp_path, capsys):
     arguments = ["--quick", "--runtimes", "onnxruntime", "--batch-sizes", "32", "--input", path]
     assert main([*arguments, "--output", str(tmp_path)]) == 0
     records = json.loads((tmp_path / "results.json").read_text())["records"]
-    assert [(r["runtime"], r["batch_size"]) for r in records] == [("onnxruntime", 32)]
+    assert [(r["model"], r["runtime"], r["batch_size"]) for r in records] == [
+        (model, "onnxruntime", 32) for model in MODELS
+    ]
+    plots = {"timing.png", *(f"anomaly_score_{model}.png" for model in MODELS)}
+    assert plots < {file.name for file in tmp_path.iterdir()}
 
 
 def test_cell_that_fails_is_a_line_and_status_1(tmp_path, capsys, monkeypatch):
@@ -114,14 +123,14 @@ def test_cell_that_fails_is_a_line_and_status_1(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HEPVAE_NUM_THREADS", "1")
     from hepvae.bench import study
 
-    original = study._in_fresh_process
+    original = study.in_fresh_process
 
     def broken(cell):
         return original(cell if cell.batch_size == 2 else Cell(**{**vars(cell), "path": "/nowhere.onnx"}))
 
-    monkeypatch.setattr(study, "_in_fresh_process", broken)
-    arguments = ["--quick", "--runtimes", "onnxruntime", "--batch-sizes", "1,2", "--output", str(tmp_path)]
-    assert main(arguments) == 1
+    monkeypatch.setattr(study, "in_fresh_process", broken)
+    arguments = ["--quick", "--models", "conv", "--runtimes", "onnxruntime", "--batch-sizes", "1,2"]
+    assert main([*arguments, "--output", str(tmp_path)]) == 1
     assert "failed: conv, onnxruntime, batch 1, run 1: exit status 1" in capsys.readouterr().out
     content = json.loads((tmp_path / "results.json").read_text())
     assert len(content["records"]) == len(content["failures"]) == 1

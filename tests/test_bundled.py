@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import awkward as ak
 import numpy as np
@@ -11,6 +12,7 @@ import uproot
 
 import hepvae
 from hepvae.bundled import MODELS, SAMPLES
+from hepvae.scores import LOSSES
 
 LIMIT = 4 * 2**20
 
@@ -98,9 +100,48 @@ def test_model_files(model):
     assert all(p.stat().st_size < LIMIT for p in (onnx, keras))
     card = hepvae.load_inferer(onnx).card
     assert card.architecture == model
+    if model != "conv":  # trained before they were
+        assert {"neighbours", "width", "latent"} < set(card.hyperparameters)
     assert card.provenance["sample"]["events_used"] >= 100_000
     losses = json.loads(history.read_text())["val_loss"]
     assert card.provenance["validation_loss"] == min(losses) < losses[0]
+
+
+@pytest.fixture(params=[name for name in MODELS if name != "conv"])
+def masked(request):
+    """A bundled model that masks padding, and its losses of real jets, two of each event."""
+    keras = pytest.importorskip("keras")
+    from hepvae.models.vae import load_vae
+
+    def losses(model, jets):
+        parts = [model(jets[i : i + 500]) for i in range(0, len(jets), 500)]
+        return {name: np.concatenate([keras.ops.convert_to_numpy(p[name]) for p in parts]) for name in LOSSES}
+
+    events = [hepvae.read_dijets(hepvae.sample_path(name), entry_stop=150) for name in SAMPLES]
+    jets = ak.concatenate([ak.flatten(e.jets) for e in events])
+    model = load_vae(hepvae.model_path(request.param, runtime="tensorflow"))
+    return model, losses, jets, losses(model, hepvae.pad_particles(jets, model.card.spec))
+
+
+def test_further_padding_leaves_the_losses(masked):
+    from hepvae.models.vae import VAE
+
+    model, losses, jets, expected = masked
+    fits = ak.to_numpy(ak.num(jets.constituents)) <= model.card.spec.n_particles
+    longer = VAE(replace(model.card, spec=hepvae.InputSpec(n_particles=160)))
+    longer.encoder.set_weights(model.encoder.get_weights())
+    longer.decoder.set_weights(model.decoder.get_weights())
+    for name, values in losses(longer, hepvae.pad_particles(jets[fits], longer.card.spec)).items():
+        assert np.allclose(values, expected[name][fits], rtol=1e-5, atol=0), name
+
+
+def test_order_of_constituents_leaves_the_losses(masked, rng):
+    model, losses, jets, expected = masked
+    number = ak.num(jets.constituents)
+    order = ak.argsort(ak.unflatten(rng.random(ak.sum(number)), number), axis=1)
+    shuffled = ak.with_field(jets, jets.constituents[order], "constituents")
+    for name, values in losses(model, hepvae.pad_particles(shuffled, model.card.spec)).items():
+        assert np.allclose(values, expected[name], rtol=1e-5, atol=0), name
 
 
 def test_unknown_names():

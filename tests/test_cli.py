@@ -102,6 +102,7 @@ def test_errors_are_one_line_without_traceback(arguments, message, tmp_path, mon
         ["fit"],
         ["score", "x.root"],
         ["score", "x.root", "--model", "conv", "--output", "s", "--strategy", "best"],
+        ["train", "x.root", "--model", "edge", "--output", "m", "--hyperparameter", "width"],
     ],
     ids=" ".join,
 )
@@ -117,6 +118,18 @@ def test_numbers_that_cannot_be_are_bad_usage(tmp_path, capsys):
     for option in (["--batch-size", "0"], ["--kl-weight", "nan"], ["--threads", "-2"]):
         assert main([*common, *option]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_hyperparameters_of_a_training(tmp_path, capsys):
+    pytest.importorskip("tensorflow")
+    command = ["train", str(hepvae.sample_path("qcdSide")), "--model", "graph", "--output", str(tmp_path / "m")]
+    command += ["--epochs", "1", "--max-events", "100"]
+    assert main([*command, "--hyperparameter", "width=8", "--hyperparameter", "units=[32]"]) == 0
+    values = hepvae.load_inferer(tmp_path / "m").card.hyperparameters
+    assert (values["width"], values["units"]) == (8, [32])
+    capsys.readouterr()
+    assert main([*command, "--hyperparameter", "depth=8"]) == 2
+    assert "hepvae: graph has no hyperparameter 'depth': expected one of" in capsys.readouterr().err
 
 
 def test_train_and_export(tmp_path, capsys):

@@ -7,6 +7,7 @@ import pytest
 
 import hepvae
 from hepvae import export_onnx, model_path
+from hepvae.bundled import MODELS
 from hepvae.export import _check_graph, reference_jets
 
 onnx = pytest.importorskip("onnx")
@@ -74,3 +75,23 @@ def test_traps_of_the_conversion_are_caught(exported, tmp_path):
     for wrong, message in ((more, "norm/sub/y:0"), (renamed, "Identity:0"), (random, "draws random numbers")):
         with pytest.raises(hepvae.ModelError, match=message):
             _check_graph(wrong, tmp_path)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_graph_has_only_operators_of_the_fast_path(model):
+    """Neighbours come by TopK and Gather, rows copied whole. GatherND, GatherElements and ScatterND, which
+    other ways of writing it give, go value by value; loops and control flow stop every fusion."""
+    proto = onnx.load(model_path(model))
+    kinds = {node.op_type for node in proto.graph.node}
+    slow = {"GatherND", "GatherElements", "ScatterND", "ScatterElements", "Loop", "Scan", "If", "Tile"}
+    assert not kinds & slow
+    assert ("TopK" in kinds) == model.startswith("edge")
+    assert {node.domain for node in proto.graph.node} == {""}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_are_stored_in_float32(model):
+    """Also those that are used in float64: the file would be twice as large."""
+    proto = onnx.load(model_path(model))
+    sizes = {t.name: np.prod(t.dims) for t in proto.graph.initializer if t.data_type == onnx.TensorProto.DOUBLE}
+    assert max(sizes.values(), default=0) <= 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hepvae import DataError, OptionError
-from hepvae.histograms import score_histogram
+from hepvae.histograms import observable_histogram, score_histogram
 
 
 def test_weights_and_their_squares_are_kept(rng):
@@ -42,3 +42,27 @@ def test_scores_that_are_nan_or_zero_do_not_enter():
     assert histogram.sum().value == 2
     with pytest.raises(DataError, match="no scores"):
         score_histogram({"a": ([np.nan], [1.0])})
+
+
+def test_observables_on_the_axis_of_the_first(rng):
+    """What a model makes may lie anywhere: it does not stretch the axis, and is not lost."""
+    samples = {"input": rng.uniform(0, 100, 1000), "model": np.array([-5.0, 50.0, 1e9])}
+    histogram = observable_histogram(samples, label="Jet mass (GeV)", bins=20)
+    axis = histogram.axes["value"]
+    assert axis.edges[0] == 0 and 110 < axis.edges[-1] < 120 and axis.label == "Jet mass (GeV)"
+    assert histogram[{"dataset": "model"}].values(flow=True).sum() == 3
+    assert histogram[{"dataset": "input"}].values().sum() == 1000
+
+
+def test_whole_numbers_have_bins_of_whole_numbers():
+    histogram = observable_histogram({"input": np.arange(101)}, label="n", bins=40)
+    assert np.allclose(np.diff(histogram.axes["value"].edges), 3)
+    assert histogram.axes["value"].edges[0] == -0.5
+    assert set(histogram[{"dataset": "input"}].values()[:33]) == {3.0}
+
+
+def test_no_observables():
+    with pytest.raises(DataError, match="no jets to make a histogram of"):
+        observable_histogram({}, label="n")
+    with pytest.raises(OptionError, match="bins is 0"):
+        observable_histogram({"input": np.ones(3)}, label="n", bins=0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import hepvae
-from hepvae.histograms import score_histogram
-from hepvae.plotting import plot_history, plot_scores, plot_timing
+from hepvae.histograms import observable_histogram, score_histogram
+from hepvae.plotting import plot_history, plot_memory, plot_reconstruction, plot_scores, plot_timing
 
 
 def words(figure):
@@ -86,3 +86,43 @@ def test_style_of_the_user_is_left_alone():
     before = dict(matplotlib.rcParams)
     plot_history({"loss": [1], "val_loss": [1]})
     assert dict(matplotlib.rcParams) == before
+
+
+def test_timing_of_models_by_colour_and_runtimes_by_line():
+    records = [
+        record(model, runtime, size, 1, 1e-3)
+        for model in ("conv", "edge")
+        for runtime in ("tensorflow", "onnxruntime")
+        for size in (1, 8)
+    ]
+    lines = {line.get_label(): line for line in plot_timing(records).axes[0].lines}
+    same, other = lines["conv, onnxruntime"], lines["edge, tensorflow"]
+    assert same.get_color() == lines["conv, tensorflow"].get_color() != other.get_color()
+    assert same.get_linestyle() == lines["edge, onnxruntime"].get_linestyle() != other.get_linestyle()
+
+
+def test_reconstruction_has_the_ratio_to_the_input(tmp_path, rng):
+    samples = {"Input": rng.exponential(100, 5000), "conv": rng.exponential(100, 5000)}
+    samples["twice"] = np.repeat(samples["Input"], 2)
+    histogram = observable_histogram(samples, label=r"Jet $p_T$ (GeV)")
+    figure = plot_reconstruction(histogram, figure_path=tmp_path / "r.png", title="QCD, sideband")
+    _, lower = figure.axes
+    for word in ("Input", "conv", "Simulation", "13 TeV", "Jet $p_T$ (GeV)", "QCD, sideband"):
+        assert word in words(figure)
+    ratio = lower.patches[-1].get_data().values
+    assert np.nanmin(ratio) == np.nanmax(ratio) == 2
+    assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_memory_with_its_fit():
+    records = [
+        {"model": "graph", "runtime": runtime, "batch_size": size, "rss_inference_bytes": 1e6 * (30 + size)}
+        for runtime in ("tensorflow", "onnxruntime")
+        for size in (1, 64)
+    ]
+    figure = plot_memory(records, {("graph", "tensorflow"): lambda size: 1e6 * (30 + size)}, machine="A CPU")
+    (axes,) = figure.axes
+    points, fit, _ = axes.lines
+    assert points.get_ydata().tolist() == [31, 94]
+    assert fit.get_ydata()[[0, -1]] == pytest.approx([31, 94])
+    assert "Peak memory of inference (MB)" in words(figure) and "A CPU" in words(figure)

@@ -25,6 +25,8 @@ ORDER = [
     "quality",
     "losses",
     "scores",
+    "separation",
+    "reconstruction",
     "models",
     "inferers",
     "bundled",

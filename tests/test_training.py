@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import hepvae
+from hepvae.models import hyperparameters
 from hepvae.training import normalisation, train, training_jets
 
 pytest.importorskip("tensorflow")
@@ -58,11 +59,24 @@ def test_best_weights_are_the_ones_kept(trained):
     assert loss == pytest.approx(min(trained[1].history["val_loss"]), rel=1e-3)
 
 
-def test_same_seed_same_losses_other_seed_other_losses(trained, tmp_path):
-    again = train(hepvae.sample_path("qcdSide"), "conv", tmp_path / "again", seed=3, **SETTINGS)
-    assert again.history["val_loss"] == pytest.approx(trained[1].history["val_loss"], rel=1e-3)
-    other = train(hepvae.sample_path("qcdSide"), "conv", tmp_path / "other", seed=4, **SETTINGS)
-    assert other.history["val_loss"] != pytest.approx(trained[1].history["val_loss"], rel=1e-3)
+@pytest.mark.parametrize("architecture", ["conv", "edge"])
+def test_same_seed_same_losses_other_seed_other_losses(tmp_path, architecture):
+    """And a model of another seed passes the export, which compares the runtimes."""
+    first, again, other = (
+        train(hepvae.sample_path("qcdSide"), architecture, tmp_path / name, seed=seed, **SETTINGS)
+        for name, seed in (("first", 3), ("again", 3), ("other", 4))
+    )
+    assert again.history == first.history
+    assert other.history["val_loss"] != pytest.approx(first.history["val_loss"], rel=1e-3)
+    assert other.parity.worst < 1e-4
+    assert (tmp_path / "other" / "model.onnx").is_file()
+
+
+def test_hyperparameters_are_all_in_the_model_file(tmp_path):
+    changed = {"neighbours": 3, "width": 8, "decoder_width": 8, "units": [16]}
+    train(hepvae.sample_path("qcdSide"), "edge", tmp_path, hyperparameters=changed, max_events=100, epochs=1)
+    card = hepvae.load_inferer(tmp_path / "model.onnx").card
+    assert card.hyperparameters == hyperparameters("edge", changed)
 
 
 def test_normalisation_is_of_the_constituents_not_of_the_padding():
@@ -87,6 +101,7 @@ def test_too_few_events(tmp_path):
         {"max_events": -1},
         {"validation_split": 0},
         {"learning_rate": float("nan")},
+        {"clip_norm": 0},
     ],
     ids=str,
 )

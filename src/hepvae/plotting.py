@@ -157,22 +157,30 @@ def plot_timing(records, *, figure_path: str | Path | None = None, reference: st
         for i, model in enumerate(models):
             medians = {}
             for j, runtime in enumerate(runtimes):
-                color, marker = f"C{i * len(runtimes) + j}", MARKERS[j % len(MARKERS)]
+                style = {"color": f"C{i}", "linestyle": LINES[j % len(LINES)]}
                 runs = [per_jet(model, runtime, size) for size in sizes]
                 medians[runtime] = np.array([np.median(r) if r else np.nan for r in runs])
-                upper.plot(
-                    sizes, medians[runtime], LINES[i % len(LINES)], color=color, label=f"{model}, {runtime}"
-                )
+                upper.plot(sizes, medians[runtime], **style, label=f"{model}, {runtime}")
                 for size, values in zip(sizes, runs):
-                    upper.plot([size] * len(values), values, marker, color=color, markersize=9, fillstyle="none")
+                    upper.plot(
+                        [size] * len(values),
+                        values,
+                        MARKERS[j % len(MARKERS)],
+                        color=f"C{i}",
+                        markersize=9,
+                        fillstyle="none",
+                    )
             for runtime in compared:
-                color = f"C{i * len(runtimes) + runtimes.index(runtime)}"
-                ratio = medians[runtime] / medians[reference]
-                lower.plot(sizes, ratio, LINES[i % len(LINES)] + MARKERS[i % len(MARKERS)], color=color)
+                style = {"color": f"C{i}", "linestyle": LINES[runtimes.index(runtime) % len(LINES)]}
+                marker = MARKERS[runtimes.index(runtime) % len(MARKERS)]
+                lower.plot(sizes, medians[runtime] / medians[reference], marker=marker, **style)
         upper.set_xscale("log", base=2)
         upper.set_yscale("log")
         upper.set_ylabel(r"Time per jet ($\mu$s)")
-        upper.legend(fontsize="small")
+        upper.legend(fontsize="small" if len(models) == 1 else "x-small", ncols=1 if len(models) == 1 else 2)
+        if len(models) > 1:  # room for the legend
+            low, high = upper.get_ylim()
+            upper.set_ylim(low, high * 3)
         bottom = lower or upper
         if lower:
             lower.set_yscale("log")

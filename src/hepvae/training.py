@@ -14,7 +14,7 @@ from .card import ModelCard
 from .dijets import iterate_source
 from .errors import DataError, OptionError
 from .export import export_onnx
-from .extras import load_exporter
+from .extras import load_exporter, load_tensorflow
 from .models import hyperparameters as complete
 from .outputs import make_folder, whole_file
 from .padding import flatten_jets, pad_flat
@@ -124,7 +124,7 @@ def train(
         training in it are replaced. A model that does not pass the export is kept as ``.keras``.
     spec : InputSpec, optional
     hyperparameters : dict, optional
-        Of the architecture.
+        Those of the architecture that differ from its defaults.
     beta : float
         Weight of the KL term.
     region : {"sideband", "signal", None}
@@ -135,7 +135,8 @@ def train(
         Longest gradient of a batch; longer ones are shortened. The loss is in GeV^2: a jet of one hard
         constituent may have 10^5 times that of others, and Adam would take small steps long after.
     seed : int
-        Of weights, shuffling and latent noise.
+        Of weights, shuffling and latent noise. The same seed gives the same losses, on the same machine:
+        TensorFlow is told to be deterministic, for the rest of the process.
 
     Returns
     -------
@@ -160,6 +161,7 @@ def train(
         clip_norm=clip_norm,
         beta=beta,
     )
+    hyperparameters = complete(architecture, hyperparameters)
     load_exporter("training")  # needed at its end: better missed now
     import keras
 
@@ -179,8 +181,9 @@ def train(
     validating, training = jets[:validation], jets[validation:]
 
     keras.utils.set_random_seed(seed)
+    load_tensorflow("training").config.experimental.enable_op_determinism()
     mean, std = normalisation(training)
-    card = ModelCard(architecture, spec, mean, std, beta, complete(architecture, hyperparameters))
+    card = ModelCard(architecture, spec, mean, std, beta, hyperparameters)
     trained = VAE(card)
     trained.compile(optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=clip_norm))
     callbacks = [

@@ -74,6 +74,7 @@ COLUMNS = {
     "jets/s": lambda r: r["jets_per_s"],
     "first ms": lambda r: 1e3 * r["first_call_s"],
     "peak MB": lambda r: r["rss_peak_bytes"] / MEGABYTE,
+    "inference MB": lambda r: r["rss_inference_bytes"] / MEGABYTE,
     "growth MB": lambda r: r["rss_growth_bytes"] / MEGABYTE,
 }
 

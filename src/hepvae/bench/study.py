@@ -27,7 +27,7 @@ from ..sources import distinct_names, resolve
 from .environment import environment
 from .measure import Cell
 
-__all__ = ["Plan", "Study", "run_study"]
+__all__ = ["Plan", "Study", "in_fresh_process", "run_study"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def run_study(plan: Plan) -> Study:
                             seconds=plan.seconds,
                         )
                         try:
-                            records.append(_in_fresh_process(cell))
+                            records.append(in_fresh_process(cell))
                         except HepvaeError as error:
                             failures.append(f"{name}: {error}")
                         advance(1)
@@ -143,7 +143,8 @@ def _scores(events, inferer):
     return ak.to_numpy(scored.score), ak.to_numpy(weight)
 
 
-def _in_fresh_process(cell: Cell) -> dict:
+def in_fresh_process(cell: Cell) -> dict:
+    """The record of `measure`, from a process of its own; ModelError where it fails."""
     done = subprocess.run(
         [sys.executable, "-m", "hepvae.bench.measure"],
         input=json.dumps(asdict(cell)),

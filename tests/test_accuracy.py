@@ -1,0 +1,43 @@
+"""The accuracy tables: analysis/accuracy.py, run as a user runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hepvae.bundled import RESONANCES
+from hepvae.scores import STRATEGIES
+
+SCRIPT = Path(__file__).parents[1] / "analysis" / "accuracy.py"
+
+
+def run(*arguments):
+    command = [sys.executable, SCRIPT, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200)
+
+
+def test_tables_and_plots(tmp_path):
+    pytest.importorskip("tensorflow")
+    done = run("--models", "graph", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("graph ")]
+    reconstruction, separation = rows[0], rows[1:]
+    median, half_width = float(reconstruction[4]), float(reconstruction[6])
+    assert 0.95 < median < 1.05 and half_width < 0.2  # pt of the reconstructed jets over that of the input
+    assert [row[1:3] for row in separation] == [[g, strategy] for g in RESONANCES for strategy in STRATEGIES]
+    for row in separation:
+        area, improvement = float(row[3]), float(row[6])
+        assert 0 < area < 1 and improvement > 0.5
+    plots = [f"reconstruction_{name}.png" for name in ("mass", "multiplicity", "pt")]
+    assert sorted(file.name for file in tmp_path.iterdir()) == plots
+
+
+def test_unknown_model_is_one_line(tmp_path):
+    pytest.importorskip("tensorflow")
+    done = run("--models", "big", "--output", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("accuracy: ")
+    assert "Traceback" not in done.stderr
