@@ -14,11 +14,13 @@ within the window around the resonance mass; uncertainties from 100 bootstrap re
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -26,7 +28,6 @@ import hepvae
 from hepvae.bundled import MODELS, RESONANCES, named_model
 from hepvae.histograms import observable_histogram
 from hepvae.losses import chamfer
-from hepvae.models.vae import load_vae
 from hepvae.outputs import make_folder
 from hepvae.plotting import plot_reconstruction
 from hepvae.quality import pad_scorable
@@ -43,13 +44,15 @@ def study_reco_loss(jets, made) -> float:
     return float(np.concatenate([chamfer(jets[i : i + 256], made[i : i + 256], np) for i in parts]).mean())
 
 
-def spread(values) -> str:
+def spread(values, digits: int) -> str:
     low, middle, high = np.percentile(values, [16, 50, 84])
-    return f"{middle:.3f} ± {(high - low) / 2:.3f}"
+    return f"{middle:.{digits}f} ± {(high - low) / 2:.{digits}f}"
 
 
 def reconstruction_table(inferers, output: Path) -> Table:
-    table = Table(title=f"Reconstruction of {SIDEBAND}", box=None, pad_edge=False)
+    from hepvae.models.vae import load_vae
+
+    table = Table(title=f"Reconstruction of {SIDEBAND}", box=MARKDOWN)
     for name in ("model", "parameters", "validation loss", "reco loss, padding counted"):
         table.add_column(name, justify="left" if name == "model" else "right")
     for name in ("pt ratio", "mass ratio", "multiplicity difference"):
@@ -66,9 +69,9 @@ def reconstruction_table(inferers, output: Path) -> Table:
             f"{load_vae(inferer.path.with_name('model.keras')).count_params():,}",
             f"{inferer.card.provenance['validation_loss']:.3g}",
             f"{study_reco_loss(jets, made):.3g}",
-            spread(after["pt"] / before["pt"]),
-            spread(after["mass"][massive] / before["mass"][massive]),
-            spread(after["multiplicity"] - before["multiplicity"]),
+            spread(after["pt"] / before["pt"], 3),
+            spread(after["mass"][massive] / before["mass"][massive], 3),
+            spread(after["multiplicity"] - before["multiplicity"], 1),
         )
         for observable, samples in shown.items():
             samples.setdefault("Input", before[observable])
@@ -100,9 +103,7 @@ def scored_samples(inferer) -> dict:
 
 
 def separation_table(inferers, window: float) -> Table:
-    table = Table(
-        title=f"Signal over {BACKGROUND}, mjj within {window:.0%} of the resonance mass", box=None, pad_edge=False
-    )
+    table = Table(title=f"Signal over {BACKGROUND}, mjj within {window:.0%} of the resonance mass", box=MARKDOWN)
     for name in ("model", "signal", "strategy", "AUC", "largest SI", "at background"):
         table.add_column(name, justify="left" if name in ("model", "signal", "strategy") else "right")
     for name, inferer in inferers.items():
@@ -129,6 +130,7 @@ def separation_table(inferers, window: float) -> Table:
 
 
 def main(arguments=None) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--models", default=",".join(MODELS), help="bundled names or model directories (default %(default)s)"

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -155,7 +156,7 @@ def fit(records) -> Fit:
 
 
 def report(records, fits) -> Table:
-    table = Table(title="Peak memory of inference", box=None, pad_edge=False)
+    table = Table(title="Peak memory of inference", box=MARKDOWN)
     for name in ("form", "runtime"):
         table.add_column(name)
     for name in (

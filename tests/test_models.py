@@ -50,7 +50,13 @@ def shaken(model):
 
 
 def losses_of(model, jets):
-    return {name: keras.ops.convert_to_numpy(model(jets)[name]) for name in LOSSES}
+    found = model(jets)
+    return {name: keras.ops.convert_to_numpy(found[name]) for name in LOSSES}
+
+
+def assert_same(found, expected):
+    for name in LOSSES:
+        assert np.allclose(found[name], expected[name], rtol=1e-5, atol=0), name
 
 
 def test_losses_are_those_of_the_definition(model, signal_jets):
@@ -125,8 +131,7 @@ def test_padding_further_changes_nothing(masked, signal_jets):
     jets = signal_jets[number < 100]
     longer = shaken(make(masked.card.architecture, spec=InputSpec(n_particles=180)))
     more = np.pad(jets, ((0, 0), (0, 80), (0, 0)))
-    for name, values in losses_of(masked, jets).items():
-        assert np.allclose(losses_of(longer, more)[name], values, rtol=1e-5, atol=0), name
+    assert_same(losses_of(longer, more), losses_of(masked, jets))
     reconstruction = keras.ops.convert_to_numpy(longer(more)["reconstruction"])
     assert not reconstruction[more[..., 2] == 0].any()
     assert np.allclose(reconstruction[:, :100], masked(jets)["reconstruction"], rtol=1e-4, atol=1e-4)
@@ -136,8 +141,7 @@ def test_garbage_in_the_padding_changes_nothing(masked, signal_jets, rng):
     """eta and phi of what has no pt."""
     jets = signal_jets.copy()
     jets[jets[..., 2] == 0, :2] = rng.normal(size=(int((jets[..., 2] == 0).sum()), 2))
-    for name, values in losses_of(masked, signal_jets).items():
-        assert np.allclose(losses_of(masked, jets)[name], values, rtol=1e-5, atol=0), name
+    assert_same(losses_of(masked, jets), losses_of(masked, signal_jets))
 
 
 def test_order_of_constituents_before_the_padding_changes_nothing(masked, signal_events, signal_jets, rng):
@@ -149,8 +153,7 @@ def test_order_of_constituents_before_the_padding_changes_nothing(masked, signal
     padded = pad_particles(shuffled, masked.card.spec)
     assert (shuffled.constituents.pt[:, 0] != jets.constituents.pt[:, 0]).to_numpy().any()
     assert 0 < (padded != signal_jets).any(axis=(1, 2)).sum() < len(padded)
-    for name, values in losses_of(masked, padded).items():
-        assert np.allclose(values, losses_of(masked, signal_jets)[name], rtol=1e-5, atol=0), name
+    assert_same(losses_of(masked, padded), losses_of(masked, signal_jets))
 
 
 def test_order_after_the_padding_changes_nothing(masked, signal_jets, rng):
@@ -161,8 +164,7 @@ def test_order_after_the_padding_changes_nothing(masked, signal_jets, rng):
     assert len(jets) > 60
     order = rng.permuted(np.broadcast_to(np.arange(100), jets.shape[:2]), axis=1)
     permuted = np.take_along_axis(jets, order[..., None], axis=1)
-    for name, values in losses_of(masked, permuted).items():
-        assert np.allclose(values, losses_of(masked, jets)[name], rtol=1e-5, atol=0), name
+    assert_same(losses_of(masked, permuted), losses_of(masked, jets))
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])
@@ -173,8 +175,7 @@ def test_jets_of_few_constituents(masked, signal_jets, number):
     found = losses_of(masked, jets)
     assert all(np.isfinite(values).all() and (values > 0).all() for values in found.values())
     shorter = shaken(make(masked.card.architecture, spec=InputSpec(n_particles=number)))
-    for name, values in losses_of(shorter, jets[:, :number]).items():
-        assert np.allclose(values, found[name], rtol=1e-5, atol=0), name
+    assert_same(losses_of(shorter, jets[:, :number]), found)
 
 
 def test_a_jet_without_constituents_has_no_loss(masked, signal_jets):

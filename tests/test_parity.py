@@ -13,29 +13,27 @@ from hepvae.quality import pad_scorable
 NAMES = [name for name in hepvae.inferers.RUNTIMES if name != "tensorflow"]
 
 
-@pytest.mark.parametrize("sample", SAMPLES)
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("model", MODELS)
-def test_every_jet_of_the_samples(model, name, sample):
+@pytest.fixture(scope="module", params=[(model, name) for model in MODELS for name in NAMES], ids="-".join)
+def pair(request):
+    """TensorFlow and another runtime, for each bundled model."""
     pytest.importorskip("tensorflow")
+    model, name = request.param
     ours = hepvae.load_inferer(hepvae.model_path(model, runtime=name), runtime=name)
-    tensorflow = hepvae.load_inferer(hepvae.model_path(model, runtime="tensorflow"))
-    events = hepvae.read_dijets(hepvae.sample_path(sample))
-    jets = hepvae.pad_particles(events, ours.spec).reshape(-1, *ours.spec.shape)
-    assert len(jets) > 4000
-    parity = compare(tensorflow, ours, jets)
-    assert parity.worst <= TOLERANCE, str(parity)
+    return hepvae.load_inferer(hepvae.model_path(model, runtime="tensorflow")), ours
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_every_jet_of_the_samples(pair):
+    for sample in SAMPLES:
+        jets = pad_scorable(hepvae.read_dijets(hepvae.sample_path(sample)), pair[0].spec)
+        assert len(jets) > 4000
+        parity = compare(*pair, jets)
+        assert parity.worst <= TOLERANCE, f"{sample}, {parity}"
+
+
 @pytest.mark.parametrize("file", ["pfnano.root", "nano_tt_v15.root"])
-def test_every_jet_of_real_cms_files(real_data, name, file):
-    pytest.importorskip("tensorflow")
-    for model in MODELS:
-        ours = hepvae.load_inferer(hepvae.model_path(model, runtime=name), runtime=name)
-        tensorflow = hepvae.load_inferer(hepvae.model_path(model, runtime="tensorflow"))
-        parity = compare(tensorflow, ours, pad_scorable(hepvae.read_dijets(real_data / file), ours.spec))
-        assert parity.jets >= 20 and parity.worst <= TOLERANCE, str(parity)
+def test_every_jet_of_real_cms_files(pair, real_data, file):
+    parity = compare(*pair, pad_scorable(hepvae.read_dijets(real_data / file), pair[0].spec))
+    assert parity.jets >= 20 and parity.worst <= TOLERANCE, str(parity)
 
 
 class Fixed:

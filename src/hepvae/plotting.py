@@ -268,7 +268,8 @@ def plot_reconstruction(
             ratio = np.divide(one.values(), expected, where=known, out=np.full_like(expected, np.nan))
             lower.stairs(ratio, axis.edges, baseline=None, **style)
         upper.set_yscale("log")
-        upper.set_ylim(0.5, 30 * expected.max())
+        upper.set_ylim(0.5, 100 * max(histogram.values().max(), 1))
+        upper.set_xlabel("")  # histplot wrote it: it belongs below the ratios
         upper.set_ylabel("Jets")
         upper.legend(loc="upper right", title=title, fontsize="small", title_fontsize="small", ncols=2)
         lower.set_ylim(0, 2)

@@ -79,7 +79,7 @@ def _bench(options) -> int:
             runtimes=options.runtimes,
             batch_sizes=options.batch_sizes,
             runs=1 if options.quick else options.runs,
-            seconds=0.2 if options.quick else 2.0,
+            seconds=0.2 if options.quick else 1.0,
             input=options.input,
         )
     )
