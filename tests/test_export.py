@@ -77,7 +77,7 @@ def test_traps_of_the_conversion_are_caught(exported, tmp_path):
             _check_graph(wrong, tmp_path)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "conv"])
 def test_graph_has_only_operators_of_the_fast_path(model):
     """Neighbours come by TopK and Gather, rows copied whole. GatherND, GatherElements and ScatterND, which
     other ways of writing it give, go value by value; loops and control flow stop every fusion."""
