@@ -26,6 +26,7 @@ from rich.table import Table
 
 import hepvae
 from hepvae.bundled import MODELS, RESONANCES, named_model
+from hepvae.extras import load_tensorflow
 from hepvae.histograms import observable_histogram
 from hepvae.losses import chamfer
 from hepvae.outputs import make_folder
@@ -140,6 +141,7 @@ def main(arguments=None) -> int:
     )
     parser.add_argument("--output", type=Path, default=Path("build/accuracy"), help="folder of the plots")
     options = parser.parse_args(arguments)
+    load_tensorflow(parser.prog)
     make_folder(options.output)
     inferers = {
         Path(name).name: hepvae.load_inferer(named_model(name), runtime="onnxruntime")

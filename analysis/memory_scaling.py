@@ -36,6 +36,7 @@ from hepvae.bench.study import in_fresh_process, padded_jets
 from hepvae.bundled import SAMPLES
 from hepvae.card import ModelCard
 from hepvae.export import export_onnx
+from hepvae.extras import load_tensorflow
 from hepvae.inferers.base import default_threads
 from hepvae.models import hyperparameters
 from hepvae.outputs import make_folder, whole_file
@@ -191,6 +192,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--batch-sizes", default="1,16,64,256,1024", help="default %(default)s")
     parser.add_argument("--output", type=Path, default=Path("build/memory"), help="folder (default %(default)s)")
     options = parser.parse_args(arguments)
+    load_tensorflow(parser.prog)
     make_folder(options.output)
     batch_sizes = [int(size) for size in options.batch_sizes.split(",")]
     variants = [Variant(form, n, 1) for form in options.forms.split(",") for n in PARTICLES]

@@ -22,7 +22,7 @@ def run(*arguments):
 def test_tables_and_plots(tmp_path):
     pytest.importorskip("tensorflow")
     done = run("--models", "graph", "--output", tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     rows = [line.strip("| ").split("|") for line in done.stdout.splitlines() if line.startswith("| graph ")]
     reconstruction, *separation = [[column.strip() for column in row] for row in rows]
     median, half_width = (float(value) for value in reconstruction[4].split("±"))

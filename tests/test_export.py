@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import hepvae
 from hepvae import export_onnx, model_path
 from hepvae.bundled import MODELS
-from hepvae.export import _check_graph, reference_jets
+from hepvae.export import _check_graph, _without_gemm_warnings, reference_jets
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("tensorflow")
@@ -95,3 +96,11 @@ def test_weights_are_stored_in_float32(model):
     proto = onnx.load(model_path(model))
     sizes = {t.name: np.prod(t.dims) for t in proto.graph.initializer if t.data_type == onnx.TensorProto.DOUBLE}
     assert max(sizes.values(), default=0) <= 1
+
+
+def test_no_other_warning_is_kept_quiet(caplog):
+    with _without_gemm_warnings():
+        logging.warning("For now, onnxruntime only support float32 type for Gemm rewriter")
+        logging.warning("something else")
+    logging.warning("after the Gemm rewriter")
+    assert caplog.messages == ["something else", "after the Gemm rewriter"]

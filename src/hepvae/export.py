@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -73,7 +75,8 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
         raise ModelError(f"{path}: an export needs jets to be checked on, and there are none")
 
     function = traced(model, (*LOSSES, RECONSTRUCTION))
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    with _without_gemm_warnings():
+        proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     _check_graph(proto, path)
     _store_weights_in_float32(onnx, proto.graph)
     make_folder(path.parent)
@@ -93,6 +96,23 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
         metadata = {CARD_KEY: model.card.to_json(), f"{CARD_KEY}.export": json.dumps(record, indent=1)}
         _write(onnx, proto, onnx_file, metadata)
     return parity
+
+
+@contextmanager
+def _without_gemm_warnings():
+    """tf2onnx warns, on the root logger, of each product in float64 that it leaves as it is."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]  # and gives it a handler, where there is none
+
+    def other(record) -> bool:
+        return "Gemm rewriter" not in record.getMessage()
+
+    root.addFilter(other)
+    try:
+        yield
+    finally:
+        root.removeFilter(other)
+        root.handlers[:] = handlers
 
 
 def _check_graph(proto, path: Path) -> None:

@@ -180,7 +180,7 @@ def plot_timing(records, *, figure_path: str | Path | None = None, reference: st
         upper.legend(fontsize="small" if len(models) == 1 else "x-small", ncols=1 if len(models) == 1 else 2)
         if len(models) > 1:  # room for the legend
             low, high = upper.get_ylim()
-            upper.set_ylim(low, high * 3)
+            upper.set_ylim(low, high * 6)
         bottom = lower or upper
         if lower:
             lower.set_yscale("log")

@@ -161,8 +161,8 @@ def train(
         clip_norm=clip_norm,
         beta=beta,
     )
-    hyperparameters = complete(architecture, hyperparameters)
     load_exporter("training")  # needed at its end: better missed now
+    hyperparameters = complete(architecture, hyperparameters)
     import keras
 
     from .models.vae import VAE
