@@ -255,16 +255,16 @@ def plot_reconstruction(
         first, *others = histogram.axes["dataset"]
         truth = histogram[{"dataset": first}]
         axis = histogram.axes["value"]
-        mplhep.histplot(
-            truth, ax=upper, label=first, yerr=False, flow="none", histtype="fill", color="gray", alpha=0.35
-        )
+        # without w2method, mplhep works out Poisson intervals, for which it wants SciPy, and drops them
+        plain = {"yerr": False, "w2method": "sqrt", "flow": "none"}
+        mplhep.histplot(truth, ax=upper, label=first, histtype="fill", color="gray", alpha=0.35, **plain)
         expected = truth.values()
         known = expected > 0
         spread = np.divide(np.sqrt(truth.variances()), expected, where=known, out=np.zeros_like(expected))
         lower.stairs(1 + spread, axis.edges, baseline=1 - spread, fill=True, color="gray", alpha=0.35)
         for i, name in enumerate(others):
             one, style = histogram[{"dataset": name}], {"color": f"C{i}", "linewidth": 2.5}
-            mplhep.histplot(one, ax=upper, label=name, yerr=False, flow="none", histtype="step", **style)
+            mplhep.histplot(one, ax=upper, label=name, histtype="step", **plain, **style)
             ratio = np.divide(one.values(), expected, where=known, out=np.full_like(expected, np.nan))
             lower.stairs(ratio, axis.edges, baseline=None, **style)
         upper.set_yscale("log")
