@@ -30,9 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 import hepvae
+from hepvae.bench.cells import Cell
 from hepvae.bench.environment import environment
-from hepvae.bench.measure import Cell
-from hepvae.bench.study import in_fresh_process, padded_jets
+from hepvae.bench.figures import plot_memory
+from hepvae.bench.timing import Effort, open_cells, time_in_turns
 from hepvae.bundled import SAMPLES
 from hepvae.card import ModelCard
 from hepvae.export import export_onnx
@@ -40,8 +41,8 @@ from hepvae.extras import load_tensorflow
 from hepvae.inferers.base import default_threads
 from hepvae.models import hyperparameters
 from hepvae.outputs import make_folder, whole_file
-from hepvae.plotting import plot_memory
 from hepvae.progress import progress_bar
+from hepvae.quality import pad_scorable
 
 FORMS = ("graph", "edge", "edge-dense")
 SUFFIXES = {"tensorflow": ".keras", "onnxruntime": ".onnx"}
@@ -89,30 +90,35 @@ def write_models(variant: Variant, jets: np.ndarray, folder: Path) -> None:
 
 def measured(variants, batch_sizes) -> list[dict]:
     """A record of each cell."""
-    samples = {name: hepvae.read_dijets(hepvae.sample_path(name), entry_stop=500) for name in SAMPLES}
-    records, threads = [], default_threads()
+    samples = [hepvae.read_dijets(hepvae.sample_path(name), entry_stop=500) for name in SAMPLES]
+    records = []
     cells = len(variants) * len(SUFFIXES) * len(batch_sizes)
     with tempfile.TemporaryDirectory(prefix="hepvae-memory-") as scratch, progress_bar("memory", cells) as advance:
         for i, variant in enumerate(variants):
             advance(description=f"{variant.form}, {variant.n_particles} particles, width x{variant.widening}")
             folder = Path(scratch, str(i))
-            write_models(variant, padded_jets(samples, hepvae.InputSpec(n_particles=variant.n_particles)), folder)
+            spec = hepvae.InputSpec(n_particles=variant.n_particles)
+            write_models(variant, np.concatenate([pad_scorable(events, spec) for events in samples]), folder)
             for batch_size in batch_sizes:
-                for runtime, suffix in SUFFIXES.items():
-                    cell = Cell(
-                        model=variant.form,
-                        path=str(folder / f"model{suffix}"),
-                        runtime=runtime,
-                        batch_size=batch_size,
-                        run=1,
-                        jets=str(folder / "jets.npy"),
-                        threads=threads,
-                        seconds=0.0,
-                        min_calls=3,
-                    )
-                    size = {"n_particles": variant.n_particles, "widening": variant.widening}
-                    records.append({**in_fresh_process(cell), **size})
+                for record in measured_together(variant, batch_size, folder):
+                    records.append({**record, "n_particles": variant.n_particles, "widening": variant.widening})
                     advance(1)
+    return records
+
+
+def measured_together(variant: Variant, batch_size: int, folder: Path) -> list[dict]:
+    """A record for each runtime, in a process of its own."""
+    cells = [Cell(variant.form, "", runtime, "local", 0.0, "numpy", batch_size, run=1) for runtime in SUFFIXES]
+    files = [(cell, str(folder / f"model{SUFFIXES[cell.runtime]}")) for cell in cells]
+    opened = open_cells(files, threads=default_threads(), at_once=len(files))
+    try:
+        records = time_in_turns(opened, Effort(seconds=0, rounds=(3, 3)), jets=str(folder / "jets.npy"), files=[])
+    finally:
+        for one in opened:
+            one.end()
+    for one in opened:
+        if one.failure:
+            raise hepvae.ModelError(f"{one.cell}: {one.failure}")
     return records
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,6 +53,16 @@ def runtime(request):
 def inferer(runtime):
     """The bundled Conv-VAE on each runtime in turn."""
     return hepvae.load_inferer(hepvae.model_path("conv", runtime=runtime), runtime=runtime)
+
+
+@pytest.fixture(scope="session")
+def served_folder():
+    """A folder that an XRootD server can read whoever it runs as: a sample, and a file that is none."""
+    with tempfile.TemporaryDirectory(prefix="hepvae-served-") as folder:  # pytest's own are closed to others
+        Path(folder).chmod(0o755)
+        shutil.copy(hepvae.sample_path("GtoWW15na"), folder)
+        Path(folder, "notes.root").write_text("no ROOT file")
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ NAMES = [
     "score_dijets",
     "score_files",
     "select_dijets",
+    "to_tf_dataset",
 ]
 
 

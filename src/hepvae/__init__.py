@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+from .batches import to_tf_dataset
 from .bundled import model_path, sample_path
 from .dijets import iterate_dijets, read_dijets
 from .errors import (
@@ -46,6 +47,7 @@ __all__ = [
     "score_dijets",
     "score_files",
     "select_dijets",
+    "to_tf_dataset",
 ]
 
 

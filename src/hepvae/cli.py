@@ -1,11 +1,13 @@
-"""The command line: ``hepvae score``, ``train``, ``export``, ``plot``."""
+"""The command line: ``hepvae score``, ``train``, ``export``, ``plot``, ``serve-local``, ``bench-compare``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import signal
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from . import __version__
@@ -100,6 +102,33 @@ def _plot(options) -> int:
     return 0
 
 
+def _serve_local(options) -> int:
+    from .delay_proxy import delay_proxy
+    from .xrootd_server import root_address, xrootd_server
+
+    if not 0 <= options.rtt < 60000:
+        raise OptionError(f"--rtt is {options.rtt}: expected milliseconds from 0 to 60000")
+    with ExitStack() as running:
+        port = running.enter_context(xrootd_server(options.folder, port=options.port))
+        if options.rtt:
+            port = running.enter_context(delay_proxy(port, options.rtt))
+        files = sorted(options.folder.glob("*.root"))
+        for file in files or [options.folder / "*.root"]:
+            print(f"{root_address(port)}{file.name}")
+        print(f"serving {len(files)} ROOT files of {options.folder}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+    return 0
+
+
+def _bench_compare(options) -> int:
+    from .bench.compare import compare_results
+
+    return compare_results(options.first, options.second)
+
+
 def _hyperparameter(text: str) -> tuple[str, object]:
     name, _, value = text.partition("=")
     try:
@@ -169,6 +198,17 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("--label", default="Simulation", help="text above the axes (default %(default)s)")
     plot.add_argument("--energy", type=float, default=13, help="TeV (default %(default)s)")
     plot.set_defaults(run=_plot)
+
+    serve = commands.add_parser("serve-local", help="serve a folder through root:// on this machine, until Ctrl-C")
+    serve.add_argument("folder", type=Path, metavar="DIR")
+    serve.add_argument("--port", type=int, help="default: one that is free")
+    serve.add_argument("--rtt", type=float, default=0, metavar="MS", help="milliseconds added to the round trip")
+    serve.set_defaults(run=_serve_local)
+
+    compare = commands.add_parser("bench-compare", help="two studies of python -m hepvae.bench, as ratios")
+    compare.add_argument("first", type=Path, metavar="A.json", help="results.json of the first")
+    compare.add_argument("second", type=Path, metavar="B.json", help="of the second; ratios are second / first")
+    compare.set_defaults(run=_bench_compare)
     return parser
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .scores import LOSSES
 
-__all__ = ["TOLERANCE", "Parity", "compare"]
+__all__ = ["TOLERANCE", "Parity", "compare", "compare_losses"]
 
 #: Largest relative difference of a loss of any jet between two runtimes.
 TOLERANCE = 1e-4
@@ -38,16 +38,19 @@ class Parity:
 
 def compare(first, second, padded) -> Parity:
     """Compare the losses of two inferers on padded jets (jets, n_particles, n_features)."""
-    worst = Parity(len(padded), 0.0, 0, LOSSES[0], (0.0, 0.0))
-    a, b = first(padded), second(padded)
-    for name in LOSSES if len(padded) else ():
+    return compare_losses(first(padded), second(padded))
+
+
+def compare_losses(a, b) -> Parity:
+    """Compare losses of the same jets by name, each (jets,), from two inferers."""
+    jets = len(a[LOSSES[0]])
+    worst = Parity(jets, 0.0, 0, LOSSES[0], (0.0, 0.0))
+    for name in LOSSES if jets else ():
         size = np.maximum(np.abs(a[name]), np.abs(b[name]))
         difference = np.divide(np.abs(a[name] - b[name]), size, out=np.zeros_like(size), where=size != 0)
         # NaN from one and not from the other is the worst difference there is.
         difference[~np.isfinite(difference)] = np.inf
         jet = int(np.argmax(difference))
         if difference[jet] >= worst.worst:
-            worst = Parity(
-                len(padded), float(difference[jet]), jet, name, (float(a[name][jet]), float(b[name][jet]))
-            )
+            worst = Parity(jets, float(difference[jet]), jet, name, (float(a[name][jet]), float(b[name][jet])))
     return worst

@@ -14,13 +14,13 @@ from .bundled import SAMPLES
 from .errors import FileError
 from .outputs import whole_file
 
-__all__ = ["plot_history", "plot_memory", "plot_reconstruction", "plot_scores", "plot_timing"]
+__all__ = ["cms_figure", "cms_label", "plain_ticks", "plot_history", "plot_reconstruction", "plot_scores"]
 
 LABEL, ENERGY_TEV = "Simulation", 13
 
 
 @contextmanager
-def _figure(figure_path):
+def cms_figure(figure_path):
     """A figure in CMS style, drawn without a display, saved and closed at the end."""
     import matplotlib
     import mplhep
@@ -39,7 +39,8 @@ def _figure(figure_path):
                     raise FileError(f"{figure_path}: cannot be written: {error}") from error
 
 
-def _label(axes, *, label=LABEL, energy=ENERGY_TEV, right=None):
+def cms_label(axes, *, label=LABEL, energy=ENERGY_TEV, right=None):
+    """What stands above the axes: by default no experiment, "Simulation" and the energy."""
     import mplhep
 
     mplhep.label.exp_label(exp="", text=label, data=True, com=energy, rlabel=right, loc=0, ax=axes)
@@ -67,7 +68,7 @@ def plot_scores(histogram, *, figure_path: str | Path | None = None, label=LABEL
     """
     import mplhep
 
-    with _figure(figure_path) as figure:
+    with cms_figure(figure_path) as figure:
         axes = figure.subplots()
         smallest = 1.0
         names = list(histogram.axes["dataset"])
@@ -101,100 +102,17 @@ def plot_scores(histogram, *, figure_path: str | Path | None = None, label=LABEL
         axes.set_xlabel(histogram.axes["score"].label)
         axes.set_ylabel("Fraction of events")
         axes.legend(loc="upper right", title=title, fontsize="small", title_fontsize="small")
-        _label(axes, label=label, energy=energy)
+        cms_label(axes, label=label, energy=energy)
     return figure
 
 
-def _plain_ticks(axis):
+def plain_ticks(axis):
     """1, 2, 5, 10, ... on a logarithmic axis, instead of powers."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
-
-
-MARKERS = ("o", "s", "^", "D", "v", "P")
-LINES = ("-", "--", ":", "-.")
-
-
-def plot_timing(records, *, figure_path: str | Path | None = None, reference: str = "onnxruntime", machine=""):
-    """Time per jet against batch size for each model and runtime, and the ratio to one runtime.
-
-    Parameters
-    ----------
-    records : list of dict
-        As in ``results.json``: the runs of a cell are drawn as points, their median as a line.
-    figure_path : path, optional
-        Where to save the figure.
-    reference : str
-        The lower panel shows the time of each other runtime over that of this one.
-    machine : str
-        Named above the axes.
-
-    Returns
-    -------
-    matplotlib Figure
-    """
-    models = list(dict.fromkeys(r["model"] for r in records))
-    runtimes = list(dict.fromkeys(r["runtime"] for r in records))
-    sizes = sorted({r["batch_size"] for r in records})
-    compared = [r for r in runtimes if r != reference] if reference in runtimes else []
-
-    def per_jet(model, runtime, size):
-        return [
-            1e6 * r["latency_s"]["median"] / size
-            for r in records
-            if (r["model"], r["runtime"], r["batch_size"]) == (model, runtime, size)
-        ]
-
-    with _figure(figure_path) as figure:
-        if compared:
-            upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.5, 1))
-            figure.subplots_adjust(hspace=0.06)
-        else:
-            upper, lower = figure.subplots(), None
-        for i, model in enumerate(models):
-            medians = {}
-            for j, runtime in enumerate(runtimes):
-                style = {"color": f"C{i}", "linestyle": LINES[j % len(LINES)]}
-                runs = [per_jet(model, runtime, size) for size in sizes]
-                medians[runtime] = np.array([np.median(r) if r else np.nan for r in runs])
-                upper.plot(sizes, medians[runtime], **style, label=f"{model}, {runtime}")
-                for size, values in zip(sizes, runs):
-                    upper.plot(
-                        [size] * len(values),
-                        values,
-                        MARKERS[j % len(MARKERS)],
-                        color=f"C{i}",
-                        markersize=9,
-                        fillstyle="none",
-                    )
-            for runtime in compared:
-                style = {"color": f"C{i}", "linestyle": LINES[runtimes.index(runtime) % len(LINES)]}
-                marker = MARKERS[runtimes.index(runtime) % len(MARKERS)]
-                lower.plot(sizes, medians[runtime] / medians[reference], marker=marker, **style)
-        upper.set_xscale("log", base=2)
-        upper.set_yscale("log")
-        upper.set_ylabel(r"Time per jet ($\mu$s)")
-        upper.legend(fontsize="small" if len(models) == 1 else "x-small", ncols=1 if len(models) == 1 else 2)
-        if len(models) > 1:  # room for the legend
-            low, high = upper.get_ylim()
-            upper.set_ylim(low, high * 6)
-        bottom = lower or upper
-        if lower:
-            lower.set_yscale("log")
-            lower.axhline(1, color="gray", linewidth=1)
-            lower.set_ylabel(f"{compared[0] if len(compared) == 1 else 'other'} /\n{reference}", fontsize="small")
-            _plain_ticks(lower.yaxis)
-            lower.tick_params(axis="y", which="both", labelsize="x-small")
-            low, high = lower.get_ylim()
-            lower.set_ylim(min(low, 0.8), high * 1.2)
-        bottom.set_xticks(sizes, [str(size) for size in sizes])
-        bottom.set_xticks([], minor=True)
-        bottom.set_xlabel("Batch size (jets)")
-        _label(upper, label="CPU inference", right=machine)
-    return figure
 
 
 def plot_history(history, *, figure_path: str | Path | None = None, title=None):
@@ -211,7 +129,7 @@ def plot_history(history, *, figure_path: str | Path | None = None, title=None):
     -------
     matplotlib Figure
     """
-    with _figure(figure_path) as figure:
+    with cms_figure(figure_path) as figure:
         axes = figure.subplots()
         epochs = np.arange(1, len(history["loss"]) + 1)
         axes.plot(epochs, history["loss"], "-o", label="Training (latent sampled)", fillstyle="none")
@@ -219,12 +137,12 @@ def plot_history(history, *, figure_path: str | Path | None = None, title=None):
         best = int(np.argmin(history["val_loss"]))
         axes.axvline(epochs[best], color="gray", linestyle=":", label=f"Best epoch ({epochs[best]})")
         axes.set_yscale("log")
-        _plain_ticks(axes.yaxis)
+        plain_ticks(axes.yaxis)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("Epoch")
         axes.set_ylabel(r"Loss (GeV$^2$)")
         axes.legend(title=title, fontsize="small", title_fontsize="small")
-        _label(axes)
+        cms_label(axes)
     return figure
 
 
@@ -249,7 +167,7 @@ def plot_reconstruction(
     """
     import mplhep
 
-    with _figure(figure_path) as figure:
+    with cms_figure(figure_path) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.5, 1))
         figure.subplots_adjust(hspace=0.06)
         first, *others = histogram.axes["dataset"]
@@ -277,54 +195,5 @@ def plot_reconstruction(
         lower.set_ylabel("Output /\ninput", fontsize="small")
         lower.axhline(1, color="gray", linewidth=1)
         lower.set_xlabel(axis.label)
-        _label(upper, label=label, energy=energy)
-    return figure
-
-
-def plot_memory(records, fits, *, figure_path: str | Path | None = None, machine=""):
-    """Memory of inference against batch size for each model and runtime, with what was fitted to it.
-
-    Parameters
-    ----------
-    records : list of dict
-        As in ``results.json``.
-    fits : mapping of (model, runtime) to function
-        Bytes for an array of batch sizes.
-    figure_path : path, optional
-        Where to save the figure.
-    machine : str
-        Named above the axes.
-
-    Returns
-    -------
-    matplotlib Figure
-    """
-    sizes = np.array(sorted({r["batch_size"] for r in records}))
-    models = list(dict.fromkeys(r["model"] for r in records))
-    runtimes = list(dict.fromkeys(r["runtime"] for r in records))
-    with _figure(figure_path) as figure:
-        axes = figure.subplots()
-        for i, model in enumerate(models):
-            for j, runtime in enumerate(runtimes):
-                found = [r for r in records if (r["model"], r["runtime"]) == (model, runtime)]
-                axes.plot(
-                    [r["batch_size"] for r in found],
-                    [r["rss_inference_bytes"] / 1e6 for r in found],
-                    MARKERS[i % len(MARKERS)],
-                    color=f"C{i}",
-                    fillstyle="full" if j == 0 else "none",
-                    markersize=9,
-                    label=f"{model}, {runtime}",
-                )
-                if (model, runtime) in fits:
-                    smooth = np.geomspace(sizes[0], sizes[-1], 100)
-                    axes.plot(smooth, fits[model, runtime](smooth) / 1e6, LINES[j % len(LINES)], color=f"C{i}")
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.set_xticks([], minor=True)
-        axes.set_xlabel("Batch size (jets)")
-        axes.set_ylabel("Peak memory of inference (MB)")
-        axes.legend(fontsize="small")
-        _label(axes, label="CPU inference", right=machine)
+        cms_label(upper, label=label, energy=energy)
     return figure

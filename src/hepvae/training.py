@@ -10,19 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from .batches import padded_jets
 from .card import ModelCard
-from .dijets import iterate_source
 from .errors import DataError, OptionError
 from .export import export_onnx
 from .extras import load_exporter, load_tensorflow
 from .models import hyperparameters as complete
 from .outputs import make_folder, whole_file
-from .padding import flatten_jets, pad_flat
 from .parity import Parity
 from .progress import progress_bar
-from .quality import scorable
 from .reports import FileReport
-from .selection import select_dijets
 from .sources import resolve
 from .spec import InputSpec
 
@@ -52,18 +49,15 @@ def training_jets(files, spec: InputSpec, *, region="sideband", max_events=None)
         Files and what was counted, for the provenance.
     """
     parts, files_read = [], []
-    events_kept = events_used = 0
+    events_kept = jets_used = 0
     for source in resolve(files):
         report = FileReport(source.path)
-        for events in iterate_source(source, report):
-            events = select_dijets(events, region=region)
-            flat = flatten_jets(events)
-            good = np.repeat(scorable(flat).reshape(-1, 2).all(axis=1), 2)
-            parts.append(pad_flat(flat.take(np.flatnonzero(good)), spec))
-            events_kept += len(events)
-            events_used += len(parts[-1]) // 2
+        for jets in padded_jets(source, report, spec, region=region):
+            parts.append(jets)
+            jets_used += len(jets)
+        events_kept += report.events_kept
         files_read.append({"path": Path(source.path).name, "events": report.events_read})
-        if max_events is not None and events_used >= max_events:
+        if max_events is not None and jets_used >= 2 * max_events:
             break
     jets = np.concatenate(parts)[: None if max_events is None else 2 * max_events]
     record = {

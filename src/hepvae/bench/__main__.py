@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from ..bundled import MODELS
 from ..cli import run_command
+from ..errors import OptionError
 from ..inferers import RUNTIMES, runtime_names
 from ..parity import TOLERANCE
+from .cells import PIPELINES, SOURCES, Matrix
+from .plan import Plan, full_matrices, seeds
+from .timing import Effort
 
 __all__ = ["main"]
+
+#: The models of the study that this one repeats.
+STUDIED = ("conv", "graph")
+#: Queries at batch size 1 that MLPerf's rules ask for.
+SINGLE_STREAM_CALLS = 1024
+#: Of each model, in the full study.
+TRAININGS = 2
 
 
 def _names(allowed=None):
@@ -44,54 +54,111 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _delays(text: str) -> tuple[float, ...]:
+    try:
+        delays = tuple(float(delay) for delay in text.split(","))
+    except ValueError:
+        delays = ()
+    if not delays or not all(0 <= delay < 60000 for delay in delays):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected milliseconds like 1,10,50")
+    return delays
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hepvae.bench",
         description="Compare runtimes: time and memory against batch size, parity, anomaly scores.",
+        epilog="A study that was interrupted goes on where it was when it is started again the same way.",
     )
-    parser.add_argument("--models", type=_names(), default=MODELS, help="bundled names or model directories")
+    parser.add_argument(
+        "--models",
+        type=_names(),
+        help=f"bundled names or model directories (default: {','.join(STUDIED)}, those of the study;"
+        f" with --full {','.join(MODELS)})",
+    )
     parser.add_argument(
         "--runtimes",
         type=_names(runtime_names()),
         default=tuple(sorted(RUNTIMES, reverse=True)),
         help="default: tensorflow,onnxruntime",
     )
-    parser.add_argument("--batch-sizes", type=_sizes, default=(1, 8, 64, 512), help="default: 1,8,64,512")
+    parser.add_argument("--batch-sizes", type=_sizes, help="jets (default: 1,8,64,512)")
     parser.add_argument("--input", nargs="+", metavar="FILES", help="ROOT files (default: the bundled samples)")
+    parser.add_argument(
+        "--sources",
+        type=_names(SOURCES),
+        help="where the files are read from: local, xrootd, or both; for xrootd, files of this disk are served"
+        " by a server on loopback (default: where they are)",
+    )
+    parser.add_argument(
+        "--rtt", type=_delays, default=(), metavar="MS", help="and xrootd with so much added to the round trip"
+    )
+    parser.add_argument(
+        "--pipelines", type=_names(PIPELINES), help="numpy (in memory, default), tf.data (streamed)"
+    )
     parser.add_argument("--runs", type=_count, default=2, help="fresh processes per cell (default 2)")
+    parser.add_argument("--retrain", type=_count, metavar="N", help="also N shortened trainings of each model")
+    parser.add_argument("--seconds", type=float, default=0.6, help="per cell (default %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("bench-output"), help="folder (default bench-output)")
-    parser.add_argument("--quick", action="store_true", help="one short run: a look, not a measurement")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--quick", action="store_true", help="one short run: a look, not a measurement")
+    how.add_argument(
+        "--full",
+        action="store_true",
+        help="everything: batch sizes 1 to 4096 from memory; at 1, 64 and 512 both sources, both pipelines and"
+        " 2 trainings; streams with 1, 10 and 50 ms added",
+    )
     return parser
 
 
+def _plan(options) -> Plan:
+    """The plan that the options ask for."""
+    models = options.models or (MODELS if options.full else STUDIED)
+    effort = Effort(seconds=options.seconds, single_stream_calls=SINGLE_STREAM_CALLS)
+    if options.quick:
+        effort = Effort(seconds=0.2, rounds=(3, 10), passes=1, pass_s=1.0)
+    runs, trainings = 1 if options.quick else options.runs, options.retrain or 0
+    if options.full:
+        if options.batch_sizes or options.sources or options.pipelines or options.rtt:
+            raise OptionError("--full chooses batch sizes, sources, delays and pipelines itself")
+        trainings = options.retrain or TRAININGS
+        matrices = full_matrices(models, options.runtimes, runs=runs, trainings=trainings)
+    else:
+        remote = any("://" in path for path in options.input or ())
+        sources = [(source, 0.0) for source in options.sources or (("xrootd",) if remote else ("local",))]
+        sizes = options.batch_sizes or (1, 8, 64, 512)
+        pipelines = options.pipelines or ("numpy",)
+        far = tuple(("xrootd", rtt) for rtt in options.rtt if rtt)
+        streams = ("tf.data",) if "tf.data" in pipelines else pipelines  # the delay is for those that wait for it
+        matrices = [Matrix(models, options.runtimes, sizes, tuple(sources), pipelines, runs=runs)]
+        if far:
+            matrices.append(Matrix(models, options.runtimes, sizes, far, streams, runs=runs))
+        if trainings:
+            place = ((sources[0],), pipelines[:1])
+            matrices.append(Matrix(models, options.runtimes, sizes, *place, trainings=seeds(trainings)))
+    return Plan(tuple(matrices), effort, tuple(options.input) if options.input else None, trainings)
+
+
 def _bench(options) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from rich.console import Console
 
-    from ..outputs import make_folder
+    from .journal import forget
     from .report import print_study, write_study
-    from .study import Plan, run_study
+    from .study import run_study
 
-    make_folder(options.output)
-    study = run_study(
-        Plan(
-            models=options.models,
-            runtimes=options.runtimes,
-            batch_sizes=options.batch_sizes,
-            runs=1 if options.quick else options.runs,
-            seconds=0.2 if options.quick else 1.0,
-            input=options.input,
-        )
-    )
+    study = run_study(_plan(options), options.output)
     console = Console()
     if not console.is_terminal:
-        console = Console(width=140)
+        console = Console(width=200)
     print_study(study, console)
     for path in write_study(study, options.output):
         console.print(str(path), highlight=False)
+    forget(options.output)
     worst = max((p.worst for runtimes in study.parity.values() for p in runtimes.values()), default=0.0)
     if worst > TOLERANCE:
         print(f"hepvae: the runtimes differ by {worst:.1e}, allowed {TOLERANCE:g}", file=sys.stderr)
+    if study.failures:
+        print(f"hepvae: {len(study.failures)} cells could not be measured", file=sys.stderr)
     return 1 if study.failures or worst > TOLERANCE else 0
 
 

@@ -1,128 +1,296 @@
-"""What a study prints and writes: the table, results.json, results.csv and the plots."""
+"""What a study prints and writes: tables, results.json, results.csv, figures, and the report of them all."""
 
 from __future__ import annotations
 
+import base64
 import csv
-from functools import partial
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-
-import numpy as np
 
 from ..histograms import score_histogram
 from ..outputs import whole_file
-from ..plotting import plot_scores, plot_timing
+from ..plotting import plot_scores
+from . import figures, tables
+from .comparisons import compare, deviations_of_runs, select
+from .findings import findings
 from .study import Study
 
 __all__ = ["print_study", "write_study"]
 
-MEGABYTE = 1e6
+#: Times are given over those of this runtime, where it took part.
+REFERENCE = "onnxruntime"
 
 
-def flattened(record: dict) -> dict:
-    """A record with its latencies as columns of their own."""
-    flat = {k: v for k, v in record.items() if k != "latency_s"}
-    return {**flat, **{f"latency_{k}_s": v for k, v in record["latency_s"].items()}}
+@dataclass
+class _View:
+    """The records of a study by the questions they answer."""
+
+    study: Study
+
+    @cached_property
+    def reference(self) -> str:
+        runtimes = list(dict.fromkeys(r["runtime"] for r in self.study.records))
+        return REFERENCE if REFERENCE in runtimes else runtimes[0]
+
+    @cached_property
+    def given(self) -> list[dict]:
+        """Cells of the models as they were given."""
+        return select(self.study.records, training="")
+
+    @cached_property
+    def plain(self) -> list[dict]:
+        """Those of one source and pipeline: from memory and from this disk, where that was measured."""
+        places = dict.fromkeys((r["pipeline"], r["source"], r["rtt_ms"]) for r in self.given)
+        order = [("numpy", "local", 0.0), ("numpy", "xrootd", 0.0), *places]
+        pipeline, source, rtt_ms = next(place for place in order if place in places)
+        return select(self.given, pipeline=pipeline, source=source, rtt_ms=rtt_ms)
+
+    @cached_property
+    def deviations(self):
+        return deviations_of_runs(self.given, "runtime", self.reference)
+
+    @cached_property
+    def runtimes(self):
+        """Runtimes beside each other, in the plain cells."""
+        return compare(self.plain, "runtime", self.reference, self.deviations)
+
+    @cached_property
+    def trainings(self):
+        """New trainings beside the one that was given."""
+        return compare(self.study.records, "training", "", self.deviations)
+
+    @cached_property
+    def one_size(self) -> list[dict]:
+        """Cells of several sources or pipelines, without delay, at the largest size that all have."""
+        near = select(self.given, rtt_ms=0.0)
+        sizes = [
+            {r["batch_size"] for r in select(near, source=source, pipeline=pipeline)}
+            for source, pipeline in dict.fromkeys((r["source"], r["pipeline"]) for r in near)
+        ]
+        common = set.intersection(*sizes) if len(sizes) > 1 else set()
+        return select(near, batch_size=max(common)) if common else []
+
+    @cached_property
+    def shares(self) -> list[dict]:
+        return tables.delay_shares(self.given)
+
+    @property
+    def machine(self) -> str:
+        return f"{self.study.environment['processor']}, {self.study.environment['threads']} threads"
+
+    @property
+    def runs(self) -> int:
+        return max(r["run"] for r in self.plain)
+
+    @property
+    def of_runs(self) -> str:
+        return "one run" if self.runs == 1 else f"{self.runs} runs"
+
+
+@dataclass
+class _Section:
+    """A part of the report."""
+
+    title: str
+    text: str = ""
+    table: tables.Table | None = None
+    figures: dict[str, Callable] = field(default_factory=dict)
+    """What draws each figure, by the name of its file."""
+
+
+def _sections(view: _View) -> list[_Section]:
+    study = view.study
+    found: list[_Section] = []
+    if study.records:
+        found += _measured(view)
+    if study.scores:
+        drawn = {}
+        for model, samples in study.scores.items():
+            # Not named by model where there is one, so that scripts know its name.
+            name = "anomaly_score" if len(study.scores) == 1 else f"anomaly_score_{model.replace('/', '_')}"
+            drawn[f"{name}.png"] = partial(
+                plot_scores, score_histogram(samples), title=rf"{model} VAE, $|\Delta\eta| < 1.4$"
+            )
+        found.append(_Section("Anomaly scores", "Events of the signal region.", None, drawn))
+    if study.failures:
+        found.append(_Section("Cells that could not be measured", "", tables.failures_table(study.failures)))
+    found.append(_Section("Machine and software", "", tables.environment_table(study.environment)))
+    return found
+
+
+def _measured(view: _View) -> list[_Section]:
+    study, drawing = view.study, {"machine": view.machine}
+    parity = "\n".join(
+        f"- {model}, {runtime}: {parity}"
+        for model, runtimes in study.parity.items()
+        for runtime, parity in runtimes.items()
+    )
+    found = [
+        _Section(
+            "Time",
+            f"Whole calls of an inferer, after warm-up, {view.of_runs} in fresh processes, runtimes timed in"
+            " turns. Spread is that of the rate over the runs. Ratios are medians over rounds with bootstrap"
+            " intervals over rounds and fresh processes.",
+            tables.times_table(view.plain, view.runtimes),
+            {"timing.png": partial(figures.plot_timing, view.plain, view.runtimes, **drawing)}
+            | ({"difference.png": partial(figures.plot_saved, view.runtimes, **drawing)} if view.runtimes else {}),
+        ),
+        _Section(
+            "Scenarios of MLPerf inference",
+            "Single stream: the 90th percentile of 1,024 or more queries of one jet. Offline: the highest rate.",
+            tables.scenarios_table(view.plain),
+        ),
+        _Section(
+            "Memory",
+            "Resident, each cell in a process of its own: what loading the model took, the peak and the middle of"
+            " the process, the peak over what was there before the first call, and what was left of it. Growth is"
+            " the slope over the second half of the calls.",
+            tables.memory_table(view.plain),
+            {"memory.png": partial(figures.plot_memory, view.plain, **drawing)},
+        ),
+    ]
+    if parity:
+        found.append(_Section("Parity", f"Losses of all jets, against the first runtime:\n\n{parity}"))
+    if view.runs > 1:
+        drawn = {"runs.png": partial(figures.plot_runs, view.plain, **drawing)}
+        found.append(_Section("Run beside run", "The same cells in fresh processes.", None, drawn))
+    if study.inputs:
+        found.append(
+            _Section("Input", "From files to padded jets, without inference.", tables.inputs_table(study.inputs))
+        )
+    if view.one_size:
+        drawn = {"sources.png": partial(figures.plot_sources, view.one_size, **drawing)}
+        others = [r for r in view.given if r not in view.plain and not r["rtt_ms"]]
+        table = tables.times_table(others, compare(others, "runtime", view.reference, view.deviations))
+        text = (
+            "Rates of `numpy` are those of jets in memory, of `tf.data` those of whole passes through the files."
+        )
+        found.append(_Section("XRootD beside disk, streams beside memory", text, table, drawn))
+    if any(share["rtt_ms"] for share in view.shares):
+        drawn = {"delays.png": partial(figures.plot_delays, view.shares, **drawing)}
+        table = tables.delays_table(view.shares, view.given, study.inputs)
+        text = (
+            "Rate of streams through XRootD over the same from this disk, by what is added to the round trip;"
+            " and the delay at which reading a jet takes as long as its inference."
+        )
+        found.append(_Section("Far from the files", text, table, drawn))
+    if study.trainings:
+        drawn = {}
+        if view.trainings:
+            drawn["trainings.png"] = partial(figures.plot_trainings, view.trainings, **drawing)
+        table = tables.trainings_table(study.trainings, study.parity, view.trainings)
+        text = "Shortened trainings from other seeds, timed in turns with the model as it was given."
+        found.append(_Section("New training beside old", text, table, drawn))
+    return found
+
+
+def _markdown(view: _View, sections: list[_Section]) -> str:
+    parts = ["# Inference of VAEs on this machine", f"{view.machine}, {view.study.environment['date']}"]
+    if view.study.records:
+        parts.append("\n".join(f"- {sentence}" for sentence in findings(view.plain, view.runtimes)))
+    for section in sections:
+        parts += [f"## {section.title}", section.text]
+        if section.table:
+            parts.append(section.table.to_markdown())
+        parts.append(" ".join(f"![{name}]({name})" for name in section.figures))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1100px; margin: 2em auto; padding: 0 1em; }
+h1, h2 { line-height: 1.2; } h2 { margin-top: 2em; border-bottom: 1px solid #ccc; }
+table { border-collapse: collapse; font-size: 12px; font-variant-numeric: tabular-nums;
+  display: block; overflow-x: auto; }
+th, td { padding: 2px 8px; white-space: nowrap; border-bottom: 1px solid #eee; }
+td:empty { border: 0; } img { max-width: 48%; } code { background: #f2f2f2; }
+"""
+
+
+def _html(markdown: str, folder: Path) -> str:
+    """The Markdown as one HTML file, with the figures in it."""
+    from markdown_it import MarkdownIt
+
+    body = MarkdownIt("commonmark").enable("table").render(markdown)
+
+    def inside(match):
+        content = base64.b64encode((folder / match[1]).read_bytes()).decode()
+        return f'src="data:image/png;base64,{content}"'
+
+    body = re.sub(r'src="([^"]+\.png)"', inside, body)
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    return (
+        f"<!doctype html>\n<html lang='en'><head>{head}<title>hepvae bench</title><style>{STYLE}</style></head>\n"
+        f"<body>\n{body}</body></html>\n"
+    )
 
 
 def write_study(study: Study, folder: Path) -> list[Path]:
-    """Write results.json, results.csv, timing.png and an anomaly-score plot for each model.
+    """Write results.json, results.csv, the figures, report.md and report.html.
 
-    Each file appears when it is whole.
+    Each file appears when it is whole; figures of an earlier study that this one has not are removed.
     """
+    view = _View(study)
+    sections = _sections(view)
+    drawn = {name: draw for section in sections for name, draw in section.figures.items()}
+    for old in FIGURES:
+        for path in folder.glob(old):
+            if path.name not in drawn:
+                path.unlink()
     writers = {"results.json": lambda path: path.write_text(study.to_json())}
     if study.records:
         writers["results.csv"] = partial(_write_csv, study.records)
-        writers["timing.png"] = partial(_plot_timing, study)
-    for model, samples in study.scores.items():
-        if samples:
-            name = (
-                "anomaly_score.png" if len(study.scores) == 1 else f"anomaly_score_{model.replace('/', '_')}.png"
-            )
-            writers[name] = partial(_plot_scores, model, samples)
+    writers |= {name: partial(_draw, draw) for name, draw in drawn.items()}
+    markdown = _markdown(view, sections)
+    writers["report.md"] = lambda path: path.write_text(markdown)
+    writers["report.html"] = lambda path: path.write_text(_html(markdown, folder))
     for name, write in writers.items():
         with whole_file(folder / name) as temporary:
             write(temporary)
     return [folder / name for name in writers]
 
 
+#: What a study may leave as figures.
+FIGURES = (
+    *("timing.png", "difference.png", "memory.png", "runs.png", "sources.png", "delays.png", "trainings.png"),
+    "anomaly_score*.png",
+)
+
+
+def _draw(draw, path: Path) -> None:
+    draw(figure_path=path)
+
+
+def flattened(record: dict) -> dict:
+    """A record with its latencies as columns of their own, and without the single rounds."""
+    flat = {k: v for k, v in record.items() if k not in ("latency_s", "blocks_s")}
+    return {**flat, **{f"latency_{k}_s": v for k, v in record["latency_s"].items()}}
+
+
 def _write_csv(records, path: Path) -> None:
     rows = [flattened(record) for record in records]
     with open(path, "w", newline="") as file:
-        table = csv.DictWriter(file, rows[0])
+        table = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
         table.writeheader()
         table.writerows(rows)
 
 
-def _plot_timing(study: Study, path: Path) -> None:
-    plot_timing(study.records, figure_path=path, machine=_machine(study))
-
-
-def _plot_scores(model: str, samples, path: Path) -> None:
-    plot_scores(score_histogram(samples), figure_path=path, title=rf"{model} VAE, $|\Delta\eta| < 1.4$")
-
-
-def _machine(study: Study) -> str:
-    return f"{study.environment['processor']}, {study.environment['threads']} threads"
-
-
-#: Heading of each column of figures, and how a record gives it; the table shows the median over runs.
-COLUMNS = {
-    "median ms": lambda r: 1e3 * r["latency_s"]["median"],
-    "p90 ms": lambda r: 1e3 * r["latency_s"]["p90"],
-    "p99 ms": lambda r: 1e3 * r["latency_s"]["p99"],
-    "us/jet": lambda r: 1e6 * r["latency_s"]["median"] / r["batch_size"],
-    "jets/s": lambda r: r["jets_per_s"],
-    "first ms": lambda r: 1e3 * r["first_call_s"],
-    "peak MB": lambda r: r["rss_peak_bytes"] / MEGABYTE,
-    "inference MB": lambda r: r["rss_inference_bytes"] / MEGABYTE,
-    "growth MB": lambda r: r["rss_growth_bytes"] / MEGABYTE,
-}
-
-
 def print_study(study: Study, console) -> None:
-    """Print parity, the table of all cells (median over the runs), and the failures."""
+    """Print parity, the table of all cells (median over the runs), what was found, and the failures."""
+    view = _View(study)
     for model, runtimes in study.parity.items():
         for runtime, parity in runtimes.items():
             console.print(f"parity of {model} on {runtime}: {parity}", highlight=False)
     if study.records:
-        console.print(_table(study))
+        comparisons = compare(study.records, "runtime", view.reference, view.deviations)
+        title = f"{view.machine}, {view.of_runs}"
+        console.print(tables.times_table(study.records, comparisons).to_rich(title))
+        console.print(tables.memory_table(study.records).to_rich("Resident memory"))
+        for sentence in findings(view.plain, view.runtimes):
+            console.print(sentence, highlight=False)
     for failure in study.failures:
-        console.print(f"failed: {failure}", highlight=False)
-
-
-def _table(study: Study):
-    from rich.table import Table
-
-    cells: dict[tuple, dict[str, list[dict]]] = {}
-    for record in study.records:
-        cell = cells.setdefault((record["model"], record["batch_size"]), {})
-        cell.setdefault(record["runtime"], []).append(record)
-
-    runs = len({record["run"] for record in study.records})
-    table = Table(title=f"{_machine(study)}, {runs} runs", box=None, pad_edge=False)
-    for name in ("model", "batch", "runtime", *COLUMNS, "spread", "time / fastest"):
-        table.add_column(name, justify="left" if name in ("model", "runtime") else "right")
-    for i, ((model, batch), runtimes) in enumerate(cells.items()):
-        if i:
-            table.add_row()
-        medians = {
-            runtime: {name: float(np.median([get(r) for r in records])) for name, get in COLUMNS.items()}
-            for runtime, records in runtimes.items()
-        }
-        fastest = min(columns["median ms"] for columns in medians.values())
-        for runtime, columns in medians.items():
-            rates = [record["jets_per_s"] for record in runtimes[runtime]]
-            table.add_row(
-                model,
-                str(batch),
-                runtime,
-                *(_figure(value) for value in columns.values()),
-                f"{(max(rates) - min(rates)) / np.median(rates):.0%}",
-                f"{columns['median ms'] / fastest:.2f}",
-            )
-    return table
-
-
-def _figure(value: float) -> str:
-    """Three digits, or a whole number with thousands set apart."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        console.print(
+            f"failed: {', '.join(str(v) for v in failure.values() if v not in ('', 0.0))}", highlight=False
+        )

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import MissingPackageError, ModelError, OptionError
 from .base import Inferer
 
-__all__ = ["ENTRY_POINTS", "RUNTIMES", "Inferer", "load_inferer", "runtime_class", "runtime_names"]
+__all__ = ["ENTRY_POINTS", "RUNTIMES", "Inferer", "load_inferer", "model_file", "runtime_class", "runtime_names"]
 
 #: The runtimes that come with hepvae. For a file that several could load, the first one does.
 RUNTIMES = {
@@ -77,10 +77,7 @@ def load_inferer(path, *, runtime: str | None = None, **options) -> Inferer:
     MissingPackageError
         The package of the runtime is not installed.
     """
-    path = Path(path)
-    if not path.exists():
-        raise ModelError(f"{path}: no such model file")
-    chosen, path = _chosen(path, [runtime] if runtime else runtime_names())
+    chosen, path = _chosen(Path(path), [runtime] if runtime else runtime_names())
     taken = _options(chosen)
     for name in options:
         if name not in taken:
@@ -90,8 +87,15 @@ def load_inferer(path, *, runtime: str | None = None, **options) -> Inferer:
     return chosen(path, **options)
 
 
+def model_file(path, runtime: str) -> Path:
+    """The file that a runtime would load of a model file or directory; ModelError where there is none."""
+    return _chosen(Path(path), [runtime])[1]
+
+
 def _chosen(path: Path, names: list[str]) -> tuple[type[Inferer], Path]:
     """The first of some runtimes that has a file, and the file; later ones are not even loaded."""
+    if not path.exists():
+        raise ModelError(f"{path}: no such model file")
     suffixes = []
     for name in names:
         runtime = runtime_class(name)

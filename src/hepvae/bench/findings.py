@@ -1,0 +1,91 @@
+"""What a study found, in sentences that are computed from its figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .comparisons import Comparison, select
+
+__all__ = ["findings"]
+
+#: A batch size that is within this of the best rate is large enough.
+CLOSE = 0.9
+
+
+def findings(records, comparisons: list[Comparison]) -> list[str]:
+    """Where a runtime gains most, where it stops, and which batch size to use.
+
+    Parameters
+    ----------
+    records : list of dict
+        Cells of one source and pipeline, of the models as they were given.
+    comparisons : list of Comparison
+        Of runtimes, of the same cells.
+    """
+    sentences = []
+    by_model: dict[str, list[Comparison]] = {}
+    for c in comparisons:
+        by_model.setdefault(c.cell["model"], []).append(c)
+    if by_model:
+        sentences.append(_gains(by_model))
+        sentences.append(_ends(by_model))
+    sentences.append(_advice(records))
+    return sentences
+
+
+def _gains(by_model) -> str:
+    parts = []
+    for model, found in by_model.items():
+        best = max(found, key=lambda c: c.ratio.value)
+        where = f"batch size {best.cell['batch_size']}"
+        if best.ratio.low > 1:
+            parts.append(
+                f"{model} at {where} ({best.side} takes {best.ratio.value:.2g} times as long,"
+                f" {best.ratio.low:.2g} to {best.ratio.high:.2g})"
+            )
+        else:
+            parts.append(f"{model} nowhere (at best {best.ratio} at {where})")
+    return f"{_reference(by_model)} gains most for {_listed(parts)}."
+
+
+def _ends(by_model) -> str:
+    parts = []
+    for model, found in by_model.items():
+        found = sorted(found, key=lambda c: c.cell["batch_size"])
+        gains = [c.cell["batch_size"] for c in found if c.ratio.low > 1]
+        last = found[-1]
+        if not gains:
+            parts.append(f"{model} has none at any size")
+        elif gains[-1] == last.cell["batch_size"]:
+            parts.append(f"{model} still has {last.ratio.value:.2g} at {gains[-1]}, the largest size")
+        else:
+            beyond = min(found, key=lambda c: (c.cell["batch_size"] <= gains[-1], c.ratio.value))
+            end = f"{model} has none beyond {gains[-1]}"
+            if beyond.ratio.high < 1:
+                end += f", where it can be slower ({beyond.ratio.value:.2g} at {beyond.cell['batch_size']})"
+            parts.append(end)
+    return f"The gain of {_reference(by_model)} ends with growing batches: {_listed(parts)}."
+
+
+def _advice(records) -> str:
+    parts = []
+    for model in dict.fromkeys(r["model"] for r in records):
+        rates = {}
+        for r in select(records, model=model):
+            rates.setdefault((r["batch_size"], r["runtime"]), []).append(r)
+        rate = {key: np.median([r["jets_per_s"] for r in found]) for key, found in rates.items()}
+        best = max(rate.values())
+        size, runtime = next(key for key in sorted(rate) if rate[key] >= CLOSE * best)
+        memory = np.median([r["rss_peak_bytes"] for r in rates[size, runtime]]) / 1e6
+        parts.append(
+            f"{model} in batches of {size} on {runtime} ({rate[size, runtime]:,.0f} jets/s, {memory:,.0f} MB)"
+        )
+    return f"Use here {_listed(parts)}: the smallest batch within {1 - CLOSE:.0%} of the highest rate measured."
+
+
+def _reference(by_model) -> str:
+    return next(iter(by_model.values()))[0].reference
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,124 @@
+"""The files of a study, from this disk and through XRootD, and the jets in them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+
+from ..bundled import SAMPLES, sample_path
+from ..delay_proxy import delay_proxy
+from ..dijets import read_dijets
+from ..errors import FileError, HepvaeError, OptionError
+from ..padding import flatten_jets
+from ..quality import scorable
+from ..selection import select_dijets
+from ..sources import distinct_names, resolve
+from ..xrootd_server import root_address, xrootd_server
+from .reader import ALL_DIJETS
+
+__all__ = ["Inputs", "Sample", "read_sample"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Events of a sample in the signal region, among the jets that `read_jets` gives of its file."""
+
+    n_jets: int
+    """Jets of the file."""
+    event: np.ndarray
+    """int64: number of each event of the signal region."""
+    weight: np.ndarray
+
+
+def read_sample(path: str) -> Sample:
+    events = select_dijets(read_dijets(path), **ALL_DIJETS)
+    events = events[scorable(flatten_jets(events)).reshape(-1, 2).all(axis=1)]
+    region = select_dijets(ak.with_field(events, np.arange(len(events)), "place"), region="signal")
+    weight = region.genWeight if "genWeight" in region.fields else np.ones(len(region))
+    return Sample(2 * len(events), ak.to_numpy(region.place), ak.to_numpy(weight))
+
+
+@dataclass
+class Inputs:
+    """Where the files of a study are.
+
+    Parameters
+    ----------
+    files : list of str or None
+        As the user named them; None: the bundled samples.
+    folder : path
+        For links to the files, which the server follows.
+    """
+
+    files: tuple[str, ...] | None
+    folder: Path
+    paths: list[str] = field(init=False)
+    _running: ExitStack = field(init=False, default_factory=ExitStack)
+    _ports: dict = field(init=False, default_factory=dict)
+
+    def __post_init__(self):
+        if self.files is None:
+            self.paths = [str(sample_path(name)) for name in SAMPLES]
+            self.names = list(SAMPLES)
+        else:
+            self.paths = [source.path for source in resolve(list(self.files))]
+            self.names = distinct_names(self.paths)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return self._running.__exit__(*error)
+
+    @property
+    def are_remote(self) -> bool:
+        return any("://" in path for path in self.paths)
+
+    def addresses(self, source: str, rtt_ms: float) -> list[str]:
+        """The files as they are read from a source, which is started where it has to be.
+
+        Raises
+        ------
+        HepvaeError
+            They cannot be had from there.
+        """
+        if self.are_remote:
+            if source == "local":
+                raise OptionError(f"{self.paths[0]}: not on this disk")
+            if rtt_ms:
+                raise OptionError(f"{self.paths[0]}: a delay can be added to files of this disk only")
+            return self.paths
+        if source == "local":
+            return self.paths
+        port = self._port(rtt_ms)
+        return [root_address(port) + self._link(i, path) for i, path in enumerate(self.paths)]
+
+    def _link(self, i: int, path: str) -> str:
+        return f"{i}-{Path(path).name}"
+
+    def _port(self, rtt_ms: float) -> int:
+        if rtt_ms not in self._ports:
+            try:
+                self._ports[rtt_ms] = self._start(rtt_ms)
+            except HepvaeError as error:  # once is enough to know
+                self._ports[rtt_ms] = error
+        if isinstance(self._ports[rtt_ms], HepvaeError):
+            raise self._ports[rtt_ms]
+        return self._ports[rtt_ms]
+
+    def _start(self, rtt_ms: float) -> int:
+        if rtt_ms:
+            return self._running.enter_context(delay_proxy(self._port(0.0), rtt_ms))
+        served = self.folder / "served"
+        served.mkdir()
+        for i, path in enumerate(self.paths):
+            if not Path(path).is_file():
+                raise FileError(f"{path}: no such file")
+            (served / self._link(i, path)).symlink_to(Path(path).absolute())
+        for step in (served, self.folder):
+            step.chmod(0o755)
+        return self._running.enter_context(xrootd_server(served))

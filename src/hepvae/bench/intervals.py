@@ -1,0 +1,121 @@
+"""How sure a ratio of two times is: bootstrap over what was measured in turns, and over fresh processes.
+
+Two things vary. Within a run, each round times both sides one right after the other, so the ratio of a round
+is free of slow drifts; the rounds of a run are drawn again, with replacement. And each run is a fresh process,
+which may be a few per cent faster or slower for as long as it lives, by where its memory came to lie; the few
+runs of one cell say little about that, those of all cells of a study say much. So the deviations of the runs of
+all cells from their own mean are pooled, and a deviation is drawn from them for each run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+__all__ = ["LEVEL", "Ratio", "log_ratios", "run_deviations", "time_ratio", "unpaired_ratio"]
+
+#: Confidence level of every interval.
+LEVEL = 0.95
+REPLICAS = 2000
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of times and its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def difference_seen(self) -> bool:
+        """Whether the interval leaves 1 out."""
+        return not self.low <= 1 <= self.high
+
+    def __str__(self):
+        said = f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
+        return said if self.difference_seen else f"{said}, no difference seen"
+
+    to_dict = asdict
+
+
+def log_ratios(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
+    """Logarithms of the ratio of each round; rounds that only one side has are left out."""
+    n = min(len(first), len(second))
+    return np.log(np.asarray(first[:n], np.float64) / np.asarray(second[:n], np.float64))
+
+
+def run_deviations(cells: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """How far fresh processes lie from the mean of their cell, over all cells.
+
+    Parameters
+    ----------
+    cells : sequence of sequence of array
+        For each cell, for each run, the log ratio of each round.
+
+    Returns
+    -------
+    array
+        Deviations, symmetric about 0, scaled to what they would be from the true mean of the cell; empty
+        where no cell has two runs.
+    """
+    found = [np.zeros(0)]
+    for runs in cells:
+        if len(runs) > 1:
+            middles = np.array([np.median(rounds) for rounds in runs])
+            found.append((middles - middles.mean()) * np.sqrt(len(runs) / (len(runs) - 1)))
+    deviations = np.concatenate(found)
+    return np.concatenate([deviations, -deviations])
+
+
+def time_ratio(runs: Sequence[np.ndarray], deviations: np.ndarray, *, seed: int = 0) -> Ratio:
+    """Ratio of the times of two sides, with its interval at `LEVEL`.
+
+    Parameters
+    ----------
+    runs : sequence of array
+        For each run, the log ratio of each round, as `log_ratios` gives it.
+    deviations : array
+        Of `run_deviations`. Empty: the interval is about these very processes.
+
+    Returns
+    -------
+    Ratio
+        The geometric mean over runs of the median over rounds. The interval is the percentile bootstrap.
+    """
+    rng = np.random.default_rng(seed)
+    value = np.mean([np.median(rounds) for rounds in runs])
+    replicas = np.zeros(REPLICAS)
+    for rounds in runs:
+        drawn = rng.integers(0, len(rounds), (REPLICAS, len(rounds)))
+        replicas += np.median(np.asarray(rounds)[drawn], axis=1)
+        if len(deviations):
+            replicas += rng.choice(deviations, REPLICAS)
+    replicas /= len(runs)
+    low, high = np.quantile(replicas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Ratio(*(float(np.exp(v)) for v in (value, min(low, value), max(high, value))))
+
+
+def unpaired_ratio(side: Sequence[np.ndarray], reference: Sequence[np.ndarray], *, seed: int = 0) -> Ratio:
+    """Ratio of times that were not measured in turns: two studies, two machines.
+
+    Parameters
+    ----------
+    side, reference : sequence of array
+        For each run, the time of each round. Runs are drawn again with replacement, and rounds in them.
+    """
+    rng = np.random.default_rng(seed)
+
+    def logs(runs, drawn: bool) -> float:
+        chosen = rng.integers(0, len(runs), len(runs)) if drawn else range(len(runs))
+        rounds = [np.asarray(runs[i]) for i in chosen]
+        if drawn:
+            rounds = [one[rng.integers(0, len(one), len(one))] for one in rounds]
+        return float(np.mean([np.log(np.median(one)) for one in rounds]))
+
+    value = logs(side, False) - logs(reference, False)
+    replicas = [logs(side, True) - logs(reference, True) for _ in range(REPLICAS // 2)]
+    low, high = np.quantile(replicas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Ratio(*(float(np.exp(v)) for v in (value, min(low, value), max(high, value))))

@@ -1,0 +1,69 @@
+"""What a study has measured so far, on disk: one that was interrupted goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from ..errors import FileError
+from ..outputs import make_folder
+from .cells import Cell, cell_key
+
+__all__ = ["Journal", "forget"]
+
+UNFINISHED = "unfinished"
+
+
+class Journal:
+    """Finished parts of a study, kept in a folder until the study is whole.
+
+    Parameters
+    ----------
+    output : path
+        Of the study; the folder is `UNFINISHED` in it.
+    question : dict
+        Everything that the figures depend on. What is there of another question is removed.
+    """
+
+    def __init__(self, output: Path, question: dict):
+        self.folder = Path(output, UNFINISHED)
+        asked = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+        said = self.folder / "question"
+        if not said.is_file() or said.read_text() != asked:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            make_folder(self.folder)
+            said.write_text(asked)
+        self._lines = self.folder / "parts.jsonl"
+        self.parts: dict[str, dict] = {}
+        """What was kept, by name."""
+        for line in self._lines.read_text().splitlines() if self._lines.is_file() else ():
+            try:
+                name, content = json.loads(line)
+            except json.JSONDecodeError:  # the line that was being written when the study was killed
+                continue
+            self.parts[name] = content
+
+    def add(self, name: str, content: dict) -> None:
+        """Keep a finished part; on return it is on the disk."""
+        self.parts[name] = content
+        try:
+            with open(self._lines, "a") as file:
+                # After a line that was cut, this one begins on a new one.
+                file.write("\n" + json.dumps([name, content]) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise FileError(f"{self._lines}: cannot be written: {error.strerror}") from error
+
+    def done(self, name: str, cells: tuple[Cell, ...]) -> bool:
+        """Whether all of some cells are measured; those that failed are not, and are tried again."""
+        known = {cell_key(record) for record in self.parts.get(name, {}).get("records", ())}
+        return all(cell_key(cell.keys) in known for cell in cells)
+
+
+def forget(output: Path) -> None:
+    """Remove what was kept: the study is whole, and its results are written."""
+    shutil.rmtree(Path(output, UNFINISHED), ignore_errors=True)

@@ -1,0 +1,106 @@
+"""Processes of the bench, from the side that starts them: requests, answers, and why one died."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+
+from ..errors import ModelError, OptionError
+
+__all__ = ["Process", "run_module"]
+
+ANSWER_S = 900
+"""A process that says nothing for so long has hung."""
+
+
+def _environment() -> dict:
+    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def _why(status: int, stderr: str) -> str:
+    """One line on why a process ended."""
+    last = (stderr.strip().splitlines() or ["no message"])[-1].removeprefix("hepvae.bench: ")
+    if status < 0:
+        killed = " (out of memory?)" if status == -signal.SIGKILL else ""
+        return f"killed by {signal.Signals(-status).name}{killed}"
+    return last
+
+
+def run_module(module: str, request: dict) -> dict:
+    """The answer of a module of this package that takes one request; ModelError where it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"{__package__}.{module}"],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        env=_environment(),
+    )
+    if done.returncode != 0:
+        raise ModelError(_why(done.returncode, done.stderr))
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+class Process:
+    """A worker that is asked again and again: see `hepvae.bench.worker`.
+
+    Parameters
+    ----------
+    **cell
+        Of the `Worker` in it.
+    """
+
+    def __init__(self, **cell):
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by end)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", f"{__package__}.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=_environment(),
+        )
+        self._send(cell)
+
+    def _send(self, content) -> None:
+        try:
+            self._process.stdin.write(json.dumps(content).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self._raise()
+
+    def _raise(self):
+        status = self._process.wait()
+        self._errors.seek(0)
+        raise ModelError(_why(status, self._errors.read().decode(errors="replace")))
+
+    def ask(self, name: str, **arguments) -> dict:
+        """What a method of the worker gives.
+
+        Raises
+        ------
+        ModelError
+            The process ended; the line says why.
+        """
+        self._send([name, arguments])
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(ANSWER_S):
+                self.end()
+                raise OptionError(f"no answer to {name!r} in {ANSWER_S} s")
+        line = self._process.stdout.readline()
+        if not line:
+            self._raise()
+        return json.loads(line)
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            with suppress(BrokenPipeError):
+                stream.close()

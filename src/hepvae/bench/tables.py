@@ -1,0 +1,271 @@
+"""Tables of a study: the same rows for a terminal and for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from .comparisons import Comparison, median_time, select
+from .intervals import LEVEL
+
+__all__ = [
+    "Table",
+    "delay_shares",
+    "delays_table",
+    "environment_table",
+    "failures_table",
+    "figure",
+    "inputs_table",
+    "memory_table",
+    "scenarios_table",
+    "times_table",
+    "trainings_table",
+]
+
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int = 1
+    """Columns that stand to the left; the others are figures."""
+
+    def to_rich(self, title: str):
+        """For a terminal, with a blank line where the first column changes or the second does."""
+        from rich.table import Table as RichTable
+
+        table = RichTable(title=title, box=None, pad_edge=False)
+        for i, name in enumerate(self.header):
+            table.add_column(name, justify="left" if i < self.left else "right")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def to_markdown(self) -> str:
+        rule = ["---" if i < self.left else "---:" for i in range(len(self.header))]
+        lines = [self.header, rule, *([cell or " " for cell in row] for row in self.rows)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def figure(value: float) -> str:
+    """Three digits, or a whole number with thousands set apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+#: Heading of each column of figures, and how a record gives it; tables show the median over runs.
+TIMES = {
+    "median ms": lambda r: 1e3 * r["latency_s"]["median"],
+    "p90 ms": lambda r: 1e3 * r["latency_s"]["p90"],
+    "p99 ms": lambda r: 1e3 * r["latency_s"]["p99"],
+    "us/jet": lambda r: 1e6 * r["latency_s"]["median"] / r["batch_size"],
+    "jets/s": lambda r: r["jets_per_s"],
+    "load s": lambda r: r["load_s"],
+    "first ms": lambda r: 1e3 * r["first_call_s"],
+}
+MEMORY = {
+    "model MB": lambda r: r["rss_model_bytes"] / MEGABYTE,
+    "peak MB": lambda r: r["rss_peak_bytes"] / MEGABYTE,
+    "steady MB": lambda r: r["rss_steady_bytes"] / MEGABYTE,
+    "inference MB": lambda r: r["rss_inference_bytes"] / MEGABYTE,
+    "left MB": lambda r: r["rss_growth_bytes"] / MEGABYTE,
+    "batches": lambda r: r["calls"],
+    "growth, MB per 1,000 batches": lambda r: r["rss_growth_per_1000_batches_bytes"] / MEGABYTE,
+}
+
+
+def source_name(cell) -> str:
+    """Where the files of a cell are."""
+    return cell["source"] + (f" +{cell['rtt_ms']:g} ms" if cell["rtt_ms"] else "")
+
+
+#: What is shown of a cell where it is not the same in all of them.
+MAY_DIFFER = {"training": lambda r: r["training"], "source": source_name, "pipeline": lambda r: r["pipeline"]}
+
+
+def _cells(records, columns) -> tuple[list[str], list[tuple[tuple, list[dict], list[str]]]]:
+    """Headings, and for each cell: where it is, its runs, and its row: medians over the runs."""
+    shown = {name: get for name, get in MAY_DIFFER.items() if len(set(map(get, records))) > 1}
+    found: dict[tuple, list[dict]] = {}
+    for r in records:
+        found.setdefault((_place(r), r["runtime"]), []).append(r)
+    rows = [
+        (
+            key,
+            runs,
+            [
+                runs[0]["model"],
+                *(get(runs[0]) for get in shown.values()),
+                runs[0]["runtime"],
+                str(runs[0]["batch_size"]),
+                *(figure(float(np.median([get(r) for r in runs]))) for get in columns.values()),
+            ],
+        )
+        for key, runs in found.items()
+    ]
+    return ["model", *shown, "runtime", "batch", *columns], rows
+
+
+def times_table(records, comparisons: Sequence[Comparison]) -> Table:
+    """Every cell, the runs of it together: times, spread over the runs, and the ratio to the reference."""
+    ratios = {(_place(c.cell), c.side): c.ratio for c in comparisons}
+    header, cells = _cells(records, TIMES)
+    rows = []
+    for key, runs, row in cells:
+        rates = [r["jets_per_s"] for r in runs]
+        ratio = ratios.get(key)
+        rows.append(
+            [
+                *row,
+                f"{(max(rates) - min(rates)) / np.median(rates):.0%}" if len(rates) > 1 else "",
+                *((f"{ratio.value:.2f}", f"{ratio.low:.2f} - {ratio.high:.2f}") if ratio else ("", "")),
+                "no" if ratio and not ratio.difference_seen else "",
+            ]
+        )
+    reference = comparisons[0].reference if comparisons else "reference"
+    header = [*header, "spread", f"time / {reference}", f"{LEVEL:.0%} interval", "difference seen"]
+    return Table(header, rows, left=header.index("batch"))
+
+
+def memory_table(records) -> Table:
+    """Every cell: resident memory of its process, and what stays."""
+    header, cells = _cells(records, MEMORY)
+    settings = {True: "on", False: "off", None: ""}
+    rows = [[*row, settings[runs[0]["arena"]]] for _, runs, row in cells]
+    return Table([*header, "arena"], rows, left=header.index("batch"))
+
+
+def _place(cell) -> tuple:
+    return tuple(cell[name] for name in ("model", "training", "source", "rtt_ms", "pipeline", "batch_size"))
+
+
+def scenarios_table(records) -> Table:
+    """The scenarios of MLPerf inference: single stream at batch size 1, offline at the best one."""
+    rows = []
+    for model, runtime in dict.fromkeys((r["model"], r["runtime"]) for r in records):
+        found = select(records, model=model, runtime=runtime)
+        single = select(found, batch_size=1)
+        rate = {
+            size: np.median([r["jets_per_s"] for r in select(found, batch_size=size)])
+            for size in sorted({r["batch_size"] for r in found})
+        }
+        best = max(rate, key=rate.get)
+        rows.append(
+            [
+                model,
+                runtime,
+                figure(1e3 * np.median([r["latency_s"]["p90"] for r in single])) if single else "",
+                f"{min(r['timed_calls'] for r in single):,}" if single else "",
+                figure(rate[best]),
+                str(best),
+            ]
+        )
+    header = ["model", "runtime", "single stream: p90 ms", "queries", "offline: jets/s", "at batch"]
+    return Table(header, rows, left=2)
+
+
+def inputs_table(inputs) -> Table:
+    """Reading alone."""
+    rows = [
+        [
+            source_name(part),
+            str(part["n_particles"]),
+            f"{part['n_jets']:,}",
+            figure(part["input_s"]),
+            figure(part["n_jets"] / part["input_s"]),
+            figure(1e6 * part["input_s"] / part["n_jets"]),
+        ]
+        for part in inputs
+    ]
+    return Table(["read from", "particles", "jets", "seconds", "jets/s", "us/jet"], rows)
+
+
+def delay_shares(records) -> list[dict]:
+    """For each stream through XRootD: its rate over that of the same stream from this disk."""
+    streams = select(records, pipeline="tf.data", training="")
+    shares = []
+    for key in dict.fromkeys((r["model"], r["runtime"], r["batch_size"], r["rtt_ms"]) for r in streams):
+        model, runtime, batch_size, rtt_ms = key
+        found = select(streams, model=model, runtime=runtime, batch_size=batch_size)
+        near, far = select(found, source="local"), select(found, source="xrootd", rtt_ms=rtt_ms)
+        if near and far:
+            share = np.median([r["jets_per_s"] for r in far]) / np.median([r["jets_per_s"] for r in near])
+            about = {"model": model, "runtime": runtime, "batch_size": batch_size, "rtt_ms": rtt_ms}
+            shares.append({**about, "share": float(share)})
+    return shares
+
+
+def delays_table(shares, records, inputs) -> Table:
+    """What is left of the local rate at each delay, and from which delay on inference cannot hide reading."""
+    delays = sorted({s["rtt_ms"] for s in shares})
+    rows = []
+    for model, runtime, size in dict.fromkeys((s["model"], s["runtime"], s["batch_size"]) for s in shares):
+        found = {s["rtt_ms"]: s["share"] for s in select(shares, model=model, runtime=runtime, batch_size=size)}
+        cells = select(records, model=model, runtime=runtime, batch_size=size, pipeline="numpy", training="")
+        rows.append(
+            [
+                model,
+                runtime,
+                str(size),
+                *(f"{found[delay]:.0%}" if delay in found else "" for delay in delays),
+                hidden_until(inputs, median_time(cells) / size) if cells else "",
+            ]
+        )
+    header = ["model", "runtime", "batch", *(f"+{delay:g} ms" for delay in delays), "hidden up to"]
+    return Table(header, rows, left=2)
+
+
+def hidden_until(inputs, inference_s: float) -> str:
+    """The added round trip at which reading a jet takes as long as inference, between those measured."""
+    points = sorted((part["rtt_ms"], part["input_s"] / part["n_jets"]) for part in select(inputs, source="xrootd"))
+    if not points:
+        return ""
+    if points[0][1] >= inference_s:
+        return "never"
+    for (near, fast), (far, slow) in pairwise(points):
+        if slow >= inference_s:
+            return f"{near + (far - near) * (inference_s - fast) / (slow - fast):.1f} ms"
+    return f"over {points[-1][0]:g} ms"
+
+
+def trainings_table(trainings, parity, comparisons: Sequence[Comparison]) -> Table:
+    """Parity of each training, and how far its times lie from those of the model as it was given."""
+    rows = []
+    for part in trainings:
+        name = f"{part['model']}, {part['training']}"
+        ratios = [c.ratio for c in comparisons if (c.cell["model"], c.side) == (part["model"], part["training"])]
+        seen = sum(ratio.difference_seen for ratio in ratios)
+        rows.append(
+            [
+                part["model"],
+                part["training"],
+                figure(part["validation_loss"]),
+                ", ".join(f"{p.worst:.1e} ({runtime})" for runtime, p in parity.get(name, {}).items()),
+                f"{min(r.value for r in ratios):.2f} to {max(r.value for r in ratios):.2f}" if ratios else "",
+                f"{seen} of {len(ratios)}",
+            ]
+        )
+    header = ["model", "training", "validation loss", "parity", "time / old training", "differences seen"]
+    return Table(header, rows, left=2)
+
+
+def failures_table(failures) -> Table:
+    """Cells that could not be measured, and why."""
+    names = ("model", "training", "runtime", "source", "rtt_ms", "pipeline", "batch_size", "run", "error")
+    return Table(
+        [n.replace("_", " ") for n in names], [[str(f[n]) for n in names] for f in failures], left=len(names)
+    )
+
+
+def environment_table(environment: dict) -> Table:
+    """Machine and versions."""
+    flat = {k: v for k, v in environment.items() if not isinstance(v, dict)}
+    flat["memory_bytes"] = f"{environment['memory_bytes'] / 1e9:.1f} GB"
+    flat |= environment["packages"] | environment["variables"]
+    return Table(["", ""], [[name.replace("_bytes", ""), str(value)] for name, value in flat.items()], left=2)

@@ -1,0 +1,163 @@
+"""Timing cells in turns: A B, B A, A B, ..., so that a machine that drifts touches all of them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from ..errors import HepvaeError
+from .cells import Cell
+from .processes import Process
+
+__all__ = ["Effort", "Opened", "open_cells", "time_in_turns"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure."""
+
+    seconds: float = 0.6
+    """For each cell, after the warm-up."""
+    block_s: float = 0.05
+    """A turn: a round gives each cell one."""
+    rounds: tuple[int, int] = (5, 40)
+    """At least, unless a call takes very long, and at most, unless single-stream queries ask for more."""
+    single_stream_calls: int = 0
+    """At least so many calls at batch size 1; MLPerf's rules ask for 1,024."""
+    passes: int = 2
+    """Through the files, where they are streamed."""
+    pass_s: float = 2.0
+    """A pass may end so early."""
+
+
+#: A call that takes longer than this gains nothing from one before it that is not timed.
+LONG_CALL_S = 0.02
+#: Of calls longer than this, three rounds have to do.
+VERY_LONG_CALL_S, FEW_ROUNDS = 1.0, 3
+WARM_UP_CALLS = 20
+
+
+@dataclass
+class Opened:
+    """A cell with its process, or why it has none."""
+
+    cell: Cell
+    process: Process | None = None
+    information: dict | None = None
+    failure: str | None = None
+
+    def ask(self, name: str, **arguments) -> dict | None:
+        """What the process answers; None, and a failure from then on, where it cannot."""
+        if self.failure is not None:
+            return None
+        try:
+            return self.process.ask(name, **arguments)
+        except HepvaeError as error:
+            self.failure = str(error)
+            return None
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.end()
+
+
+def open_cells(cells: Iterable[tuple[Cell, str]], *, threads: int, at_once: int = 1) -> list[Opened]:
+    """Start a process for each cell and let it open its model.
+
+    Parameters
+    ----------
+    cells : iterable of (Cell, str)
+        With the model file of each.
+    threads : int
+        That a runtime may use.
+    at_once : int
+        Processes that start at the same time.
+    """
+
+    def opened(cell: Cell, path: str) -> Opened:
+        what = {"runtime": cell.runtime, "pipeline": cell.pipeline, "batch_size": cell.batch_size}
+        found = Opened(cell, Process(path=path, threads=threads, **what))
+        found.information = found.ask("open")
+        return found
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(lambda both: opened(*both), cells))
+
+
+def time_in_turns(unit: list[Opened], effort: Effort, *, jets: str, files: list[str]) -> list[dict]:
+    """Records of the cells that could be measured; the others have a failure.
+
+    Latencies are those of whole calls of the inferer, as a user makes them; for a stream, from asking for a
+    batch to having its losses. ``blocks_s`` has the time per batch of each round: the median over its calls,
+    or, for a stream, the whole pass over its number of batches.
+
+    Parameters
+    ----------
+    jets : str
+        A .npy file of padded jets.
+    files : list of str
+        The same jets, to be streamed.
+    """
+    warm = {}
+    for one in unit:
+        answer = one.ask("warm_up", jets=jets, files=files, seconds=0.2 * effort.seconds, calls=WARM_UP_CALLS)
+        if answer:
+            warm[one.cell] = answer
+    streams = unit[0].cell.pipeline == "tf.data"
+    calls = {cell: max(1, round(effort.block_s / found["call_s"])) for cell, found in warm.items()}
+    rounds = effort.passes if streams else _rounds(effort, warm, calls, unit[0].cell.batch_size)
+    blocks = {cell: [] for cell in warm}
+    for i in range(rounds):
+        for one in unit if i % 2 == 0 else unit[::-1]:
+            if one.failure is None:
+                ready = warm[one.cell]["call_s"] < LONG_CALL_S
+                answer = one.ask("block", calls=calls[one.cell], ready=ready, seconds=effort.pass_s)
+                if answer:
+                    blocks[one.cell].append(answer)
+    records = []
+    for one in unit:
+        memory = one.ask("memory")
+        if memory:
+            records.append(_record(one, blocks[one.cell], {**memory, **warm[one.cell]}))
+    return records
+
+
+def _rounds(effort: Effort, warm, calls, batch_size: int) -> int:
+    least, most = effort.rounds
+    if not warm:
+        return 0
+    if max(found["call_s"] for found in warm.values()) > VERY_LONG_CALL_S:
+        least = min(least, FEW_ROUNDS)
+    rounds = min(
+        max(least, *(ceil(effort.seconds / (calls[cell] * found["call_s"])) for cell, found in warm.items())), most
+    )
+    if batch_size == 1 and effort.single_stream_calls:
+        rounds = max(rounds, ceil(effort.single_stream_calls / min(calls.values())))
+    return rounds
+
+
+def _record(one: Opened, blocks: list[dict], measured: dict) -> dict:
+    """A record of results.json."""
+    latencies = np.concatenate([block["latencies"] for block in blocks])
+    median, p90, p99 = np.percentile(latencies, [50, 90, 99])
+    per_batch = [block["per_batch_s"] for block in blocks]
+    n_jets = sum(block.get("n_jets", one.cell.batch_size * len(block["latencies"])) for block in blocks)
+    if "n_jets" in blocks[0]:  # a stream: its rate is that of whole passes
+        rate = one.cell.batch_size / float(np.mean(per_batch))
+    else:
+        rate = n_jets / float(latencies.sum())
+    measured = {**one.information, **measured}
+    del measured["call_s"], measured["card"]
+    return {
+        **one.cell.keys,
+        "n_jets": n_jets,
+        "timed_calls": len(latencies),
+        "latency_s": {"median": float(median), "p90": float(p90), "p99": float(p99)},
+        "jets_per_s": rate,
+        "blocks_s": per_batch,
+        **measured,
+    }

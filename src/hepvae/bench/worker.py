@@ -1,0 +1,183 @@
+"""The process in which a cell is measured: it opens one model on one runtime and does what it is told.
+
+``python -m hepvae.bench.worker`` takes requests as lines of JSON on standard input and answers each with a
+line. A process of its own is what makes memory figures mean something (in a shared one the first large batch
+hides all that come after) and what lets two runtimes be timed in turns without sharing threads.
+
+Whoever starts it has to take from it: ``open``, ``warm_up``, any number of ``block``, ``memory``; after them
+also ``losses``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+from ..batches import to_tf_dataset
+from ..errors import DataError, HepvaeError, one_line
+from ..extras import load_tensorflow
+from ..inferers import load_inferer
+from .memory import forget_peak, resident, slope
+from .reader import ALL_DIJETS, STEP
+
+__all__ = ["Worker"]
+
+
+class Worker:
+    """One cell.
+
+    Parameters
+    ----------
+    path, runtime, batch_size, threads
+        The model file and how to run it.
+    pipeline : str
+        ``"numpy"`` takes batches from an array, ``"tf.data"`` from the files.
+    """
+
+    def __init__(self, *, path, runtime, batch_size, threads, pipeline):
+        self.path, self.runtime, self.batch_size, self.threads = path, runtime, batch_size, threads
+        self.streams = pipeline == "tf.data"
+        self.calls = 0
+        self.samples: list[tuple[int, int]] = []
+        """Calls made, and what was resident after them."""
+
+    def open(self) -> dict:
+        """Load the model. Gives the seconds it took, and what tells how it will be run."""
+        before = resident()["now"]
+        start = time.perf_counter()
+        if self.streams:
+            load_tensorflow("the pipeline tf.data")
+        self.inferer = load_inferer(
+            self.path, runtime=self.runtime, threads=self.threads, batch_size=self.batch_size
+        )
+        load_s = time.perf_counter() - start
+        return {
+            "load_s": load_s,
+            "threads": self.inferer.threads,
+            "arena": getattr(self.inferer, "arena", None),
+            "rss_model_bytes": resident()["now"] - before,
+            "card": self.inferer.card.to_dict(),
+        }
+
+    def warm_up(self, jets: str, files: list[str], seconds: float, calls: int) -> dict:
+        """First call, which lets the runtime prepare itself, and calls after it until either is reached.
+
+        Parameters
+        ----------
+        jets : str
+            A .npy file of padded jets.
+        files : list of str
+            What to stream. Then one pass goes before that is not timed: in it, libraries make themselves ready.
+        """
+        self.jets, self.files = jets, files
+        jets = np.load(jets)
+        if len(jets) < self.batch_size:
+            jets = np.concatenate([jets] * -(-self.batch_size // len(jets)))
+        size = self.batch_size
+        self.batches = [jets[i : i + size] for i in range(0, len(jets) - size + 1, size)]
+        self.peak = resident()["peak"]
+        forget_peak()
+        self.before = resident()["now"]
+        start = time.perf_counter()
+        self.inferer(self.batches[0])
+        first_call_s = time.perf_counter() - start
+        begin, latencies = time.perf_counter(), []
+        while not latencies or (len(latencies) < calls and time.perf_counter() - begin < seconds):
+            latencies.append(self._timed(self.batches[len(latencies) % len(self.batches)]))
+        self.calls = 1 + len(latencies)
+        if self.streams:
+            self._pass(seconds)
+        return {"first_call_s": first_call_s, "call_s": float(np.median(latencies))}
+
+    def _timed(self, batch) -> float:
+        start = time.perf_counter()
+        self.inferer(batch)
+        return time.perf_counter() - start
+
+    def block(self, calls: int, ready: bool, seconds: float) -> dict:
+        """Time some calls, each a whole call of the inferer as a user makes it.
+
+        Parameters
+        ----------
+        calls : int
+        ready : bool
+            Whether one call goes before that is not timed: the caches held another process's data.
+        seconds : float
+            A stream is read to its end, or so long.
+        """
+        found = self._pass(seconds) if self.streams else self._calls(calls, ready)
+        self.samples.append((self.calls, resident()["now"]))
+        return found
+
+    def _calls(self, calls: int, ready: bool) -> dict:
+        if ready:
+            self.inferer(self.batches[self.calls % len(self.batches)])
+        latencies = [self._timed(self.batches[(self.calls + i) % len(self.batches)]) for i in range(calls)]
+        self.calls += calls + ready
+        return {"latencies": latencies, "per_batch_s": float(np.median(latencies))}
+
+    def _pass(self, limit_s: float) -> dict:
+        """From opening the files to the losses of the last batch."""
+        latencies, n_jets = [], 0
+        begin = start = time.perf_counter()
+        try:
+            for batch in to_tf_dataset(
+                self.files, self.inferer.spec, self.batch_size, step_size=STEP, **ALL_DIJETS
+            ):
+                jets = batch.numpy()
+                self.inferer(jets)
+                latencies.append(time.perf_counter() - start)
+                n_jets += len(jets)
+                start = time.perf_counter()
+                if start - begin > limit_s:
+                    break
+        except HepvaeError:
+            raise
+        except Exception as error:  # what goes wrong in a stream comes as an error of TensorFlow's
+            raise DataError(f"{self.files[0]}: streaming failed: {one_line(error)}") from error
+        if not n_jets:
+            raise DataError(f"{self.files[0]}: the input files have no jets to score")
+        self.calls += len(latencies)
+        wall_s = time.perf_counter() - begin
+        return {"latencies": latencies, "per_batch_s": wall_s / n_jets * self.batch_size, "n_jets": n_jets}
+
+    def memory(self) -> dict:
+        """Resident memory: of the process, of its inference, and what is left of it."""
+        now = resident()
+        calls, bytes_after = zip(*self.samples)
+        return {
+            "rss_peak_bytes": max(self.peak, now["peak"]),
+            "rss_inference_bytes": now["peak"] - self.before,
+            "rss_steady_bytes": int(np.median(bytes_after[len(bytes_after) // 2 :])),
+            "rss_growth_bytes": now["now"] - self.before,
+            "rss_growth_per_1000_batches_bytes": 1000 * slope(calls, bytes_after),
+            "calls": self.calls,
+        }
+
+    def losses(self, to: str, jets: int | None = None) -> dict:
+        """Write the losses of all jets, or the first so many, to a .npz file."""
+        np.savez(to, **self.inferer(np.load(self.jets)[:jets]))
+        return {}
+
+
+def main() -> int:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    worker = Worker(**json.loads(sys.stdin.readline()))
+    for line in sys.stdin:
+        name, arguments = json.loads(line)
+        try:
+            answer = getattr(worker, name)(**arguments)
+        except HepvaeError as error:
+            print(f"hepvae.bench: {error}", file=sys.stderr)
+            return 1
+        print(json.dumps(answer), file=answers, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

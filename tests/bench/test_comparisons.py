@@ -1,0 +1,124 @@
+"""What records say about each other, and the sentences made of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hepvae.bench.comparisons import compare, select
+from hepvae.bench.findings import findings
+from hepvae.bench.tables import delay_shares, hidden_until, inputs_table, scenarios_table, times_table
+
+
+def records(times, *, runs=2, rounds=8, **other):
+    """Records of cells with given times per batch, {(model, runtime, batch): seconds}, and a little noise."""
+    rng = np.random.default_rng(5)
+    found = []
+    for (model, runtime, size), seconds in times.items():
+        for run in range(1, runs + 1):
+            blocks = seconds * np.exp(rng.normal(0, 0.01, rounds))
+            found.append(
+                {
+                    **{"model": model, "training": "", "runtime": runtime, "source": "local", "rtt_ms": 0.0},
+                    **{"pipeline": "numpy", "batch_size": size, "run": run, "blocks_s": list(blocks)},
+                    "latency_s": {"median": seconds, "p90": 1.1 * seconds, "p99": 1.5 * seconds},
+                    **{"jets_per_s": size / seconds, "n_jets": 100 * size, "timed_calls": 100, "calls": 120},
+                    **{"load_s": 1.0, "first_call_s": 0.1, "arena": None, "threads": 2, "rss_model_bytes": 5e8},
+                    **{"rss_peak_bytes": 7e8, "rss_steady_bytes": 7e8, "rss_inference_bytes": 2e7},
+                    **{"rss_growth_bytes": 1e6, "rss_growth_per_1000_batches_bytes": 0.0},
+                    **other,
+                }
+            )
+    return found
+
+
+TIMES = {
+    ("conv", "tensorflow", 1): 1.3e-3,
+    ("conv", "onnxruntime", 1): 2.6e-4,
+    ("conv", "tensorflow", 64): 6e-3,
+    ("conv", "onnxruntime", 64): 4e-3,
+    ("conv", "tensorflow", 512): 3.0e-2,
+    ("conv", "onnxruntime", 512): 3.0e-2,
+    ("graph", "tensorflow", 1): 2e-3,
+    ("graph", "onnxruntime", 1): 1e-3,
+    ("graph", "tensorflow", 512): 0.08,
+    ("graph", "onnxruntime", 512): 0.1,
+}
+
+
+def test_runtimes_beside_each_other():
+    found = {(c.cell["model"], c.cell["batch_size"]): c for c in compare(records(TIMES), "runtime", "onnxruntime")}
+    first = found["conv", 1]
+    assert (first.side, first.reference, first.runs) == ("tensorflow", "onnxruntime", 2)
+    assert first.ratio.value == pytest.approx(5, rel=0.02)
+    assert first.saved_s == pytest.approx(1.04e-3, rel=0.03)
+    assert not found["conv", 512].ratio.difference_seen
+    assert found["graph", 512].ratio.high < 1
+
+
+def test_runs_that_only_one_side_has_do_not_count():
+    half = [r for r in records(TIMES) if not (r["runtime"] == "tensorflow" and r["run"] == 2)]
+    assert {c.runs for c in compare(half, "runtime", "onnxruntime")} == {1}
+    assert compare(select(half, runtime="tensorflow"), "runtime", "onnxruntime") == []
+
+
+def test_findings_say_where_the_gain_is_where_it_ends_and_what_to_use():
+    measured = records(TIMES)
+    gains, ends, advice = findings(measured, compare(measured, "runtime", "onnxruntime"))
+    assert gains.startswith("onnxruntime gains most for conv at batch size 1 (tensorflow takes 5 times as long")
+    assert "graph at batch size 1 (tensorflow takes 2 times" in gains
+    assert "conv has none beyond 64" in ends
+    assert "graph has none beyond 1, where it can be slower (0.8 at 512)" in ends
+    assert (
+        "conv in batches of 64 on onnxruntime (16,000 jets/s, 700 MB)" in advice
+        or "conv in batches of 512" in advice
+    )
+    assert "graph in batches of 512 on tensorflow (6,400 jets/s, 700 MB)" in advice
+
+
+def test_findings_of_one_runtime_are_advice_alone():
+    (advice,) = findings(select(records(TIMES), runtime="onnxruntime"), [])
+    assert advice.startswith("Use here conv in batches of 64 on onnxruntime")
+
+
+def test_scenarios():
+    rows = {tuple(row[:2]): row[2:] for row in scenarios_table(records(TIMES)).rows}
+    assert rows["conv", "onnxruntime"] == ["0.286", "100", "17,067", "512"]
+
+
+def test_table_shows_what_differs_and_no_more():
+    measured = records(TIMES)
+    table = times_table(measured, compare(measured, "runtime", "onnxruntime"))
+    assert list(table.header[:4]) == ["model", "runtime", "batch", "median ms"]
+    seen = {(row[0], row[1], row[2]): row[-1] for row in table.rows}
+    assert seen["conv", "tensorflow", "512"] == "no" and seen["conv", "tensorflow", "1"] == ""
+    both = [*measured, *records(TIMES, source="xrootd", rtt_ms=10.0, pipeline="tf.data")]
+    assert list(times_table(both, []).header[:4]) == ["model", "source", "pipeline", "runtime"]
+    assert {row[1] for row in times_table(both, []).rows} == {"local", "xrootd +10 ms"}
+
+
+def test_share_of_the_local_rate():
+    near = records({("conv", "onnxruntime", 64): 4e-3}, pipeline="tf.data")
+    far = records({("conv", "onnxruntime", 64): 8e-3}, pipeline="tf.data", source="xrootd", rtt_ms=50.0)
+    assert delay_shares([*near, *far]) == [
+        {"model": "conv", "runtime": "onnxruntime", "batch_size": 64, "rtt_ms": 50.0, "share": 0.5}
+    ]
+
+
+def test_delay_that_inference_hides():
+    inputs = [
+        {"source": "xrootd", "rtt_ms": rtt, "n_jets": 1000, "input_s": seconds, "n_particles": 100}
+        for rtt, seconds in ((50.0, 0.25), (0.0, 0.05), (10.0, 0.09))
+    ]
+    assert hidden_until(inputs, 1e-5) == "never"
+    assert hidden_until(inputs, 7e-5) == "5.0 ms"
+    assert hidden_until(inputs, 17e-5) == "30.0 ms"
+    assert hidden_until(inputs, 1e-3) == "over 50 ms"
+    assert inputs_table(inputs).rows[0] == ["xrootd +50 ms", "100", "1,000", "0.25", "4,000", "250"]
+
+
+def test_markdown_of_a_table():
+    measured = records(TIMES)
+    lines = times_table(measured, []).to_markdown().splitlines()
+    assert lines[1].startswith("| --- | --- | ---: |")
+    assert {line.count("|") for line in lines} == {lines[0].count("|")}
