@@ -8,7 +8,7 @@ bench: .venv/.ready
 	$(BIN)/python -m hepvae.bench
 
 test: .venv/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: .venv/.ready
 	$(BIN)/python -m pip install --quiet ruff

@@ -39,9 +39,10 @@ ORDER = [
     "scoring",
     "histograms",
     "plotting",
+    "command",
+    "bench",
     "cli",
     "__main__",
-    "bench",
 ]
 
 

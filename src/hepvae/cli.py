@@ -12,14 +12,15 @@ from pathlib import Path
 
 from . import __version__
 from .bundled import MODELS, named_model
-from .errors import HepvaeError, OptionError
+from .command import run_command
+from .errors import OptionError
 from .inferers import load_inferer, runtime_names
 from .models import ARCHITECTURES
 from .scores import STRATEGIES
 from .selection import REGIONS
 from .sources import distinct_names
 
-__all__ = ["main", "run_command"]
+__all__ = ["main"]
 
 
 def _score(options) -> int:
@@ -210,18 +211,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("second", type=Path, metavar="B.json", help="of the second; ratios are second / first")
     compare.set_defaults(run=_bench_compare)
     return parser
-
-
-def run_command(run, options) -> int:
-    """Run a command; an error that the user can mend becomes one line and exit status 1 (2: bad usage)."""
-    try:
-        return run(options)
-    except HepvaeError as error:
-        print(f"hepvae: {error}", file=sys.stderr)
-        return 2 if isinstance(error, OptionError) else 1
-    except KeyboardInterrupt:
-        print("hepvae: interrupted", file=sys.stderr)
-        return 130
 
 
 def main(argv=None) -> int:

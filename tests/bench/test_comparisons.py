@@ -89,7 +89,7 @@ def test_scenarios():
 def test_table_shows_what_differs_and_no_more():
     measured = records(TIMES)
     table = times_table(measured, compare(measured, "runtime", "onnxruntime"))
-    assert list(table.header[:4]) == ["model", "runtime", "batch", "median ms"]
+    assert list(table.header[:4]) == ["model", "runtime", "batch", "calls"]
     seen = {(row[0], row[1], row[2]): row[-1] for row in table.rows}
     assert seen["conv", "tensorflow", "512"] == "no" and seen["conv", "tensorflow", "1"] == ""
     both = [*measured, *records(TIMES, source="xrootd", rtt_ms=10.0, pipeline="tf.data")]

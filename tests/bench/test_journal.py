@@ -28,8 +28,11 @@ def test_cell_that_failed_is_not_done(tmp_path):
 
 
 def test_another_question_begins_anew(tmp_path):
-    Journal(tmp_path, {"plan": 1}).add("unit", {})
-    assert Journal(tmp_path, {"plan": 2}).parts == {}
+    first = Journal(tmp_path, {"plan": 1})
+    first.add("unit", {})
+    assert not first.replaced and not Journal(tmp_path, {"plan": 1}).replaced
+    other = Journal(tmp_path, {"plan": 2})
+    assert other.replaced and other.parts == {}
 
 
 @pytest.mark.parametrize("cut", range(1, 12, 5))

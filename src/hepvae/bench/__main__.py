@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..bundled import MODELS
-from ..cli import run_command
+from ..command import run_command
 from ..errors import OptionError
 from ..inferers import RUNTIMES, runtime_names
 from ..parity import TOLERANCE

@@ -32,7 +32,9 @@ class Journal:
         self.folder = Path(output, UNFINISHED)
         asked = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         said = self.folder / "question"
-        if not said.is_file() or said.read_text() != asked:
+        self.replaced = said.is_file() and said.read_text() != asked
+        """Whether there was one of another question."""
+        if self.replaced or not said.is_file():
             shutil.rmtree(self.folder, ignore_errors=True)
             make_folder(self.folder)
             said.write_text(asked)

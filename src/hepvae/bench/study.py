@@ -7,38 +7,30 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from ..bundled import named_model
 from ..card import ModelCard
-from ..errors import HepvaeError, ModelError
-from ..inferers import model_file
+from ..errors import HepvaeError
 from ..inferers.base import default_threads
 from ..outputs import make_folder
-from ..parity import Parity, compare_losses
+from ..parity import Parity
 from ..progress import progress_bar
-from ..scores import event_score
-from ..sources import distinct_names
 from ..spec import InputSpec
+from .accuracy import Accuracy, parity_of, scores_of
 from .cells import Cell
 from .environment import environment
 from .inputs import Inputs, read_sample
 from .journal import Journal
 from .plan import Plan, seeds
 from .processes import run_module
+from .subjects import Subjects
 from .timing import Opened, open_cells, time_in_turns
 
 __all__ = ["Study", "run_study"]
 
 #: Processes that are started together, before the cells they are for are timed one after the other.
 STARTED_TOGETHER = 8
-#: Runtimes are compared, and scores made, in batches of the smallest size of the study from here on.
-ACCURACY_BATCH = 64
-#: Jets on which the runtimes are compared for a training of this study; the models given have all.
-JETS_OF_A_TRAINING = 2048
 
 
 @dataclass
@@ -73,45 +65,13 @@ class Study:
         return json.dumps(content, indent=1) + "\n"
 
 
-class _Models:
-    """The model files of a study, under the names that its tables use."""
-
-    def __init__(self, plan: Plan, threads: int, folder: Path):
-        self.threads, self._folder = threads, folder
-        self.files = {(m, r): model_file(named_model(m, runtime=r), r) for m in plan.models for r in plan.runtimes}
-        self.short = dict(zip(plan.models, distinct_names(plan.models)))
-        self.cards: dict[str, ModelCard] = {}
-
-    def digests(self) -> dict[str, str]:
-        """What the files hold, so that another model of the same name is another study."""
-        return {f"{m} {r}": hashlib.sha256(file.read_bytes()).hexdigest() for (m, r), file in self.files.items()}
-
-    def folder(self, cell: Cell) -> Path:
-        """Where a training of the study has its model directory."""
-        return self._folder / self.short[cell.model].replace("/", "_") / cell.training.replace(" ", "-")
-
-    def file(self, cell: Cell) -> str:
-        """The model file of a cell."""
-        if cell.training:
-            return str(model_file(self.folder(cell), cell.runtime))
-        return str(self.files[cell.model, cell.runtime])
-
-    def card(self, cell: Cell) -> ModelCard:
-        """What the model of a cell says of itself."""
-        if cell.model not in self.cards:
-            (one,) = open_cells([(cell, self.file(replace(cell, training="")))], threads=self.threads)
-            one.end()
-            if one.failure:
-                raise ModelError(one.failure)
-            self.cards[cell.model] = ModelCard.from_dict(one.information["card"])
-        return self.cards[cell.model]
-
-
 class _Run:
     """A study while it runs."""
 
-    def __init__(self, plan: Plan, models: _Models, journal: Journal, inputs: Inputs):
-        self.plan, self.models, self.journal, self.inputs = plan, models, journal, inputs
+    def __init__(self, plan: Plan, subjects: Subjects, journal: Journal, inputs: Inputs):
+        self.plan, self.subjects, self.journal, self.inputs = plan, subjects, journal, inputs
+        self.accuracy = Accuracy(plan, journal.folder)
+        self._refused: dict[str, HepvaeError] = {}
 
     def read(self, cell: Cell, spec: InputSpec) -> tuple[str, list[str]]:
         """A file of the padded jets that a cell takes, and the files they are from."""
@@ -128,13 +88,19 @@ class _Run:
         """The training that a cell is about, unless it was made before."""
         if not cell.training:
             return
-        folder, seed = self.models.folder(cell), seeds(self.plan.trainings).index(cell.training)
+        folder, seed = self.subjects.folder(cell), seeds(self.plan.trainings).index(cell.training)
         name = f"training: {cell.model} {cell.training}"
         if name in self.journal.parts and (folder / "model.onnx").is_file():
             return
-        request = {"card": self.models.card(cell).to_dict(), "output": str(folder), "seed": seed}
-        keys = {"model": self.models.short[cell.model], "training": cell.training}
-        self.journal.add(name, {**keys, **run_module("retraining", request)})
+        if name in self._refused:
+            raise self._refused[name]
+        request = {"card": self.subjects.card(cell).to_dict(), "output": str(folder), "seed": seed}
+        keys = {"model": self.subjects.short[cell.model], "training": cell.training}
+        try:
+            self.journal.add(name, {**keys, **run_module("retraining", request)})
+        except HepvaeError as error:
+            self._refused[name] = error
+            raise
 
     def measure(self, units: list[tuple[Cell, ...]], advance) -> None:
         """Open the cells of some units at once, then time unit by unit."""
@@ -144,12 +110,12 @@ class _Run:
             try:
                 self.inputs.addresses(cell.source, cell.rtt_ms)
                 self.train(cell)
-                files[cell] = self.models.file(cell)
+                files[cell] = self.subjects.file(cell)
             except HepvaeError as error:
                 failed[cell] = str(error)
         advance(description=f"starting {len(files)} processes")
         cores = len(os.sched_getaffinity(0))
-        opened = dict(zip(files, open_cells(files.items(), threads=self.models.threads, at_once=cores)))
+        opened = dict(zip(files, open_cells(files.items(), threads=self.subjects.threads, at_once=cores)))
         try:
             for unit in units:
                 advance(description=str(unit[0]))
@@ -172,7 +138,7 @@ class _Run:
         card = next((one.information["card"] for one in turns if not one.failure), None)
         if card is None:
             return []
-        self.models.cards[turns[0].cell.model] = ModelCard.from_dict(card)
+        self.subjects.cards[turns[0].cell.model] = ModelCard.from_dict(card)
         try:
             jets, files = self.read(turns[0].cell, InputSpec.from_dict(card["spec"]))
         except HepvaeError as error:
@@ -181,24 +147,8 @@ class _Run:
             return []
         records = time_in_turns(turns, self.plan.effort, jets=jets, files=files)
         for one in turns:
-            to = self.losses_file(one.cell)
-            if one.cell.batch_size == self.accuracy_batch(one.cell) and not to.exists():
-                one.ask("losses", to=str(to), jets=JETS_OF_A_TRAINING if one.cell.training else None)
+            self.accuracy.take(one)
         return records
-
-    def losses_file(self, cell: Cell) -> Path:
-        """Where the losses of all jets by a model on a runtime are kept."""
-        name = f"{self.models.short[cell.model]} {cell.training} {cell.runtime}".replace("/", "_")
-        return self.journal.folder / f"losses {name}.npz"
-
-    def accuracy_batch(self, cell: Cell) -> int:
-        """The batch size at which the losses of all jets are taken."""
-        sizes = {other.batch_size for unit in self.plan.units() for other in unit if _alike(cell, other)}
-        return min((size for size in sizes if size >= ACCURACY_BATCH), default=max(sizes))
-
-
-def _alike(first: Cell, second: Cell) -> bool:
-    return (first.model, first.training, first.runtime) == (second.model, second.training, second.runtime)
 
 
 def run_study(plan: Plan, folder: Path) -> Study:
@@ -216,7 +166,7 @@ def run_study(plan: Plan, folder: Path) -> Study:
         The input cannot be read, or a model is missing.
     """
     threads = default_threads()
-    models = _Models(plan, threads, Path(folder, "retrained"))
+    subjects = Subjects(plan, threads, Path(folder, "retrained"))
     with (
         tempfile.TemporaryDirectory(prefix="hepvae-bench-") as scratch,
         Inputs(plan.input, Path(scratch)) as inputs,
@@ -227,16 +177,20 @@ def run_study(plan: Plan, folder: Path) -> Study:
             "plan": plan.to_dict(),
             "threads": threads,
             "packages": about["packages"],
-            "models": models.digests(),
+            "models": subjects.digests(),
             "files": [_stamp(path) for path in inputs.paths],
         }
         make_folder(folder)
         journal = Journal(folder, question)
-        run = _Run(plan, models, journal, inputs)
+        run = _Run(plan, subjects, journal, inputs)
         units = plan.units()
         missing = [unit for unit in units if not journal.done(unit_name(unit), unit)]
         cells = sum(map(len, units))
         done = cells - sum(map(len, missing))
+        if journal.replaced:
+            print(
+                "what was unfinished there was of other settings, files or versions: begun anew", file=sys.stderr
+            )
         if done:
             print(f"going on after {done} of {cells} cells that are measured already", file=sys.stderr)
         with progress_bar("bench", cells) as advance:
@@ -246,10 +200,18 @@ def run_study(plan: Plan, folder: Path) -> Study:
         study = Study({**about, "threads": threads})
         for unit in units:
             for kept, found in journal.parts[unit_name(unit)].items():
-                getattr(study, kept).extend({**one, "model": models.short[one["model"]]} for one in found)
+                getattr(study, kept).extend({**one, "model": subjects.short[one["model"]]} for one in found)
         study.inputs = [part for name, part in journal.parts.items() if name.startswith("input: ")]
         study.trainings = [part for name, part in journal.parts.items() if name.startswith("training: ")]
-        _compare(study, run, samples)
+        for model, training in dict.fromkeys((m, t) for m, t, _ in run.accuracy.cells):
+            losses = run.accuracy.losses(model, training)
+            if not losses:
+                continue
+            short = subjects.short[model]
+            study.parity[f"{short}, {training}" if training else short] = parity_of(losses)
+            if not training:
+                (*_, last), cell = losses, next(c for c in run.accuracy.cells.values() if c.model == model)
+                study.scores[short] = scores_of(losses[last], subjects.card(cell).beta, samples)
     return study
 
 
@@ -262,40 +224,6 @@ def _groups(units: list[tuple[Cell, ...]]) -> list[list[tuple[Cell, ...]]]:
         else:
             groups.append([unit])
     return groups
-
-
-def _compare(study: Study, run: _Run, samples) -> None:
-    """Parity and scores, from the losses of all jets."""
-    runtimes = run.plan.runtimes
-    cells = {(c.model, c.training, c.runtime): c for unit in run.plan.units() for c in unit}
-    for model, training in dict.fromkeys((model, training) for model, training, _ in cells):
-        losses = {
-            runtime: dict(np.load(file))
-            for runtime in runtimes
-            if (cell := cells.get((model, training, runtime))) and (file := run.losses_file(cell)).exists()
-        }
-        if not losses:
-            continue
-        short = run.models.short[model]
-        name = f"{short}, {training}" if training else short
-        first, *others = losses
-        study.parity[name] = {other: compare_losses(losses[first], losses[other]) for other in others}
-        if not training:
-            cell = next(c for c in cells.values() if c.model == model)
-            study.scores[short] = _scores(losses[[first, *others][-1]], run.models.card(cell).beta, samples)
-
-
-def _scores(losses, beta: float, samples) -> dict[str, tuple]:
-    """Scores and weights of the events of each sample in the signal region."""
-    found, start = {}, 0
-    reco_loss, kl_loss = (losses[name].reshape(-1, 2) for name in ("reco_loss", "kl_loss"))
-    scores = event_score(reco_loss, kl_loss, strategy="min", kl_weight=beta)
-    for name, sample in samples.items():
-        chosen = start // 2 + sample.event
-        start += sample.n_jets
-        if len(chosen):
-            found[name] = scores[chosen], sample.weight
-    return found
 
 
 def unit_name(unit: tuple[Cell, ...]) -> str:

@@ -61,6 +61,7 @@ def figure(value: float) -> str:
 
 #: Heading of each column of figures, and how a record gives it; tables show the median over runs.
 TIMES = {
+    "calls": lambda r: r["timed_calls"],
     "median ms": lambda r: 1e3 * r["latency_s"]["median"],
     "p90 ms": lambda r: 1e3 * r["latency_s"]["p90"],
     "p99 ms": lambda r: 1e3 * r["latency_s"]["p99"],
