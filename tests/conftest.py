@@ -62,6 +62,9 @@ def served_folder():
         Path(folder).chmod(0o755)
         shutil.copy(hepvae.sample_path("GtoWW15na"), folder)
         Path(folder, "notes.root").write_text("no ROOT file")
+        deep = Path(folder, "deep", "er")
+        deep.mkdir(parents=True)
+        (deep / "b.root").write_text("no ROOT file")
         yield Path(folder)
 
 

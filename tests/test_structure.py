@@ -20,6 +20,7 @@ ORDER = [
     "card",
     "schemas",
     "selection",
+    "remote",
     "sources",
     "reports",
     "dijets",

@@ -9,7 +9,8 @@ import awkward as ak
 import pytest
 
 import hepvae
-from hepvae.xrootd_server import root_address, xrootd_server
+from hepvae.sources import resolve
+from hepvae.xrootd_server import free_port, root_address, xrootd_server
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("xrootd") is None, reason="no XRootD server: apt-get install xrootd-server"),
@@ -44,3 +45,26 @@ def test_scores_and_reports(server, tmp_path):
     report = hepvae.score_files(files, inferer, tmp_path / "s.root")
     assert report.events_scored == 2061
     assert [file.path for file in report.failed] == files[1:]
+
+
+def test_folders_and_patterns_of_a_server(server):
+    names = ["GtoWW15na.root", "deep/er/b.root", "notes.root"]
+    for given in (server, f"{server}**", f"{server}**/*.root"):
+        assert [source.path.removeprefix(server) for source in resolve(given)] == names, given
+    for given, found in (
+        ("Gto*.root", names[:1]),
+        ("[Gn]*.root", [names[0], names[2]]),
+        ("deep", names[1:2]),
+        ("d*p/*/b.root", names[1:2]),
+    ):
+        assert [source.path.removeprefix(server) for source in resolve(server + given)] == found, given
+    with pytest.raises(hepvae.FileError, match=r"x\*\.root: no file matches"):
+        resolve(f"{server}x*.root")
+    with pytest.raises(hepvae.FileError, match="nowhere: no such folder"):
+        resolve(f"{server}nowhere")
+
+
+def test_server_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr("hepvae.remote.TIMEOUT_S", 3)
+    with pytest.raises(hepvae.FileError, match=r"root://127\.0\.0\.1:\d+//folder"):
+        resolve(f"root://127.0.0.1:{free_port()}//folder")

@@ -1,4 +1,4 @@
-"""From what people type to open trees: paths, globs, lists, ``{path: tree}``, local or ``root://``."""
+"""From what people type to open trees: paths, folders, patterns, lists, ``{path: tree}``, local or ``root://``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 
 from .errors import FileError, LayoutError, OptionError, one_line
 from .extras import load_xrootd
+from .remote import TIMEOUT_S, eos_address, has_magic, match
 from .schemas import nearest
 
 __all__ = ["Source", "distinct_names", "open_tree", "resolve"]
-
-TIMEOUT_S = 60  # of one network request; XRootD's own default is to wait for ever
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,17 @@ def resolve(files, tree: str | None = None) -> list[Source]:
     Parameters
     ----------
     files : str, path, list of them, or mapping of them to tree names
-        A local name may hold ``*``, ``?`` and ``[...]``; what it matches comes sorted.
+        Each a file, a folder (every ``.root`` file below it) or a pattern with ``*``, ``[...]``, ``**`` and (on
+        this machine) ``?``: on this machine, on a server (``root://host//path``), or of CERN's EOS
+        (``/eos/...``, through its server where it is not mounted). Or ``@files.txt``, a text file of such
+        names, one a line. What a folder or a pattern gives comes sorted.
     tree : str, optional
         The tree of files that come without one.
 
     Raises
     ------
     FileError
-        A glob matches nothing, or nothing is named.
+        A pattern or a folder gives no file, or nothing is named.
     """
     if isinstance(files, (str, os.PathLike)):
         named = [(files, tree)]
@@ -54,21 +56,74 @@ def resolve(files, tree: str | None = None) -> list[Source]:
     else:
         named = [(files, tree)]
 
-    sources: dict[Source, None] = {}
+    sources: dict[tuple, Source] = {}
     for path, name in named:
         if not isinstance(path, (str, os.PathLike)):
             raise OptionError(f"files: expected a path, a list of paths or {{path: tree}}, not {path!r}")
-        source = Source(os.fspath(path), name)
-        if source.is_remote or not glob.has_magic(source.path) or os.path.exists(source.path):
-            sources[source] = None
-            continue
-        matches = sorted(glob.glob(source.path, recursive=True))
-        if not matches:
-            raise FileError(f"{source.path}: no file matches")
-        sources.update((Source(match, name), None) for match in matches)
+        for found in _named_by(os.fspath(path)):
+            sources.setdefault((_same(found), name), Source(found, name))
     if not sources:
         raise FileError("no input files named")
-    return list(sources)
+    return list(sources.values())
+
+
+def _same(path: str) -> str:
+    """What two ways to write the path of a file have in common."""
+    if "://" not in path:
+        return os.path.abspath(path)
+    server, _, rest = path.partition("://")[2].partition("/")
+    return f"{server}/{os.path.normpath('/' + rest.lstrip('/'))}"
+
+
+def _named_by(name: str) -> list[str]:
+    """The files that one name stands for."""
+    if name.startswith("@") and not os.path.exists(name):
+        return [path for line in _lines(name[1:]) for path in _named_by(line)]
+    if name.startswith("/eos/") and not os.path.exists(name) and not glob.glob(name, recursive=True):
+        name = eos_address(name) or name
+    if "://" in name:
+        return _on_server(name)
+    if os.path.isdir(name):
+        found = sorted(glob.glob(os.path.join(glob.escape(name), "**", "*.root"), recursive=True))
+        if not found:
+            raise FileError(f"{name}: no .root file in this folder")
+        return found
+    if glob.has_magic(name) and not os.path.exists(name):
+        found = sorted(path for path in glob.glob(name, recursive=True) if not os.path.isdir(path))
+        if not found:
+            raise FileError(f"{name}: no file matches")
+        return found
+    return [name]
+
+
+def _lines(path: str) -> list[str]:
+    """The names in a text file; empty lines and those that begin with # are left out."""
+    try:
+        lines = [line.strip() for line in Path(path).read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: no list of files can be read from it: {one_line(error)}") from error
+    names = [line for line in lines if line and not line.startswith("#")]
+    nested = next((line for line in names if line.startswith("@")), None)
+    if nested or not names:
+        raise FileError(f"{path}: expected one file a line, found {nested or 'none'}")
+    return names
+
+
+def _on_server(address: str) -> list[str]:
+    """The files that an address stands for; one that ends in .root is not asked for."""
+    if not address.startswith("root://"):
+        return [address]
+    if has_magic(address):
+        found = match(address)
+        if not found:
+            raise FileError(f"{address}: no file matches")
+        return found
+    if address.endswith(".root"):
+        return [address]
+    found = [file for file in match(f"{address.rstrip('/')}/**") if file.endswith(".root")]
+    if not found:
+        raise FileError(f"{address}: no .root file in this folder")
+    return found
 
 
 def distinct_names(paths) -> list[str]:

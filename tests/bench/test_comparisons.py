@@ -92,6 +92,7 @@ def test_table_shows_what_differs_and_no_more():
     assert list(table.header[:4]) == ["model", "runtime", "batch", "calls"]
     seen = {(row[0], row[1], row[2]): row[-1] for row in table.rows}
     assert seen["conv", "tensorflow", "512"] == "no" and seen["conv", "tensorflow", "1"] == ""
+    assert times_table(measured, []).header[-1] == "spread"
     both = [*measured, *records(TIMES, source="xrootd", rtt_ms=10.0, pipeline="tf.data")]
     assert list(times_table(both, []).header[:4]) == ["model", "source", "pipeline", "runtime"]
     assert {row[1] for row in times_table(both, []).rows} == {"local", "xrootd +10 ms"}

@@ -120,18 +120,15 @@ def times_table(records, comparisons: Sequence[Comparison]) -> Table:
     rows = []
     for key, runs, row in cells:
         rates = [r["jets_per_s"] for r in runs]
-        ratio = ratios.get(key)
-        rows.append(
-            [
-                *row,
-                f"{(max(rates) - min(rates)) / np.median(rates):.0%}" if len(rates) > 1 else "",
-                *((f"{ratio.value:.2f}", f"{ratio.low:.2f} - {ratio.high:.2f}") if ratio else ("", "")),
-                "no" if ratio and not ratio.difference_seen else "",
-            ]
-        )
-    reference = comparisons[0].reference if comparisons else "reference"
-    header = [*header, "spread", f"time / {reference}", f"{LEVEL:.0%} interval", "difference seen"]
-    return Table(header, rows, left=header.index("batch"))
+        row.append(f"{(max(rates) - min(rates)) / np.median(rates):.0%}" if len(rates) > 1 else "")
+        if ratio := ratios.get(key):
+            seen = "" if ratio.difference_seen else "no"
+            row += [f"{ratio.value:.2f}", f"{ratio.low:.2f} - {ratio.high:.2f}", seen]
+        elif ratios:
+            row += ["", "", ""]
+        rows.append(row)
+    compared = [f"time / {comparisons[0].reference}", f"{LEVEL:.0%} interval", "difference seen"] if ratios else []
+    return Table([*header, "spread", *compared], rows, left=header.index("batch"))
 
 
 def memory_table(records) -> Table:
