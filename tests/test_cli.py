@@ -146,3 +146,13 @@ def test_train_and_export(tmp_path, capsys):
     assert main(["export", str(folder)]) == 0
     assert "TensorFlow against ONNX Runtime, worst of" in capsys.readouterr().out
     assert sorted(file.name for file in folder.iterdir()) == expected
+
+
+def test_inspect(tmp_path, capsys):
+    (tmp_path / "bad.root").write_text("notes")
+    files = [str(hepvae.sample_path("qcdSig")), str(tmp_path)]
+    assert main(["inspect", *files]) == 1
+    said = capsys.readouterr()
+    (row,) = (line.split() for line in said.out.splitlines() if "qcdSig" in line)
+    assert row[1:6] == ["nanoaodv15", "2050", "2050", "4100", "0"]
+    assert said.err == f"hepvae: {tmp_path}/bad.root: not a ROOT file\n"

@@ -1,4 +1,4 @@
-"""The command line: ``hepvae score``, ``train``, ``export``, ``plot``, ``serve-local``, ``bench-compare``."""
+"""The command line, ``hepvae COMMAND``."""
 
 from __future__ import annotations
 
@@ -51,6 +51,41 @@ def _score(options) -> int:
     for file in failed:
         print(f"hepvae: {file.failure}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _inspect(options) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .inspection import inspect_files
+
+    reports = inspect_files(options.files, n_particles=options.n_particles, tree=options.tree)
+    good = [report for report in reports if report.failure is None]
+    table = Table(box=None, pad_edge=False)
+    columns = ("file", "layout", "events", "dijets", "jets", "not scorable", f"> {options.n_particles}", "pt kept")
+    for name in (*columns, "sum pt / jet pt"):
+        table.add_column(name, justify="left" if name in ("file", "layout") else "right", overflow="fold")
+    for report in good:
+        health = report.health
+        mean, deviation = health.pt_ratio
+        measured = (f"{health.truncated_share:.1%}", f"{health.pt_kept:.2%}", f"{mean:.3f} +- {deviation:.3f}")
+        table.add_row(
+            report.path,
+            report.schema,
+            *(str(n) for n in (report.events_read, report.events_kept, health.jets, health.jets - health.good)),
+            *(measured if health.good else ("", "", "")),
+        )
+    if good:
+        (Console() if sys.stdout.isatty() else Console(width=200)).print(table, highlight=False)
+    for report in good:
+        for reason, number in report.health.unscorable.items():
+            print(f"{report.path}: {number} jets {reason}")
+        if report.events_not_finite:
+            print(f"{report.path}: {report.events_not_finite} events have a jet whose momentum is not finite")
+    for report in reports:
+        if report.failure is not None:
+            print(f"hepvae: {report.failure}", file=sys.stderr)
+    return 1 if len(good) < len(reports) else 0
 
 
 def _train(options) -> int:
@@ -140,13 +175,16 @@ def _hyperparameter(text: str) -> tuple[str, object]:
         ) from error
 
 
+FILES = "ROOT files: paths, folders, patterns, root:// addresses, @list.txt"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hepvae", description="Anomaly scores of dijet events from VAEs.")
     parser.add_argument("--version", action="version", version=f"hepvae {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     score = commands.add_parser("score", help="score the events of ROOT files")
-    score.add_argument("files", nargs="+", help="ROOT files: paths, globs, root:// addresses")
+    score.add_argument("files", nargs="+", help=FILES)
     score.add_argument("--model", required=True, help=f"a bundled name ({', '.join(MODELS)}) or a path")
     score.add_argument("--output", required=True, type=Path, help="the scored ROOT file")
     score.add_argument("--runtime", choices=runtime_names(), help="default: by the kind of the model file")
@@ -162,8 +200,14 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--batch-size", type=int, default=256, help="jets run at once (default %(default)s)")
     score.set_defaults(run=_score)
 
+    inspect = commands.add_parser("inspect", help="what ROOT files hold, and what a model would see of it")
+    inspect.add_argument("files", nargs="+", help=FILES)
+    inspect.add_argument("--tree", help="name of the tree (default Events)")
+    inspect.add_argument("--n-particles", type=int, default=100, help="taken of a jet (default %(default)s)")
+    inspect.set_defaults(run=_inspect)
+
     train = commands.add_parser("train", help="train a model on dijets")
-    train.add_argument("files", nargs="+", help="ROOT files")
+    train.add_argument("files", nargs="+", help=FILES)
     train.add_argument("--model", required=True, choices=ARCHITECTURES)
     train.add_argument("--output", required=True, type=Path, help="the model directory")
     train.add_argument(

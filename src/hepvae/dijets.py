@@ -101,6 +101,7 @@ def iterate_source(
         where = f"{source.path}: tree {source.tree or DEFAULT_TREE!r}"
         names = set(tree.keys(recursive=False))  # recursion takes 15 s on a large RNTuple
         found = find_schema(names, where, schema)
+        report.schema = found.name
         branches = [*found.branches, *(c for c in EVENT_COLUMNS if c in names)]
         report.entries = tree.num_entries
         start, stop = (int(min(entry, tree.num_entries)) for entry in entries)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .health import Health
+
 __all__ = ["FileReport", "ScoreReport"]
 
 
@@ -27,6 +29,10 @@ class FileReport:
     """Events with a score, which are the ones written."""
     unscored_jets: dict[str, int] = field(default_factory=dict)
     """Jets of kept events that cannot be scored, counted by reason."""
+    health: Health = field(default_factory=Health)
+    """Of the jets of kept events."""
+    schema: str | None = None
+    """Name of the layout of the file."""
     failure: str | None = None
     """Why the file failed, in one line; nothing of a failed file is written."""
 
@@ -79,6 +85,15 @@ class ScoreReport:
                     total[reason] = total.get(reason, 0) + number
         return total
 
+    @property
+    def health(self) -> Health:
+        """Of the jets of kept events of all files."""
+        total = Health(self.files[0].health.n_particles) if self.files else Health()
+        for file in self.files:
+            if file.failure is None:
+                total.merge(file.health)
+        return total
+
     def __str__(self) -> str:
         lines = [
             f"{self.output}: {self.events_scored} events scored"
@@ -90,5 +105,7 @@ class ScoreReport:
         if self.events_not_finite:
             lines.append(f"{self.events_not_finite} events have a jet whose momentum is not finite")
         lines += [f"{number} jets {reason}" for reason, number in self.unscored_jets.items()]
+        if self.health.jets:
+            lines.append(str(self.health))
         lines += [f"failed: {file.failure}" for file in self.failed]
         return "\n".join(lines)

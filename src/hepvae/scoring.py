@@ -13,6 +13,7 @@ import numpy as np
 
 from .dijets import check_columns, iterate_source
 from .errors import HepvaeError, LayoutError, OptionError, SpecError, UnscoredJetsWarning
+from .health import Health
 from .outputs import whole_file
 from .padding import flatten_jets, pad_flat
 from .progress import progress_bar
@@ -187,6 +188,7 @@ def _score_source(
     They are kept until the file is through: what a file gave that fails half way is dropped whole.
     """
     rows = []
+    record.health = Health(inferer.spec.n_particles)
     for events in iterate_source(source, record, step_size=step_size, schema=schema):
         kept = select_dijets(events, region=region, **selection)
         scored, problems = _score(kept, inferer, strategy, kl_weight)
@@ -194,6 +196,7 @@ def _score_source(
             record.unscored_jets[reason] = record.unscored_jets.get(reason, 0) + number
         rows.append(_rows(scored))
         record.events_kept += len(kept)
+        record.health.add(kept)
         record.events_scored += len(rows[-1]["score"])
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
