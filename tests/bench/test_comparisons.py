@@ -7,7 +7,14 @@ import pytest
 
 from hepvae.bench.comparisons import compare, select
 from hepvae.bench.findings import findings
-from hepvae.bench.tables import delay_shares, hidden_until, inputs_table, scenarios_table, times_table
+from hepvae.bench.tables import (
+    delay_shares,
+    hidden_until,
+    inputs_table,
+    memory_table,
+    scenarios_table,
+    times_table,
+)
 
 
 def records(times, *, runs=2, rounds=8, **other):
@@ -25,7 +32,7 @@ def records(times, *, runs=2, rounds=8, **other):
                     **{"jets_per_s": size / seconds, "n_jets": 100 * size, "timed_calls": 100, "calls": 120},
                     **{"load_s": 1.0, "first_call_s": 0.1, "arena": None, "threads": 2, "rss_model_bytes": 5e8},
                     **{"rss_peak_bytes": 7e8, "rss_steady_bytes": 7e8, "rss_inference_bytes": 2e7},
-                    **{"rss_growth_bytes": 1e6, "rss_growth_per_1000_batches_bytes": 0.0},
+                    **{"rss_growth_bytes": 1e6, "rss_growth_per_1000_batches_bytes": None},
                     **other,
                 }
             )
@@ -67,13 +74,26 @@ def test_findings_say_where_the_gain_is_where_it_ends_and_what_to_use():
     gains, ends, advice = findings(measured, compare(measured, "runtime", "onnxruntime"))
     assert gains.startswith("onnxruntime gains most for conv at batch size 1 (tensorflow takes 5 times as long")
     assert "graph at batch size 1 (tensorflow takes 2 times" in gains
-    assert "conv has none beyond 64" in ends
-    assert "graph has none beyond 1, where it can be slower (0.8 at 512)" in ends
+    assert ends == (
+        "Where the gain of onnxruntime ends: no gain is seen for conv from 512 on and graph from 512 on;"
+        " it is slower for graph at 512 (0.8)."
+    )
     assert (
         "conv in batches of 64 on onnxruntime (16,000 jets/s, 700 MB)" in advice
         or "conv in batches of 512" in advice
     )
     assert "graph in batches of 512 on tensorflow (6,400 jets/s, 700 MB)" in advice
+
+
+def test_findings_where_the_gain_comes_back():
+    times = {("conv", runtime, size): 1e-3 for runtime in ("tensorflow", "onnxruntime") for size in (1, 8, 64)}
+    times["conv", "tensorflow", 1] = times["conv", "tensorflow", 64] = 2e-3
+    measured = records(times)
+    _, ends, _ = findings(measured, compare(measured, "runtime", "onnxruntime"))
+    assert ends == "Where the gain of onnxruntime ends: no gain is seen for conv at 8."
+    always = records({key: 2e-3 if key[1] == "tensorflow" else 1e-3 for key in times})
+    _, ends, _ = findings(always, compare(always, "runtime", "onnxruntime"))
+    assert ends == "Where the gain of onnxruntime ends: it gains at every batch size for conv."
 
 
 def test_findings_of_one_runtime_are_advice_alone():
@@ -116,6 +136,14 @@ def test_delay_that_inference_hides():
     assert hidden_until(inputs, 17e-5) == "30.0 ms"
     assert hidden_until(inputs, 1e-3) == "over 50 ms"
     assert inputs_table(inputs).rows[0] == ["xrootd +50 ms", "100", "1,000", "0.25", "4,000", "250"]
+
+
+def test_growth_is_shown_where_enough_batches_were_run():
+    measured = records({("conv", "onnxruntime", 1): 1e-3, ("conv", "onnxruntime", 8): 2e-3})
+    leaking = [{**r, "rss_growth_per_1000_batches_bytes": 3e6} if r["batch_size"] == 1 else r for r in measured]
+    table = memory_table(leaking)
+    column = list(table.header).index("growth, MB per 1,000 batches")
+    assert [row[column] for row in table.rows] == ["3", ""]
 
 
 def test_markdown_of_a_table():

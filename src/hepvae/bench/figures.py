@@ -50,8 +50,9 @@ class _Styles:
 
     def size_axis(self, axes) -> None:
         axes.set_xscale("log", base=2)
-        crowded = {"fontsize": "x-small"} if len(self.sizes) > 8 else {}
-        axes.set_xticks(self.sizes, [str(size) for size in self.sizes], **crowded)
+        step = -(-len(self.sizes) // 8)  # labels that would run into each other are left out
+        labels = [str(size) if i % step == 0 else "" for i, size in enumerate(self.sizes)]
+        axes.set_xticks(self.sizes, labels)
         axes.set_xticks([], minor=True)
         axes.set_xlabel("Batch size (jets)")
 
@@ -109,7 +110,7 @@ def plot_timing(records, comparisons=(), *, figure_path: str | Path | None = Non
                 )
         upper.set_yscale("log")
         upper.set_ylabel(r"Time per jet ($\mu$s)")
-        _room_above(upper, 6 if len(styles.models) > 1 else 1)
+        _room_above(upper, 3.0 ** len(styles.models) / 2)
         styles.legend(upper)
         if lower:
             _ratio_panel(lower, comparisons, styles, varied="runtime")
@@ -162,7 +163,9 @@ def plot_saved(comparisons, *, figure_path: str | Path | None = None, machine=""
         axes.set_yscale("symlog", linthresh=1)
         axes.axhline(0, color="gray", linewidth=1)
         axes.set_ylabel(r"Difference of time per jet ($\mu$s)")
-        axes.legend(fontsize="small")
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, max(high, 1) * 10.0 ** len(styles.models))
+        axes.legend(loc="upper right", fontsize="small")
         styles.size_axis(axes)
         cms_label(axes, label=LABEL, right=machine)
     return figure
@@ -207,7 +210,7 @@ def plot_memory(records, fits=None, *, figure_path: str | Path | None = None, ma
             plain_ticks(axes.yaxis)
         upper.set_ylabel("Process, peak (MB)")
         lower.set_ylabel("Inference, peak (MB)")
-        _room_above(upper, 4)
+        _room_above(upper, 3.0 ** len(styles.models))
         styles.legend(upper)
         styles.size_axis(lower)
         cms_label(upper, label=LABEL, right=machine)
@@ -243,7 +246,7 @@ def plot_runs(records, *, figure_path: str | Path | None = None, machine=""):
         axes.axhline(1, color="gray", linewidth=1)
         low, high = axes.get_ylim()
         far = max(1 - low, high - 1, 0.1)
-        axes.set_ylim(1 - 1.1 * far, 1 + 1.8 * far)
+        axes.set_ylim(1 - 1.1 * far, 1 + 2 * far)
         axes.set_ylabel("Time, later run / run 1")
         styles.legend(axes)
         styles.size_axis(axes)
@@ -309,7 +312,7 @@ def plot_delays(shares, *, figure_path: str | Path | None = None, machine=""):
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xticks(delays, [f"{delay:g}" for delay in delays])
         axes.set_xticks([], minor=True)
-        axes.set_ylim(0, 1.6)
+        axes.set_ylim(0, 1.5 * max(1, *(s["share"] for s in shares)))
         axes.axhline(1, color="gray", linewidth=1)
         axes.set_xlabel("Added round-trip time to the server (ms)")
         axes.set_ylabel("Rate / rate from local disk")
@@ -335,7 +338,7 @@ def plot_trainings(comparisons, *, figure_path: str | Path | None = None, machin
                 [], [], **{**styles.points(model, runtime), "linestyle": "none"}, label=f"{model}, {runtime}"
             )
         low, high = axes.get_ylim()
-        axes.set_ylim(min(low, 0.7), max(high, 1.6))
+        axes.set_ylim(min(low, 0.7), max(high * 1.5, 1.6))
         axes.set_ylabel("Time, new training / old")
         styles.legend(axes)
         styles.size_axis(axes)

@@ -49,22 +49,28 @@ def _gains(by_model) -> str:
 
 
 def _ends(by_model) -> str:
-    parts = []
+    parts, slower, always = [], [], []
     for model, found in by_model.items():
         found = sorted(found, key=lambda c: c.cell["batch_size"])
-        gains = [c.cell["batch_size"] for c in found if c.ratio.low > 1]
-        last = found[-1]
-        if not gains:
-            parts.append(f"{model} has none at any size")
-        elif gains[-1] == last.cell["batch_size"]:
-            parts.append(f"{model} still has {last.ratio.value:.2g} at {gains[-1]}, the largest size")
+        sizes = [c.cell["batch_size"] for c in found]
+        without = [c.cell["batch_size"] for c in found if c.ratio.low <= 1]
+        if not without:
+            always.append(model)
+        elif without == sizes:
+            parts.append(f"{model} at any size")
+        elif without == sizes[-len(without) :]:
+            parts.append(f"{model} from {without[0]} on")
         else:
-            beyond = min(found, key=lambda c: (c.cell["batch_size"] <= gains[-1], c.ratio.value))
-            end = f"{model} has none beyond {gains[-1]}"
-            if beyond.ratio.high < 1:
-                end += f", where it can be slower ({beyond.ratio.value:.2g} at {beyond.cell['batch_size']})"
-            parts.append(end)
-    return f"The gain of {_reference(by_model)} ends with growing batches: {_listed(parts)}."
+            parts.append(f"{model} at {_listed([str(size) for size in without])}")
+        slower += [f"{model} at {c.cell['batch_size']} ({c.ratio.value:.2g})" for c in found if c.ratio.high < 1]
+    said = []
+    if parts:
+        said.append(f"no gain is seen for {_listed(parts)}")
+    if slower:
+        said.append(f"it is slower for {_listed(slower)}")
+    if always:
+        said.append(f"it gains at every batch size for {_listed(always)}")
+    return f"Where the gain of {_reference(by_model)} ends: {'; '.join(said)}."
 
 
 def _advice(records) -> str:

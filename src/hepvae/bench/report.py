@@ -75,7 +75,10 @@ class _View:
 
     @cached_property
     def shares(self) -> list[dict]:
-        return tables.delay_shares(self.given)
+        """Rates through XRootD over those from this disk, at the batch sizes that were delayed."""
+        shares = tables.delay_shares(self.given)
+        delayed = {share["batch_size"] for share in shares if share["rtt_ms"]}
+        return [share for share in shares if share["batch_size"] in delayed]
 
     @property
     def machine(self) -> str:
@@ -147,7 +150,7 @@ def _measured(view: _View) -> list[_Section]:
             "Memory",
             "Resident, each cell in a process of its own: what loading the model took, the peak and the middle of"
             " the process, the peak over what was there before the first call, and what was left of it. Growth is"
-            " the slope over the second half of the calls.",
+            " the slope over the second half of the calls, where there were 500.",
             tables.memory_table(view.plain),
             {"memory.png": partial(figures.plot_memory, view.plain, **drawing)},
         ),
@@ -169,7 +172,7 @@ def _measured(view: _View) -> list[_Section]:
             "Rates of `numpy` are those of jets in memory, of `tf.data` those of whole passes through the files."
         )
         found.append(_Section("XRootD beside disk, streams beside memory", text, table, drawn))
-    if any(share["rtt_ms"] for share in view.shares):
+    if view.shares:
         drawn = {"delays.png": partial(figures.plot_delays, view.shares, **drawing)}
         table = tables.delays_table(view.shares, view.given, study.inputs)
         text = (
@@ -205,7 +208,8 @@ h1, h2 { line-height: 1.2; } h2 { margin-top: 2em; border-bottom: 1px solid #ccc
 table { border-collapse: collapse; font-size: 12px; font-variant-numeric: tabular-nums;
   display: block; overflow-x: auto; }
 th, td { padding: 2px 8px; white-space: nowrap; border-bottom: 1px solid #eee; }
-td:empty { border: 0; } img { max-width: 48%; } code { background: #f2f2f2; }
+th { white-space: normal; vertical-align: bottom; }
+tr:hover { background: #f6f6f6; } img { max-width: 48%; } code { background: #f2f2f2; }
 """
 
 

@@ -55,8 +55,15 @@ class Table:
 
 
 def figure(value: float) -> str:
-    """Three digits, or a whole number with thousands set apart."""
+    """Three digits, or a whole number with thousands set apart; nothing for NaN."""
+    if np.isnan(value):
+        return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _growth(record) -> float:
+    growth = record["rss_growth_per_1000_batches_bytes"]
+    return float("nan") if growth is None else growth / MEGABYTE
 
 
 #: Heading of each column of figures, and how a record gives it; tables show the median over runs.
@@ -67,17 +74,17 @@ TIMES = {
     "p99 ms": lambda r: 1e3 * r["latency_s"]["p99"],
     "us/jet": lambda r: 1e6 * r["latency_s"]["median"] / r["batch_size"],
     "jets/s": lambda r: r["jets_per_s"],
-    "load s": lambda r: r["load_s"],
     "first ms": lambda r: 1e3 * r["first_call_s"],
 }
 MEMORY = {
+    "load s": lambda r: r["load_s"],
     "model MB": lambda r: r["rss_model_bytes"] / MEGABYTE,
     "peak MB": lambda r: r["rss_peak_bytes"] / MEGABYTE,
     "steady MB": lambda r: r["rss_steady_bytes"] / MEGABYTE,
     "inference MB": lambda r: r["rss_inference_bytes"] / MEGABYTE,
     "left MB": lambda r: r["rss_growth_bytes"] / MEGABYTE,
     "batches": lambda r: r["calls"],
-    "growth, MB per 1,000 batches": lambda r: r["rss_growth_per_1000_batches_bytes"] / MEGABYTE,
+    "growth, MB per 1,000 batches": _growth,
 }
 
 
@@ -118,9 +125,11 @@ def times_table(records, comparisons: Sequence[Comparison]) -> Table:
     ratios = {(_place(c.cell), c.side): c.ratio for c in comparisons}
     header, cells = _cells(records, TIMES)
     rows = []
+    spread = ["spread"] if any(len(runs) > 1 for _, runs, _ in cells) else []
     for key, runs, row in cells:
         rates = [r["jets_per_s"] for r in runs]
-        row.append(f"{(max(rates) - min(rates)) / np.median(rates):.0%}" if len(rates) > 1 else "")
+        if spread:
+            row.append(f"{(max(rates) - min(rates)) / np.median(rates):.0%}" if len(rates) > 1 else "")
         if ratio := ratios.get(key):
             seen = "" if ratio.difference_seen else "no"
             row += [f"{ratio.value:.2f}", f"{ratio.low:.2f} - {ratio.high:.2f}", seen]
@@ -128,7 +137,7 @@ def times_table(records, comparisons: Sequence[Comparison]) -> Table:
             row += ["", "", ""]
         rows.append(row)
     compared = [f"time / {comparisons[0].reference}", f"{LEVEL:.0%} interval", "difference seen"] if ratios else []
-    return Table([*header, "spread", *compared], rows, left=header.index("batch"))
+    return Table([*header, *spread, *compared], rows, left=header.index("batch"))
 
 
 def memory_table(records) -> Table:
@@ -203,7 +212,8 @@ def delays_table(shares, records, inputs) -> Table:
     """What is left of the local rate at each delay, and from which delay on inference cannot hide reading."""
     delays = sorted({s["rtt_ms"] for s in shares})
     rows = []
-    for model, runtime, size in dict.fromkeys((s["model"], s["runtime"], s["batch_size"]) for s in shares):
+    far = [s for s in shares if s["rtt_ms"]]
+    for model, runtime, size in dict.fromkeys((s["model"], s["runtime"], s["batch_size"]) for s in far):
         found = {s["rtt_ms"]: s["share"] for s in select(shares, model=model, runtime=runtime, batch_size=size)}
         cells = select(records, model=model, runtime=runtime, batch_size=size, pipeline="numpy", training="")
         rows.append(

@@ -27,6 +27,10 @@ from .reader import ALL_DIJETS, STEP
 __all__ = ["Worker"]
 
 
+#: Calls; a slope of fewer is that of a runtime that still settles.
+ENOUGH_TO_SEE_A_LEAK = 500
+
+
 class Worker:
     """One cell.
 
@@ -154,7 +158,9 @@ class Worker:
             "rss_inference_bytes": now["peak"] - self.before,
             "rss_steady_bytes": int(np.median(bytes_after[len(bytes_after) // 2 :])),
             "rss_growth_bytes": now["now"] - self.before,
-            "rss_growth_per_1000_batches_bytes": 1000 * slope(calls, bytes_after),
+            "rss_growth_per_1000_batches_bytes": (
+                1000 * slope(calls, bytes_after) if self.calls >= ENOUGH_TO_SEE_A_LEAK else None
+            ),
             "calls": self.calls,
         }
 
