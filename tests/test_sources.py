@@ -85,6 +85,7 @@ def test_name_with_a_colon(tmp_path, rng):
 def test_short_names_are_distinct():
     assert distinct_names(["x/a.root", "x/b.root"]) == ["a", "b"]
     assert distinct_names(["x/a.root", "y/a.root", "y/b.root"]) == ["x/a", "y/a", "y/b"]
+    assert distinct_names(["conv-0.1", "conv-0.2"]) == ["conv-0.1", "conv-0.2"]
     with pytest.raises(OptionError, match="named twice"):
         distinct_names(["x/a.root", "x/a.root"])
 

@@ -145,9 +145,9 @@ def _serve_local(options) -> int:
     if not 0 <= options.rtt < 60000:
         raise OptionError(f"--rtt is {options.rtt}: expected milliseconds from 0 to 60000")
     with ExitStack() as running:
-        port = running.enter_context(xrootd_server(options.folder, port=options.port))
+        port = running.enter_context(xrootd_server(options.folder, port=None if options.rtt else options.port))
         if options.rtt:
-            port = running.enter_context(delay_proxy(port, options.rtt))
+            port = running.enter_context(delay_proxy(port, options.rtt, options.port or 0))
         files = sorted(options.folder.glob("*.root"))
         for file in files or [options.folder / "*.root"]:
             print(f"{root_address(port)}{file.name}")

@@ -128,12 +128,17 @@ def _on_server(address: str) -> list[str]:
 
 def distinct_names(paths) -> list[str]:
     """A short name for each file: its stem, with as many of its folders as tell it from the others."""
-    parts = [[*Path(path).parts[:-1], Path(path).stem] for path in paths]
+    parts = [[*Path(path).parts[:-1], _without_suffix(Path(path))] for path in paths]
     for depth in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
             return names
     raise OptionError(f"{paths[0]} and others: the same file is named twice")
+
+
+def _without_suffix(path: Path) -> str:
+    """What a reader calls a file; other names keep what follows their dots."""
+    return path.stem if path.suffix in (".root", ".keras", ".onnx") else path.name
 
 
 @contextmanager

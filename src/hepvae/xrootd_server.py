@@ -67,6 +67,8 @@ def xrootd_server(folder, *, port: int | None = None) -> Iterator[int]:
     as_root = os.getuid() == 0
     if as_root:
         _check_readable(folder)
+    if port is not None and not _is_free(port):
+        raise FileError(f"{folder}: port {port} is taken")
     port = port or free_port()
     state = Path(tempfile.mkdtemp(prefix="hepvae-xrootd-"))
     try:
@@ -95,6 +97,16 @@ def xrootd_server(folder, *, port: int | None = None) -> Iterator[int]:
             process.wait()
     finally:
         shutil.rmtree(state, ignore_errors=True)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def free_port() -> int:
@@ -128,9 +140,11 @@ def _check_readable(folder: Path) -> None:
     """Raise where the user nobody cannot get at the folder or at a file in it."""
     for path in (folder, *sorted(folder.iterdir())):
         target = path.resolve()
+        if not target.exists():
+            continue  # a link that leads nowhere: whoever asks for it is told so
         for step in (*reversed(target.parents), target):
-            mode = step.stat().st_mode
-            if not mode & (0o005 if step == folder.resolve() else 0o001 if step.is_dir() else 0o004):
+            needed = 0o005 if step == folder.resolve() else 0o001 if step.is_dir() else 0o004
+            if step.stat().st_mode & needed != needed:
                 raise FileError(
                     f"{path}: the XRootD server runs as {USER}, who cannot get past {step}: chmod o+rX {step}"
                 )

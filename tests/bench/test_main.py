@@ -16,6 +16,7 @@ import pytest
 import hepvae
 from hepvae.bench.__main__ import STUDIED, main
 from hepvae.bench.cells import cell_key
+from hepvae.bench.journal import UNFINISHED
 
 KEYS = {
     "model",
@@ -32,6 +33,11 @@ KEYS = {
 }
 
 
+def said(stderr: str) -> str:
+    """Standard error without what matplotlib says when it is slow for the first time."""
+    return "".join(line for line in stderr.splitlines(True) if "font cache" not in line)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A short study."""
@@ -44,7 +50,7 @@ def study(tmp_path_factory):
         text=True,
         timeout=280,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, said(done.stderr)) == (0, "")
     return output, done.stdout
 
 
@@ -59,7 +65,7 @@ def test_files_and_tables(study):
     rows = [line.split() for line in printed.splitlines() if line.startswith("conv ")]
     cells = [["tensorflow", "1"], ["onnxruntime", "1"], ["tensorflow", "64"], ["onnxruntime", "64"]]
     assert [row[1:3] for row in rows] == 2 * cells  # times, then memory
-    assert "onnxruntime gains most for conv at batch size" in printed
+    assert "onnxruntime gains most for conv" in printed
 
 
 def test_results(study):
@@ -105,27 +111,30 @@ QUICK = ["--quick", "--models", "conv", "--runtimes", "onnxruntime"]
 
 def test_study_that_was_killed_goes_on(tmp_path):
     """It ends with the records that one has that was not, and without those it had to make again."""
-    sizes = ["1", "2", "4", "8", "16", "32"]
+    sizes = [str(2**i) for i in range(9)]
     command = [sys.executable, "-m", "hepvae.bench", *QUICK, "--seconds", "0.2"]
     command += ["--batch-sizes", ",".join(sizes), "--output", str(tmp_path / "out")]
-    kept = tmp_path / "out" / "unfinished" / "parts.jsonl"
+    kept = tmp_path / "out" / UNFINISHED / "parts.jsonl"
 
     def finished_cells():
-        return kept.read_text().count('"records"') if kept.exists() else 0
+        lines = kept.read_text().splitlines(True) if kept.exists() else []
+        parts = [json.loads(line)[1] for line in lines if line.strip() and line.endswith("\n")]
+        return [record for part in parts for record in part.get("records", ())]
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while finished_cells() < 2 and time.monotonic() < deadline and process.poll() is None:
+        while len(finished_cells()) < 2 and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     before = finished_cells()
-    assert 2 <= before < len(sizes)
+    assert 2 <= len(before) < len(sizes)
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == f"going on after {before} of {len(sizes)} cells that are measured already\n"
+    assert said(done.stderr) == f"going on after {len(before)} of {len(sizes)} cells that are measured already\n"
     keys = [cell_key(record) for record in records_of(tmp_path / "out")]
     assert len(keys) == len(set(keys))
     assert [str(key[6]) for key in keys] == sizes
+    assert records_of(tmp_path / "out")[: len(before)] == before
     assert not kept.parent.exists()
 
 
@@ -148,7 +157,7 @@ def test_cell_that_fails_is_a_row_and_status_1(tmp_path, capsys, monkeypatch):
     assert main(arguments) == 1
     said = capsys.readouterr()
     assert "failed: conv, onnxruntime, xrootd, numpy, 2, 1, xrootd, the server, is not installed" in said.out
-    assert said.err == "hepvae: 1 cells could not be measured\n"
+    assert said.err.endswith("hepvae: 1 cells could not be measured\n")
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [record["source"] for record in content["records"]] == ["local"]
     assert [failure["source"] for failure in content["failures"]] == ["xrootd"]
@@ -176,8 +185,10 @@ def test_sources_pipelines_delays_and_trainings(tmp_path, capsys):
         ("xrootd", 20.0),
     }
     # The files are opened and read one round trip after the other.
-    seconds = {i["rtt_ms"]: i["input_s"] for i in content["inputs"] if i["source"] == "xrootd"}
-    assert seconds[20.0] > seconds[0.0] + 0.1
+    seconds = {
+        i["rtt_ms"]: min(i["input_s"], i["first_input_s"]) for i in content["inputs"] if i["source"] == "xrootd"
+    }
+    assert seconds[20.0] > seconds[0.0] + 0.05
     assert [t["training"] for t in content["trainings"]] == ["seed 1"]
     for name in ("sources.png", "delays.png", "trainings.png"):
         assert (tmp_path / name).is_file()
@@ -208,9 +219,13 @@ def test_errors_are_one_line(arguments, message, tmp_path, capsys):
         ["--sources", "eos"],
         ["--rtt", "-1"],
         ["--full", "--quick"],
+        ["--seconds", "nan"],
+        ["--full", "--input", "root://host//a.root"],
     ],
 )
 def test_bad_usage_is_status_2(arguments, capsys):
-    with pytest.raises(SystemExit) as exit:
-        main(arguments)
-    assert exit.value.code == 2
+    try:
+        status = main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    assert status == 2

@@ -11,6 +11,7 @@ from ..command import run_command
 from ..errors import OptionError
 from ..inferers import RUNTIMES, runtime_names
 from ..parity import TOLERANCE
+from ..sources import resolve
 from .cells import PIPELINES, SOURCES, Matrix
 from .plan import Plan, full_matrices, seeds
 from .timing import Effort
@@ -91,14 +92,18 @@ def _parser() -> argparse.ArgumentParser:
         " by a server on loopback (default: where they are)",
     )
     parser.add_argument(
-        "--rtt", type=_delays, default=(), metavar="MS", help="and xrootd with so much added to the round trip"
+        "--rtt",
+        type=_delays,
+        default=(),
+        metavar="MS",
+        help="and xrootd with so much added to the round trip (default then: both sources, both pipelines)",
     )
     parser.add_argument(
         "--pipelines", type=_names(PIPELINES), help="numpy (in memory, default), tf.data (streamed)"
     )
     parser.add_argument("--runs", type=_count, default=2, help="fresh processes per cell (default 2)")
     parser.add_argument("--retrain", type=_count, metavar="N", help="also N shortened trainings of each model")
-    parser.add_argument("--seconds", type=float, default=0.6, help="per cell (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="per cell (default %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("bench-output"), help="folder (default bench-output)")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--quick", action="store_true", help="one short run: a look, not a measurement")
@@ -116,7 +121,12 @@ def _plan(options) -> Plan:
     models = options.models or (MODELS if options.full else STUDIED)
     effort = Effort(seconds=options.seconds, single_stream_calls=SINGLE_STREAM_CALLS)
     if options.quick:
-        effort = Effort(seconds=0.2, rounds=(3, 10), passes=1, pass_s=1.0)
+        effort = Effort(seconds=0.2, block_s=0.05, rounds=(3, 10), passes=1, pass_s=1.0)
+    remote = options.input is not None and any(source.is_remote for source in resolve(options.input))
+    if remote and (options.full or options.rtt):
+        raise OptionError("--full and --rtt: the files must be of this disk, from where they can be served")
+    if not 0 < options.seconds < 3600:
+        raise OptionError(f"--seconds is {options.seconds}: expected up to an hour")
     runs, trainings = 1 if options.quick else options.runs, options.retrain or 0
     if options.full:
         if options.batch_sizes or options.sources or options.pipelines or options.rtt:
@@ -124,10 +134,10 @@ def _plan(options) -> Plan:
         trainings = options.retrain or TRAININGS
         matrices = full_matrices(models, options.runtimes, runs=runs, trainings=trainings)
     else:
-        remote = any("://" in path for path in options.input or ())
-        sources = [(source, 0.0) for source in options.sources or (("xrootd",) if remote else ("local",))]
+        near = ("local", "xrootd") if options.rtt else ("local",)
+        sources = [(source, 0.0) for source in options.sources or (("xrootd",) if remote else near)]
         sizes = options.batch_sizes or (1, 8, 64, 512)
-        pipelines = options.pipelines or ("numpy",)
+        pipelines = options.pipelines or (("numpy", "tf.data") if options.rtt else ("numpy",))
         far = tuple(("xrootd", rtt) for rtt in options.rtt if rtt)
         streams = ("tf.data",) if "tf.data" in pipelines else pipelines  # the delay is for those that wait for it
         matrices = [Matrix(models, options.runtimes, sizes, tuple(sources), pipelines, runs=runs)]
@@ -147,13 +157,14 @@ def _bench(options) -> int:
     from .study import run_study
 
     study = run_study(_plan(options), options.output)
-    console = Console()
+    console = Console(markup=False)
     if not console.is_terminal:
-        console = Console(width=200)
+        console = Console(width=200, markup=False)
     print_study(study, console)
     for path in write_study(study, options.output):
         console.print(str(path), highlight=False)
-    forget(options.output)
+    if not study.failures:  # cells that failed are tried again when the study is started again
+        forget(options.output)
     worst = max((p.worst for runtimes in study.parity.values() for p in runtimes.values()), default=0.0)
     if worst > TOLERANCE:
         print(f"hepvae: the runtimes differ by {worst:.1e}, allowed {TOLERANCE:g}", file=sys.stderr)

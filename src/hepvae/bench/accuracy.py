@@ -5,6 +5,8 @@ The losses are those of the very processes that were timed.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +46,8 @@ class Accuracy:
                 self._batches[key] = min(self._batches.get(key, c.batch_size), c.batch_size, key=_suitable)
 
     def _file(self, model: str, training: str, runtime: str) -> Path:
-        return self._folder / f"losses {model} {training} {runtime}.npz".replace("/", "_")
+        name = hashlib.sha256(json.dumps([model, training, runtime]).encode()).hexdigest()[:16]
+        return self._folder / f"losses-{name}.npz"
 
     def take(self, opened) -> None:
         """Have the process of a cell write its losses, if it is the one to do so."""
@@ -87,7 +90,8 @@ def scores_of(losses, beta: float, samples: dict[str, Sample]) -> dict[str, tupl
     scores = event_score(reco_loss, kl_loss, strategy="min", kl_weight=beta)
     for name, sample in samples.items():
         chosen = start // 2 + sample.event
+        inside = chosen < len(scores)  # of many jets, not all were read
         start += sample.n_jets
-        if len(chosen):
-            found[name] = scores[chosen], sample.weight
+        if inside.any():
+            found[name] = scores[chosen[inside]], sample.weight[inside]
     return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DataError, FileError
 from .cells import KEYS
-from .intervals import LEVEL, Ratio, unpaired_ratio
+from .intervals import LEVEL, Ratio, process_deviations, unpaired_ratio
 from .tables import Table, figure
 
 __all__ = ["compare_results"]
@@ -39,6 +39,11 @@ def _cells(content: dict) -> dict[tuple, list[dict]]:
     return found
 
 
+def _times(records: list[dict]) -> list[np.ndarray]:
+    """For each run, the time of each round."""
+    return [np.asarray(record["blocks_s"]) for record in records]
+
+
 def compare_results(first: Path, second: Path) -> int:
     """Print the ratios, second over first, of all cells that both have; gives the exit status."""
     from rich.console import Console
@@ -48,16 +53,17 @@ def compare_results(first: Path, second: Path) -> int:
     common = [key for key in cells[0] if key in cells[1]]
     if not common:
         raise DataError(f"{first} and {second} have no cell in common")
-    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console = Console(markup=False) if sys.stdout.isatty() else Console(width=160, markup=False)
     for path, content in zip((first, second), contents):
         about = content["environment"]
         console.print(f"{path}: {about['processor']}, {about['date']}", highlight=False)
         versions = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
         console.print(f"  {versions}", highlight=False)
     rows, ratios = [], []
+    deviations = [process_deviations([_times(c[key]) for key in common]) for c in cells]
     for key in common:
-        one, other = ([np.asarray(r["blocks_s"]) for r in c[key]] for c in cells)
-        ratio = unpaired_ratio(other, one)
+        one, other = (_times(c[key]) for c in cells)
+        ratio = unpaired_ratio(other, one, deviations[::-1])
         ratios.append(ratio)
         memory = np.median([r["rss_peak_bytes"] for r in cells[1][key]]) / np.median(
             [r["rss_peak_bytes"] for r in cells[0][key]]

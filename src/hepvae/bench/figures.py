@@ -297,8 +297,10 @@ def plot_delays(shares, *, figure_path: str | Path | None = None, machine=""):
     Parameters
     ----------
     shares : list of dict
-        ``model``, ``runtime``, ``batch_size``, ``rtt_ms`` and ``share``, the rate over that from this disk.
+        ``model``, ``runtime``, ``batch_size``, ``rtt_ms`` and ``share``, the rate over that from this disk; the
+        largest batch size is drawn.
     """
+    shares = select(shares, batch_size=max(s["batch_size"] for s in shares))
     styles = _Styles(shares)
     with cms_figure(figure_path) as figure:
         axes = figure.subplots()
@@ -317,6 +319,7 @@ def plot_delays(shares, *, figure_path: str | Path | None = None, machine=""):
         axes.set_xlabel("Added round-trip time to the server (ms)")
         axes.set_ylabel("Rate / rate from local disk")
         styles.legend(axes)
+        axes.get_legend().set_title(f"Batches of {styles.sizes[0]} jets", {"size": "small"})
         cms_label(axes, label=f"{LABEL}, streamed", right=machine)
     return figure
 

@@ -36,7 +36,7 @@ def findings(records, comparisons: list[Comparison]) -> list[str]:
 def _gains(by_model) -> str:
     parts = []
     for model, found in by_model.items():
-        best = max(found, key=lambda c: c.ratio.value)
+        best = max(found, key=lambda c: (c.ratio.low > 1, c.ratio.value))
         where = f"batch size {best.cell['batch_size']}"
         if best.ratio.low > 1:
             parts.append(
@@ -81,7 +81,7 @@ def _advice(records) -> str:
             rates.setdefault((r["batch_size"], r["runtime"]), []).append(r)
         rate = {key: np.median([r["jets_per_s"] for r in found]) for key, found in rates.items()}
         best = max(rate.values())
-        size, runtime = next(key for key in sorted(rate) if rate[key] >= CLOSE * best)
+        size, runtime = min((key for key in rate if rate[key] >= CLOSE * best), key=lambda k: (k[0], -rate[k]))
         memory = np.median([r["rss_peak_bytes"] for r in rates[size, runtime]]) / 1e6
         parts.append(
             f"{model} in batches of {size} on {runtime} ({rate[size, runtime]:,.0f} jets/s, {memory:,.0f} MB)"

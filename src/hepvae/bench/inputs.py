@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,10 +96,11 @@ class Inputs:
         if source == "local":
             return self.paths
         port = self._port(rtt_ms)
-        return [root_address(port) + self._link(i, path) for i, path in enumerate(self.paths)]
+        return [root_address(port) + self._link(i) for i in range(len(self.paths))]
 
-    def _link(self, i: int, path: str) -> str:
-        return f"{i}-{Path(path).name}"
+    @staticmethod
+    def _link(i: int) -> str:
+        return f"{i}.root"  # whatever the file is called, this is neither a pattern nor a folder
 
     def _port(self, rtt_ms: float) -> int:
         if rtt_ms not in self._ports:
@@ -118,7 +120,11 @@ class Inputs:
         for i, path in enumerate(self.paths):
             if not Path(path).is_file():
                 raise FileError(f"{path}: no such file")
-            (served / self._link(i, path)).symlink_to(Path(path).absolute())
+            link = served / self._link(i)
+            try:  # a hard link can be read where the folders above the file are closed to the server
+                os.link(os.path.realpath(path), link)
+            except OSError:
+                link.symlink_to(os.path.realpath(path))
         for step in (served, self.folder):
             step.chmod(0o755)
         return self._running.enter_context(xrootd_server(served))

@@ -14,7 +14,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-__all__ = ["LEVEL", "Ratio", "log_ratios", "run_deviations", "time_ratio", "unpaired_ratio"]
+__all__ = [
+    "LEVEL",
+    "Ratio",
+    "log_ratios",
+    "process_deviations",
+    "run_deviations",
+    "time_ratio",
+    "unpaired_ratio",
+]
 
 #: Confidence level of every interval.
 LEVEL = 0.95
@@ -98,24 +106,42 @@ def time_ratio(runs: Sequence[np.ndarray], deviations: np.ndarray, *, seed: int 
     return Ratio(*(float(np.exp(v)) for v in (value, min(low, value), max(high, value))))
 
 
-def unpaired_ratio(side: Sequence[np.ndarray], reference: Sequence[np.ndarray], *, seed: int = 0) -> Ratio:
+def process_deviations(cells: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """`run_deviations` of one side alone: how far the times of fresh processes lie from the mean of their cell.
+
+    Parameters
+    ----------
+    cells : sequence of sequence of array
+        For each cell, for each run, the time of each round.
+    """
+    return run_deviations([[np.log(rounds) for rounds in runs] for runs in cells])
+
+
+def unpaired_ratio(
+    side: Sequence[np.ndarray],
+    reference: Sequence[np.ndarray],
+    deviations: Sequence[np.ndarray] = (np.zeros(0), np.zeros(0)),
+    *,
+    seed: int = 0,
+) -> Ratio:
     """Ratio of times that were not measured in turns: two studies, two machines.
+
+    What drifted between the two is in the ratio, and not in its interval.
 
     Parameters
     ----------
     side, reference : sequence of array
-        For each run, the time of each round. Runs are drawn again with replacement, and rounds in them.
+        For each run, the time of each round.
+    deviations : two arrays
+        `process_deviations` of either.
     """
     rng = np.random.default_rng(seed)
-
-    def logs(runs, drawn: bool) -> float:
-        chosen = rng.integers(0, len(runs), len(runs)) if drawn else range(len(runs))
-        rounds = [np.asarray(runs[i]) for i in chosen]
-        if drawn:
-            rounds = [one[rng.integers(0, len(one), len(one))] for one in rounds]
-        return float(np.mean([np.log(np.median(one)) for one in rounds]))
-
-    value = logs(side, False) - logs(reference, False)
-    replicas = [logs(side, True) - logs(reference, True) for _ in range(REPLICAS // 2)]
+    value, replicas = 0.0, np.zeros(REPLICAS)
+    for sign, runs, spread in ((1, side, deviations[0]), (-1, reference, deviations[1])):
+        value += sign * np.mean([np.log(np.median(rounds)) for rounds in runs])
+        for rounds in runs:
+            drawn = rng.integers(0, len(rounds), (REPLICAS, len(rounds)))
+            logs = np.log(np.median(np.asarray(rounds)[drawn], axis=1))
+            replicas += sign * (logs + (rng.choice(spread, REPLICAS) if len(spread) else 0)) / len(runs)
     low, high = np.quantile(replicas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Ratio(*(float(np.exp(v)) for v in (value, min(low, value), max(high, value))))

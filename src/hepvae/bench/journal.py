@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -14,11 +15,12 @@ from .cells import Cell, cell_key
 
 __all__ = ["Journal", "forget"]
 
-UNFINISHED = "unfinished"
+UNFINISHED = ".hepvae-bench-unfinished"
+LOCK = "lock"
 
 
 class Journal:
-    """Finished parts of a study, kept in a folder until the study is whole.
+    """Finished parts of a study, kept in a folder until the study is whole; ours while the block runs.
 
     Parameters
     ----------
@@ -32,11 +34,14 @@ class Journal:
         self.folder = Path(output, UNFINISHED)
         asked = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         said = self.folder / "question"
+        make_folder(self.folder)
+        self._hold()
         self.replaced = said.is_file() and said.read_text() != asked
         """Whether there was one of another question."""
         if self.replaced or not said.is_file():
-            shutil.rmtree(self.folder, ignore_errors=True)
-            make_folder(self.folder)
+            for file in self.folder.iterdir():
+                if file.name != LOCK:
+                    file.unlink()
             said.write_text(asked)
         self._lines = self.folder / "parts.jsonl"
         self.parts: dict[str, dict] = {}
@@ -47,6 +52,15 @@ class Journal:
             except json.JSONDecodeError:  # the line that was being written when the study was killed
                 continue
             self.parts[name] = content
+
+    def _hold(self) -> None:
+        """Keep others out of the folder for as long as this process lives."""
+        self._lock = open(self.folder / LOCK, "w")  # noqa: SIM115
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise FileError(f"{self.folder.parent}: another study is running with this output") from error
 
     def add(self, name: str, content: dict) -> None:
         """Keep a finished part; on return it is on the disk."""
@@ -59,6 +73,12 @@ class Journal:
                 os.fsync(file.fileno())
         except OSError as error:
             raise FileError(f"{self._lines}: cannot be written: {error.strerror}") from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._lock.close()
 
     def done(self, name: str, cells: tuple[Cell, ...]) -> bool:
         """Whether all of some cells are measured; those that failed are not, and are tried again."""

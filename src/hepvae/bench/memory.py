@@ -26,12 +26,12 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def slope(calls: Sequence[int], resident_bytes: Sequence[int]) -> float:
+def slope(calls: Sequence[int], resident_bytes: Sequence[int]) -> float | None:
     """Bytes by which memory grows with each call: the straight line through the second half of the samples.
 
-    The first half is left out: there a runtime still takes what it will keep.
+    The first half is left out: there a runtime still takes what it will keep. None where too few samples are left.
     """
     x, y = (np.asarray(v, np.float64)[len(calls) // 2 :] for v in (calls, resident_bytes))
     if len(x) < 3 or x[-1] == x[0]:
-        return 0.0
+        return None
     return float(np.polyfit(x - x[0], y - y[0], 1)[0])

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 
 from ..batches import padded_jets
 from ..errors import DataError, HepvaeError
+from ..outputs import whole_file
 from ..reports import FileReport
 from ..sources import resolve
 from ..spec import InputSpec
@@ -23,21 +25,28 @@ __all__ = ["ALL_DIJETS", "STEP", "read_jets"]
 #: Cuts that every dijet passes: a study of time takes what there is.
 ALL_DIJETS = {"pt_min": float("-inf"), "eta_max": float("inf"), "mjj_min": float("-inf")}
 STEP = "10 MB"  # read at once, by every pipeline
+#: Jets: more would not change a figure, and every process holds them.
+AT_MOST = 100_000
 PASSES = 2  # in the first, libraries make themselves ready
 
 
 def read_jets(files, spec: InputSpec) -> np.ndarray:
-    """Padded jets (jets, n_particles, n_features) of all dijets of some files."""
-    jets = np.concatenate(
-        [
-            part
-            for source in resolve(files)
-            for part in padded_jets(source, FileReport(source.path), spec, step_size=STEP, **ALL_DIJETS)
-        ]
-    )
+    """Padded jets (jets, n_particles, n_features) of all dijets of some files, `AT_MOST` so many."""
+    parts, number = [], 0
+    for part in _chunks(files, spec):
+        parts.append(part)
+        number += len(part)
+        if number >= AT_MOST:
+            break
+    jets = np.concatenate(parts)[:AT_MOST]
     if len(jets) == 0:
         raise DataError(f"{files[0]}: the input files have no jets to score")
     return jets
+
+
+def _chunks(files, spec: InputSpec) -> Iterator[np.ndarray]:
+    for source in resolve(files):
+        yield from padded_jets(source, FileReport(source.path), spec, step_size=STEP, **ALL_DIJETS)
 
 
 def main() -> int:
@@ -52,7 +61,8 @@ def main() -> int:
     except HepvaeError as error:
         print(f"hepvae.bench: {error}", file=sys.stderr)
         return 1
-    np.save(request["to"], jets)
+    with whole_file(request["to"]) as temporary:
+        np.save(temporary, jets)
     print(json.dumps({"input_s": seconds[-1], "first_input_s": seconds[0], "n_jets": len(jets)}))
     return 0
 

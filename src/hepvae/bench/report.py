@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from . import figures, tables
 from .comparisons import compare, deviations_of_runs, select
 from .findings import findings
 from .study import Study
+from .timing import PASS_S
 
 __all__ = ["print_study", "write_study"]
 
@@ -44,6 +46,8 @@ class _View:
     def plain(self) -> list[dict]:
         """Those of one source and pipeline: from memory and from this disk, where that was measured."""
         places = dict.fromkeys((r["pipeline"], r["source"], r["rtt_ms"]) for r in self.given)
+        if not places:
+            return []
         order = [("numpy", "local", 0.0), ("numpy", "xrootd", 0.0), *places]
         pipeline, source, rtt_ms = next(place for place in order if place in places)
         return select(self.given, pipeline=pipeline, source=source, rtt_ms=rtt_ms)
@@ -56,6 +60,11 @@ class _View:
     def runtimes(self):
         """Runtimes beside each other, in the plain cells."""
         return compare(self.plain, "runtime", self.reference, self.deviations)
+
+    @cached_property
+    def all_runtimes(self):
+        """Runtimes beside each other, in all cells."""
+        return compare(self.study.records, "runtime", self.reference, self.deviations)
 
     @cached_property
     def trainings(self):
@@ -86,7 +95,12 @@ class _View:
 
     @property
     def runs(self) -> int:
-        return max(r["run"] for r in self.plain)
+        return max((r["run"] for r in self.plain), default=1)
+
+    @property
+    def varied(self) -> str:
+        """What the intervals know of."""
+        return "rounds and fresh processes" if len(self.deviations) else "the rounds of these very processes"
 
     @property
     def of_runs(self) -> str:
@@ -107,21 +121,29 @@ class _Section:
 def _sections(view: _View) -> list[_Section]:
     study = view.study
     found: list[_Section] = []
-    if study.records:
+    if view.plain:
         found += _measured(view)
-    if study.scores:
+    scores = {model: samples for model, samples in study.scores.items() if samples}
+    if scores:
         drawn = {}
-        for model, samples in study.scores.items():
+        for model, samples in scores.items():
             # Not named by model where there is one, so that scripts know its name.
-            name = "anomaly_score" if len(study.scores) == 1 else f"anomaly_score_{model.replace('/', '_')}"
-            drawn[f"{name}.png"] = partial(
-                plot_scores, score_histogram(samples), title=rf"{model} VAE, $|\Delta\eta| < 1.4$"
-            )
+            name = "anomaly_score" if len(scores) == 1 else f"anomaly_score_{plain_name(model)}"
+            drawn[f"{name}.png"] = partial(_plot_scores, samples, model)
         found.append(_Section("Anomaly scores", "Events of the signal region.", None, drawn))
     if study.failures:
         found.append(_Section("Cells that could not be measured", "", tables.failures_table(study.failures)))
     found.append(_Section("Machine and software", "", tables.environment_table(study.environment)))
     return found
+
+
+def plain_name(model: str) -> str:
+    """A model's name as part of a file's name that needs no quoting anywhere."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", model)
+
+
+def _plot_scores(samples, model: str, *, figure_path) -> None:
+    plot_scores(score_histogram(samples), figure_path=figure_path, title=rf"{model} VAE, $|\Delta\eta| < 1.4$")
 
 
 def _measured(view: _View) -> list[_Section]:
@@ -135,15 +157,16 @@ def _measured(view: _View) -> list[_Section]:
         _Section(
             "Time",
             f"Whole calls of an inferer, after warm-up, {view.of_runs} in fresh processes, runtimes timed in"
-            " turns. Spread is that of the rate over the runs. Ratios are medians over rounds with bootstrap"
-            " intervals over rounds and fresh processes.",
+            " turns. Spread is that of the rate over the runs. Ratios are medians over rounds, their intervals"
+            f" bootstrapped over {view.varied}.",
             tables.times_table(view.plain, view.runtimes),
             {"timing.png": partial(figures.plot_timing, view.plain, view.runtimes, **drawing)}
             | ({"difference.png": partial(figures.plot_saved, view.runtimes, **drawing)} if view.runtimes else {}),
         ),
         _Section(
             "Scenarios of MLPerf inference",
-            "Single stream: the 90th percentile of 1,024 or more queries of one jet. Offline: the highest rate.",
+            "Single stream: the 90th percentile of queries of one jet, of which MLPerf asks for 1,024. Offline:"
+            " the highest rate.",
             tables.scenarios_table(view.plain),
         ),
         _Section(
@@ -156,20 +179,25 @@ def _measured(view: _View) -> list[_Section]:
         ),
     ]
     if parity:
-        found.append(_Section("Parity", f"Losses of all jets, against the first runtime:\n\n{parity}"))
+        found.append(_Section("Parity", f"Losses against the first runtime:\n\n{parity}"))
     if view.runs > 1:
         drawn = {"runs.png": partial(figures.plot_runs, view.plain, **drawing)}
         found.append(_Section("Run beside run", "The same cells in fresh processes.", None, drawn))
     if study.inputs:
         found.append(
-            _Section("Input", "From files to padded jets, without inference.", tables.inputs_table(study.inputs))
+            _Section(
+                "Input",
+                "From files to padded jets, without inference, the second of two times.",
+                tables.inputs_table(study.inputs),
+            )
         )
     if view.one_size:
         drawn = {"sources.png": partial(figures.plot_sources, view.one_size, **drawing)}
         others = [r for r in view.given if r not in view.plain and not r["rtt_ms"]]
         table = tables.times_table(others, compare(others, "runtime", view.reference, view.deviations))
         text = (
-            "Rates of `numpy` are those of jets in memory, of `tf.data` those of whole passes through the files."
+            "Rates of `numpy` are those of jets in memory, of `tf.data` those of passes from opening the files on,"
+            f" each to their end or for {PASS_S:g} s. The disk is that of a second reading: its cache."
         )
         found.append(_Section("XRootD beside disk, streams beside memory", text, table, drawn))
     if view.shares:
@@ -184,7 +212,9 @@ def _measured(view: _View) -> list[_Section]:
         drawn = {}
         if view.trainings:
             drawn["trainings.png"] = partial(figures.plot_trainings, view.trainings, **drawing)
-        table = tables.trainings_table(study.trainings, study.parity, view.trainings)
+        table = tables.trainings_table(
+            study.trainings, study.parity, view.trainings, sure=len(view.deviations) > 0
+        )
         text = "Shortened trainings from other seeds, timed in turns with the model as it was given."
         found.append(_Section("New training beside old", text, table, drawn))
     return found
@@ -192,7 +222,7 @@ def _measured(view: _View) -> list[_Section]:
 
 def _markdown(view: _View, sections: list[_Section]) -> str:
     parts = ["# Inference of VAEs on this machine", f"{view.machine}, {view.study.environment['date']}"]
-    if view.study.records:
+    if view.plain:
         parts.append("\n".join(f"- {sentence}" for sentence in findings(view.plain, view.runtimes)))
     for section in sections:
         parts += [f"## {section.title}", section.text]
@@ -237,23 +267,42 @@ def write_study(study: Study, folder: Path) -> list[Path]:
     Each file appears when it is whole; figures of an earlier study that this one has not are removed.
     """
     view = _View(study)
+    measured = {"results.json": lambda path: path.write_text(_json(view))}
+    if study.records:
+        measured["results.csv"] = partial(_write_csv, study.records)
+    else:
+        (folder / "results.csv").unlink(missing_ok=True)
+    _write(measured, folder)  # before anything can go wrong with a figure
     sections = _sections(view)
     drawn = {name: draw for section in sections for name, draw in section.figures.items()}
     for old in FIGURES:
         for path in folder.glob(old):
             if path.name not in drawn:
                 path.unlink()
-    writers = {"results.json": lambda path: path.write_text(study.to_json())}
-    if study.records:
-        writers["results.csv"] = partial(_write_csv, study.records)
-    writers |= {name: partial(_draw, draw) for name, draw in drawn.items()}
+    writers = {name: partial(_draw, draw) for name, draw in drawn.items()}
     markdown = _markdown(view, sections)
     writers["report.md"] = lambda path: path.write_text(markdown)
     writers["report.html"] = lambda path: path.write_text(_html(markdown, folder))
+    _write(writers, folder)
+    return [folder / name for name in (*measured, *writers)]
+
+
+def _write(writers, folder: Path) -> None:
     for name, write in writers.items():
         with whole_file(folder / name) as temporary:
             write(temporary)
-    return [folder / name for name in writers]
+
+
+def _json(view: _View) -> str:
+    """results.json, with what follows from the records."""
+    content = view.study.to_dict()
+    if view.plain:
+        content["comparisons"] = [
+            {**c.cell, "runtime": c.side, "reference": c.reference, "time_ratio": c.ratio.to_dict()}
+            for c in view.all_runtimes
+        ]
+        content["findings"] = findings(view.plain, view.runtimes)
+    return json.dumps(content, indent=1) + "\n"
 
 
 #: What a study may leave as figures.
@@ -287,10 +336,9 @@ def print_study(study: Study, console) -> None:
     for model, runtimes in study.parity.items():
         for runtime, parity in runtimes.items():
             console.print(f"parity of {model} on {runtime}: {parity}", highlight=False)
-    if study.records:
-        comparisons = compare(study.records, "runtime", view.reference, view.deviations)
+    if view.plain:
         title = f"{view.machine}, {view.of_runs}"
-        console.print(tables.times_table(study.records, comparisons).to_rich(title))
+        console.print(tables.times_table(study.records, view.all_runtimes).to_rich(title))
         console.print(tables.memory_table(study.records).to_rich("Resident memory"))
         for sentence in findings(view.plain, view.runtimes):
             console.print(sentence, highlight=False)

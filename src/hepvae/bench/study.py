@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from ..parity import Parity
 from ..progress import progress_bar
 from ..spec import InputSpec
 from .accuracy import Accuracy, parity_of, scores_of
-from .cells import Cell
+from .cells import Cell, cell_key
 from .environment import environment
 from .inputs import Inputs, read_sample
 from .journal import Journal
@@ -51,10 +50,10 @@ class Study:
     scores: dict[str, dict[str, tuple]] = field(default_factory=dict)
     """For each model and sample: scores and weights of its events in the signal region."""
 
-    def to_json(self) -> str:
-        """``results.json``."""
+    def to_dict(self) -> dict:
+        """What was measured, in plain values, as in ``results.json``."""
         parity = {m: {r: asdict(p) for r, p in runtimes.items()} for m, runtimes in self.parity.items()}
-        content = {
+        return {
             "environment": self.environment,
             "records": self.records,
             "failures": self.failures,
@@ -62,7 +61,6 @@ class Study:
             "trainings": self.trainings,
             "parity": parity,
         }
-        return json.dumps(content, indent=1) + "\n"
 
 
 class _Run:
@@ -148,7 +146,8 @@ class _Run:
         records = time_in_turns(turns, self.plan.effort, jets=jets, files=files)
         for one in turns:
             self.accuracy.take(one)
-        return records
+        failed = [cell_key(one.cell.keys) for one in turns if one.failure]
+        return [record for record in records if cell_key(record) not in failed]
 
 
 def run_study(plan: Plan, folder: Path) -> Study:
@@ -176,42 +175,43 @@ def run_study(plan: Plan, folder: Path) -> Study:
         question = {
             "plan": plan.to_dict(),
             "threads": threads,
-            "packages": about["packages"],
+            "machine": {name: about[name] for name in ("processor", "cores_usable", "packages", "variables")},
             "models": subjects.digests(),
             "files": [_stamp(path) for path in inputs.paths],
         }
         make_folder(folder)
-        journal = Journal(folder, question)
-        run = _Run(plan, subjects, journal, inputs)
-        units = plan.units()
-        missing = [unit for unit in units if not journal.done(unit_name(unit), unit)]
-        cells = sum(map(len, units))
-        done = cells - sum(map(len, missing))
-        if journal.replaced:
-            print(
-                "what was unfinished there was of other settings, files or versions: begun anew", file=sys.stderr
-            )
-        if done:
-            print(f"going on after {done} of {cells} cells that are measured already", file=sys.stderr)
-        with progress_bar("bench", cells) as advance:
-            advance(done)
-            for group in _groups(missing):
-                run.measure(group, advance)
-        study = Study({**about, "threads": threads})
-        for unit in units:
-            for kept, found in journal.parts[unit_name(unit)].items():
-                getattr(study, kept).extend({**one, "model": subjects.short[one["model"]]} for one in found)
-        study.inputs = [part for name, part in journal.parts.items() if name.startswith("input: ")]
-        study.trainings = [part for name, part in journal.parts.items() if name.startswith("training: ")]
-        for model, training in dict.fromkeys((m, t) for m, t, _ in run.accuracy.cells):
-            losses = run.accuracy.losses(model, training)
-            if not losses:
-                continue
-            short = subjects.short[model]
-            study.parity[f"{short}, {training}" if training else short] = parity_of(losses)
-            if not training:
-                (*_, last), cell = losses, next(c for c in run.accuracy.cells.values() if c.model == model)
-                study.scores[short] = scores_of(losses[last], subjects.card(cell).beta, samples)
+        with Journal(folder, question) as journal:
+            run = _Run(plan, subjects, journal, inputs)
+            units = plan.units()
+            missing = [unit for unit in units if not journal.done(unit_name(unit), unit)]
+            cells = sum(map(len, units))
+            done = cells - sum(map(len, missing))
+            if journal.replaced:
+                print(
+                    "what was unfinished there was of other settings, files or versions: begun anew",
+                    file=sys.stderr,
+                )
+            if done:
+                print(f"going on after {done} of {cells} cells that are measured already", file=sys.stderr)
+            with progress_bar("bench", cells) as advance:
+                advance(done)
+                for group in _groups(missing):
+                    run.measure(group, advance)
+            study = Study({**about, "threads": threads})
+            for unit in units:
+                for kept, found in journal.parts[unit_name(unit)].items():
+                    getattr(study, kept).extend({**one, "model": subjects.short[one["model"]]} for one in found)
+            study.inputs = [part for name, part in journal.parts.items() if name.startswith("input: ")]
+            study.trainings = [part for name, part in journal.parts.items() if name.startswith("training: ")]
+            for model, training in dict.fromkeys((m, t) for m, t, _ in run.accuracy.cells):
+                losses = run.accuracy.losses(model, training)
+                if not losses:
+                    continue
+                short = subjects.short[model]
+                study.parity[f"{short}, {training}" if training else short] = parity_of(losses)
+                if not training:
+                    (*_, last), cell = losses, next(c for c in run.accuracy.cells.values() if c.model == model)
+                    study.scores[short] = scores_of(losses[last], subjects.card(cell).beta, samples)
     return study
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -38,19 +39,21 @@ class Table:
     """Columns that stand to the left; the others are figures."""
 
     def to_rich(self, title: str):
-        """For a terminal, with a blank line where the first column changes or the second does."""
+        """For a terminal."""
         from rich.table import Table as RichTable
+        from rich.text import Text
 
-        table = RichTable(title=title, box=None, pad_edge=False)
+        table = RichTable(title=Text(title), box=None, pad_edge=False)
         for i, name in enumerate(self.header):
-            table.add_column(name, justify="left" if i < self.left else "right")
+            table.add_column(Text(name), justify="left" if i < self.left else "right")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))  # a name with brackets is no markup
         return table
 
     def to_markdown(self) -> str:
         rule = ["---" if i < self.left else "---:" for i in range(len(self.header))]
-        lines = [self.header, rule, *([cell or " " for cell in row] for row in self.rows)]
+        escaped = ([re.sub(r"([|<*_`\\])", r"\\\1", cell) or " " for cell in row] for row in self.rows)
+        lines = [self.header, rule, *escaped]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
@@ -242,8 +245,11 @@ def hidden_until(inputs, inference_s: float) -> str:
     return f"over {points[-1][0]:g} ms"
 
 
-def trainings_table(trainings, parity, comparisons: Sequence[Comparison]) -> Table:
-    """Parity of each training, and how far its times lie from those of the model as it was given."""
+def trainings_table(trainings, parity, comparisons: Sequence[Comparison], *, sure: bool) -> Table:
+    """Parity of each training, and how far its times lie from those of the model as it was given.
+
+    ``sure`` says whether the intervals know how much fresh processes differ; else no difference is claimed.
+    """
     rows = []
     for part in trainings:
         name = f"{part['model']}, {part['training']}"
@@ -256,7 +262,7 @@ def trainings_table(trainings, parity, comparisons: Sequence[Comparison]) -> Tab
                 figure(part["validation_loss"]),
                 ", ".join(f"{p.worst:.1e} ({runtime})" for runtime, p in parity.get(name, {}).items()),
                 f"{min(r.value for r in ratios):.2f} to {max(r.value for r in ratios):.2f}" if ratios else "",
-                f"{seen} of {len(ratios)}",
+                f"{seen} of {len(ratios)}" if sure else "",
             ]
         )
     header = ["model", "training", "validation loss", "parity", "time / old training", "differences seen"]

@@ -21,6 +21,7 @@ from ..batches import to_tf_dataset
 from ..errors import DataError, HepvaeError, one_line
 from ..extras import load_tensorflow
 from ..inferers import load_inferer
+from ..outputs import whole_file
 from .memory import forget_peak, resident, slope
 from .reader import ALL_DIJETS, STEP
 
@@ -102,14 +103,14 @@ class Worker:
         self.inferer(batch)
         return time.perf_counter() - start
 
-    def block(self, calls: int, ready: bool, seconds: float) -> dict:
+    def block(self, calls: int, ready: int, seconds: float) -> dict:
         """Time some calls, each a whole call of the inferer as a user makes it.
 
         Parameters
         ----------
         calls : int
-        ready : bool
-            Whether one call goes before that is not timed: the caches held another process's data.
+        ready : int
+            Calls before them that are not timed.
         seconds : float
             A stream is read to its end, or so long.
         """
@@ -117,15 +118,14 @@ class Worker:
         self.samples.append((self.calls, resident()["now"]))
         return found
 
-    def _calls(self, calls: int, ready: bool) -> dict:
-        if ready:
-            self.inferer(self.batches[self.calls % len(self.batches)])
-        latencies = [self._timed(self.batches[(self.calls + i) % len(self.batches)]) for i in range(calls)]
-        self.calls += calls + ready
+    def _calls(self, calls: int, ready: int) -> dict:
+        all_calls = range(self.calls, self.calls + ready + calls)
+        latencies = [self._timed(self.batches[i % len(self.batches)]) for i in all_calls][ready:]
+        self.calls += ready + calls
         return {"latencies": latencies, "per_batch_s": float(np.median(latencies))}
 
     def _pass(self, limit_s: float) -> dict:
-        """From opening the files to the losses of the last batch."""
+        """From opening the files to the losses of the last batch, or so long."""
         latencies, n_jets = [], 0
         begin = start = time.perf_counter()
         try:
@@ -137,7 +137,8 @@ class Worker:
                 latencies.append(time.perf_counter() - start)
                 n_jets += len(jets)
                 start = time.perf_counter()
-                if start - begin > limit_s:
+                wall_s = start - begin
+                if wall_s > limit_s:
                     break
         except HepvaeError:
             raise
@@ -146,27 +147,27 @@ class Worker:
         if not n_jets:
             raise DataError(f"{self.files[0]}: the input files have no jets to score")
         self.calls += len(latencies)
-        wall_s = time.perf_counter() - begin
         return {"latencies": latencies, "per_batch_s": wall_s / n_jets * self.batch_size, "n_jets": n_jets}
 
     def memory(self) -> dict:
         """Resident memory: of the process, of its inference, and what is left of it."""
         now = resident()
         calls, bytes_after = zip(*self.samples)
+        per_call = slope(calls, bytes_after) if self.calls >= ENOUGH_TO_SEE_A_LEAK else None
         return {
             "rss_peak_bytes": max(self.peak, now["peak"]),
             "rss_inference_bytes": now["peak"] - self.before,
             "rss_steady_bytes": int(np.median(bytes_after[len(bytes_after) // 2 :])),
             "rss_growth_bytes": now["now"] - self.before,
-            "rss_growth_per_1000_batches_bytes": (
-                1000 * slope(calls, bytes_after) if self.calls >= ENOUGH_TO_SEE_A_LEAK else None
-            ),
+            "rss_growth_per_1000_batches_bytes": None if per_call is None else 1000 * per_call,
             "calls": self.calls,
         }
 
     def losses(self, to: str, jets: int | None = None) -> dict:
         """Write the losses of all jets, or the first so many, to a .npz file."""
-        np.savez(to, **self.inferer(np.load(self.jets)[:jets]))
+        losses = self.inferer(np.load(self.jets)[:jets])
+        with whole_file(to) as temporary:
+            np.savez(temporary, **losses)
         return {}
 
 
