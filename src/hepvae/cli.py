@@ -144,7 +144,8 @@ def _serve_local(options) -> int:
 
     if not 0 <= options.rtt < 60000:
         raise OptionError(f"--rtt is {options.rtt}: expected milliseconds from 0 to 60000")
-    with ExitStack() as running:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, from the first line of output on
+    with suppress(KeyboardInterrupt), ExitStack() as running:
         port = running.enter_context(xrootd_server(options.folder, port=None if options.rtt else options.port))
         if options.rtt:
             port = running.enter_context(delay_proxy(port, options.rtt, options.port or 0))
@@ -153,9 +154,7 @@ def _serve_local(options) -> int:
             print(f"{root_address(port)}{file.name}")
         print(f"serving {len(files)} ROOT files of {options.folder}; Ctrl-C ends it", file=sys.stderr, flush=True)
         sys.stdout.flush()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt):
-            signal.pause()
+        signal.pause()
     return 0
 
 
