@@ -66,16 +66,26 @@ def run_deviations(cells: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     Returns
     -------
     array
-        Deviations, symmetric about 0, scaled to what they would be from the true mean of the cell; empty
-        where no cell has two runs.
+        Deviations, symmetric about 0, scaled to what they would be from the true mean of the cell and
+        without what the rounds vary by, which is drawn for itself; empty where no cell has two runs.
     """
-    found = [np.zeros(0)]
+    rng = np.random.default_rng(0)
+    found, of_rounds = [np.zeros(0)], []
     for runs in cells:
         if len(runs) > 1:
             middles = np.array([np.median(rounds) for rounds in runs])
             found.append((middles - middles.mean()) * np.sqrt(len(runs) / (len(runs) - 1)))
+            of_rounds += [np.var(_medians(rounds, rng, 200)) for rounds in runs]
     deviations = np.concatenate(found)
+    if len(deviations) and deviations.any():
+        deviations *= np.sqrt(max(0.0, 1 - np.mean(of_rounds) / np.mean(deviations**2)))
     return np.concatenate([deviations, -deviations])
+
+
+def _medians(rounds, rng, replicas: int) -> np.ndarray:
+    """Medians of rounds that are drawn again, with replacement."""
+    drawn = rng.integers(0, len(rounds), (replicas, len(rounds)))
+    return np.median(np.asarray(rounds)[drawn], axis=1)
 
 
 def time_ratio(runs: Sequence[np.ndarray], deviations: np.ndarray, *, seed: int = 0) -> Ratio:
@@ -97,8 +107,7 @@ def time_ratio(runs: Sequence[np.ndarray], deviations: np.ndarray, *, seed: int 
     value = np.mean([np.median(rounds) for rounds in runs])
     replicas = np.zeros(REPLICAS)
     for rounds in runs:
-        drawn = rng.integers(0, len(rounds), (REPLICAS, len(rounds)))
-        replicas += np.median(np.asarray(rounds)[drawn], axis=1)
+        replicas += _medians(rounds, rng, REPLICAS)
         if len(deviations):
             replicas += rng.choice(deviations, REPLICAS)
     replicas /= len(runs)
@@ -140,8 +149,7 @@ def unpaired_ratio(
     for sign, runs, spread in ((1, side, deviations[0]), (-1, reference, deviations[1])):
         value += sign * np.mean([np.log(np.median(rounds)) for rounds in runs])
         for rounds in runs:
-            drawn = rng.integers(0, len(rounds), (REPLICAS, len(rounds)))
-            logs = np.log(np.median(np.asarray(rounds)[drawn], axis=1))
+            logs = np.log(_medians(rounds, rng, REPLICAS))
             replicas += sign * (logs + (rng.choice(spread, REPLICAS) if len(spread) else 0)) / len(runs)
     low, high = np.quantile(replicas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Ratio(*(float(np.exp(v)) for v in (value, min(low, value), max(high, value))))
