@@ -10,9 +10,6 @@ from hepvae.bundled import MODELS, SAMPLES
 from hepvae.parity import TOLERANCE, compare
 from hepvae.quality import pad_scorable
 
-#: Of the jets of the samples: the large models take minutes for all, which python -m hepvae.bench compares.
-EVERY = {"conv": 1, "graph": 1, "edge": 4, "edge-dense": 8}
-
 NAMES = [name for name in hepvae.inferers.RUNTIMES if name != "tensorflow"]
 
 
@@ -25,12 +22,11 @@ def pair(request):
     return hepvae.load_inferer(hepvae.model_path(model, runtime="tensorflow")), ours
 
 
-def test_jets_of_the_samples(pair):
-    step = EVERY[pair[0].card.architecture]
+def test_every_jet_of_the_samples(pair):
     for sample in SAMPLES:
         jets = pad_scorable(hepvae.read_dijets(hepvae.sample_path(sample)), pair[0].spec)
         assert len(jets) > 4000
-        parity = compare(*pair, jets[::step])
+        parity = compare(*pair, jets)
         assert parity.worst <= TOLERANCE, f"{sample}, {parity}"
 
 

@@ -29,6 +29,7 @@ KEYS = {
     "latency_s",
     "jets_per_s",
     "rss_peak_bytes",
+    "rss_inference_bytes",
     "rss_growth_bytes",
 }
 
@@ -81,6 +82,9 @@ def test_results(study):
         assert 0 < latency["median"] <= latency["p90"] <= latency["p99"]
         assert record["n_jets"] == record["timed_calls"] * record["batch_size"]
         assert 0.2 < record["jets_per_s"] * latency["median"] / record["batch_size"] < 2
+        assert record["rss_peak_bytes"] > record["rss_inference_bytes"] >= record["rss_growth_bytes"]
+        # Whatever else there is, the distances of 100 x 100 particles of each jet are.
+        assert record["rss_inference_bytes"] > record["batch_size"] * 100 * 100 * 4
     # TensorFlow alone is larger in memory than all of ONNX Runtime: the processes are separate.
     peak = {r["runtime"]: r["rss_peak_bytes"] for r in records}
     assert peak["onnxruntime"] < peak["tensorflow"]

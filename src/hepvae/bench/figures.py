@@ -246,7 +246,7 @@ def plot_runs(records, *, figure_path: str | Path | None = None, machine=""):
         axes.axhline(1, color="gray", linewidth=1)
         low, high = axes.get_ylim()
         far = max(1 - low, high - 1, 0.1)
-        axes.set_ylim(1 - 1.1 * far, 1 + 2 * far)
+        axes.set_ylim(max(0, 1 - 1.1 * far), 1 + 2 * far)
         axes.set_ylabel("Time, later run / run 1")
         styles.legend(axes)
         styles.size_axis(axes)

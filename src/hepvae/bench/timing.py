@@ -27,8 +27,8 @@ class Effort:
     seconds: float = 1.0
     """For each cell, after the warm-up."""
     block_s: float = 0.2
-    """A turn: a round gives each cell one. Machines change their mind within tenths of a second: turns of 0.05 s
-    made the ratio of a round of two identical cells spread by a half, those of 0.2 s by a sixth."""
+    """A turn: a round gives each cell one. Shared machines change their speed within tenths of a second: the
+    shorter the turns, the more the ratios of rounds spread."""
     rounds: tuple[int, int] = (5, 40)
     """At least, unless a call takes very long, and at most, unless single-stream queries ask for more."""
     single_stream_calls: int = 0
