@@ -12,8 +12,8 @@ from conftest import random_tables, write_events
 
 import hepvae
 from hepvae import score_dijets, score_files
+from hepvae.scored_file import read_scores
 from hepvae.scores import LOSSES, STRATEGIES
-from hepvae.scoring import read_scores
 
 SAMPLES = ("qcdSig", "GtoWW15na")
 

@@ -11,9 +11,12 @@ PACKAGE = Path(hepvae.__file__).parent
 
 ORDER = [
     "errors",
+    "faults",
     "extras",
     "progress",
+    "ahead",
     "outputs",
+    "journal",
     "delay_proxy",
     "xrootd_server",
     "spec",
@@ -39,6 +42,7 @@ ORDER = [
     "parity",
     "export",
     "training",
+    "scored_file",
     "scoring",
     "histograms",
     "plotting",

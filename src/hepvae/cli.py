@@ -14,6 +14,7 @@ from . import __version__
 from .bundled import MODELS, named_model
 from .command import run_command
 from .errors import OptionError
+from .faults import ACCESS, Access
 from .inferers import load_inferer, runtime_names
 from .models import ARCHITECTURES
 from .scores import STRATEGIES
@@ -44,13 +45,17 @@ def _score(options) -> int:
         eta_max=options.eta_max,
         mjj_min=options.mjj_min,
         deta_cut=options.deta_cut,
+        access=Access(timeout_s=options.timeout, attempts=options.attempts),
+        resume=options.resume,
     )
+    if report.files_resumed:
+        print(f"{report.files_resumed} of {len(report.files)} files were scored already", file=sys.stderr)
     failed = report.failed
     if len(failed) < len(report.files):
         print(report)
     for file in failed:
         print(f"hepvae: {file.failure}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if len(failed) > options.allow_failed or len(failed) == len(report.files) else 0
 
 
 def _inspect(options) -> int:
@@ -59,7 +64,8 @@ def _inspect(options) -> int:
 
     from .inspection import inspect_files
 
-    reports = inspect_files(options.files, n_particles=options.n_particles, tree=options.tree)
+    access = Access(timeout_s=options.timeout, attempts=options.attempts)
+    reports = inspect_files(options.files, n_particles=options.n_particles, tree=options.tree, access=access)
     good = [report for report in reports if report.failure is None]
     table = Table(box=None, pad_edge=False)
     columns = ("file", "layout", "events", "dijets", "jets", "not scorable", f"> {options.n_particles}", "pt kept")
@@ -85,7 +91,8 @@ def _inspect(options) -> int:
     for report in reports:
         if report.failure is not None:
             print(f"hepvae: {report.failure}", file=sys.stderr)
-    return 1 if len(good) < len(reports) else 0
+    failed = len(reports) - len(good)
+    return 1 if failed > options.allow_failed or not good else 0
 
 
 def _train(options) -> int:
@@ -129,7 +136,7 @@ def _export(options) -> int:
 def _plot(options) -> int:
     from .histograms import score_histogram
     from .plotting import plot_scores
-    from .scoring import read_scores
+    from .scored_file import read_scores
 
     samples = {name: read_scores(path) for name, path in zip(distinct_names(options.scored), options.scored)}
     histogram = score_histogram(samples, bins=options.bins)
@@ -177,6 +184,25 @@ def _hyperparameter(text: str) -> tuple[str, object]:
 FILES = "ROOT files: paths, folders, patterns, root:// addresses, @list.txt"
 
 
+def _add_access(command) -> None:
+    """How patiently files are read."""
+    command.add_argument(
+        "--timeout",
+        type=int,
+        default=ACCESS.timeout_s,
+        help="seconds, of a network request (default %(default)s)",
+    )
+    command.add_argument(
+        "--attempts",
+        type=int,
+        default=ACCESS.attempts,
+        help="at a file that cannot be read for a reason that may pass (default %(default)s)",
+    )
+    command.add_argument(
+        "--allow-failed", type=int, default=0, metavar="N", help="exit status 0 with so many failed files"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hepvae", description="Anomaly scores of dijet events from VAEs.")
     parser.add_argument("--version", action="version", version=f"hepvae {__version__}")
@@ -197,12 +223,15 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--deta-cut", type=float, default=1.4, help="border of the regions (default %(default)s)")
     score.add_argument("--threads", type=int, help="default: HEPVAE_NUM_THREADS, else the cores at hand")
     score.add_argument("--batch-size", type=int, default=256, help="jets run at once (default %(default)s)")
+    score.add_argument("--resume", action="store_true", help="go on where a killed run of this command was")
+    _add_access(score)
     score.set_defaults(run=_score)
 
     inspect = commands.add_parser("inspect", help="what ROOT files hold, and what a model would see of it")
     inspect.add_argument("files", nargs="+", help=FILES)
     inspect.add_argument("--tree", help="name of the tree (default Events)")
     inspect.add_argument("--n-particles", type=int, default=100, help="taken of a jet (default %(default)s)")
+    _add_access(inspect)
     inspect.set_defaults(run=_inspect)
 
     train = commands.add_parser("train", help="train a model on dijets")

@@ -9,13 +9,15 @@ from numbers import Integral
 import awkward as ak
 import numpy as np
 
-from .errors import DataError, FileError, LayoutError, OptionError, one_line
+from .errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
+from .faults import ACCESS, Access, file_error
+from .remote import forget_connections
 from .reports import FileReport
 from .schemas import CONSTITUENT_COLUMNS, EVENT_COLUMNS, JET_COLUMNS, SCHEMAS, Schema, find_schema
 from .selection import dijet_events
 from .sources import Source, open_tree, resolve
 
-__all__ = ["check_columns", "iterate_dijets", "iterate_source", "read_dijets"]
+__all__ = ["check_columns", "iterate_dijets", "iterate_source", "iterate_sources", "read_dijets"]
 
 DEFAULT_TREE = next(iter(SCHEMAS.values())).tree
 
@@ -79,32 +81,91 @@ def iterate_dijets(
         entries = (max(start - offset, 0), stop - offset)
         for events in iterate_source(source, report, step_size=step_size, schema=schema, entries=entries):
             columns = columns or events.fields
-            check_columns(source, columns, events.fields)
+            check_columns(source.path, columns, events.fields)
             yield events
         offset += report.entries
 
 
-def check_columns(source: Source, columns, found) -> None:
+def check_columns(path: str, columns, found) -> None:
     """Raise `LayoutError` where a file has other columns of events than those before it."""
     differing = sorted(set(columns).symmetric_difference(found))
     if differing:
         raise LayoutError(
-            f"{source.path}: has other columns than the files before it: {', '.join(differing)} in some only"
+            f"{path}: has other columns than the files before it: {', '.join(differing)} in some only"
         )
 
 
 def iterate_source(
-    source: Source, report: FileReport, *, step_size="100 MB", schema="auto", entries=(0, np.inf)
+    source: Source,
+    report: FileReport,
+    *,
+    step_size="100 MB",
+    schema="auto",
+    entries=(0, np.inf),
+    access: Access = ACCESS,
 ) -> Iterator:
-    """The chunks of one file, counted in ``report``; every error names the file."""
-    with open_tree(source, DEFAULT_TREE) as tree:
+    """The chunks of one file, counted in ``report``; every error names the file.
+
+    What fails for a reason that may pass is tried again on the file opened anew, and goes on with the chunk
+    that failed: no chunk is given twice.
+    """
+    done, failures = None, 0
+    while True:
+        try:
+            for last, events in _chunks(source, report, step_size, schema, entries, done, access):
+                yield events
+                done, failures = last, 0
+            return
+        except TransientError as error:
+            failures += 1
+            if failures == access.attempts:
+                if failures == 1:
+                    raise
+                raise TransientError(f"{error} (after {failures} attempts)") from error
+            report.retried.append(str(error))
+            forget_connections(source.path)
+            access.wait(failures)
+
+
+def iterate_sources(sources: list[Source], reports: list[FileReport], **reading) -> Iterator:
+    """The chunks of some files, one file after the other; one that fails does not end the work.
+
+    Parameters
+    ----------
+    reports : list of FileReport
+        One for each; that of a file that fails has its failure.
+    **reading
+        As for `iterate_source`.
+
+    Yields
+    ------
+    FileReport, awkward array or None
+        The report of the file, and a chunk; None after the last of a file, also of one that failed.
+    """
+    for source, report in zip(sources, reports):
+        try:
+            for events in iterate_source(source, report, **reading):
+                yield report, events
+        except HepvaeError as error:
+            report.failure = str(error)
+        yield report, None
+
+
+def _chunks(source: Source, report: FileReport, step_size, schema, entries, done: int | None, access: Access):
+    """Chunks after the entry ``done`` (None: all), each with the entry after its last."""
+    with open_tree(source, DEFAULT_TREE, access) as tree:
         where = f"{source.path}: tree {source.tree or DEFAULT_TREE!r}"
         names = set(tree.keys(recursive=False))  # recursion takes 15 s on a large RNTuple
         found = find_schema(names, where, schema)
-        report.schema = found.name
+        if done is not None and (tree.num_entries, found.name) != (report.entries, report.schema):
+            raise FileError(f"{source.path}: is another file now than when its first entries were read")
+        report.schema, report.entries = found.name, tree.num_entries
         branches = [*found.branches, *(c for c in EVENT_COLUMNS if c in names)]
-        report.entries = tree.num_entries
         start, stop = (int(min(entry, tree.num_entries)) for entry in entries)
+        if done is not None:
+            start = done
+            if start >= stop:
+                return
         step = _entries_per_step(tree, step_size, branches)
         for first in range(start, stop, step) if stop > start else [start]:
             last = min(first + step, max(stop, start))
@@ -112,12 +173,12 @@ def iterate_source(
                 columns = _columns(tree, branches, first, last)
             # Whatever a corrupt basket makes uproot or a decompressor raise, it is this file's fault.
             except Exception as error:
-                raise FileError(f"{where}: entries {first} to {last} cannot be read: {one_line(error)}") from error
+                raise file_error(where, error, f"entries {first} to {last} cannot be read") from error
             events = _build(columns, found, branches, first, where)
             report.events_read += last - first
             report.events_without_dijet += last - first - len(events)
             report.events_not_finite += int(np.count_nonzero(~np.isfinite(ak.to_numpy(events.mjj))))
-            yield events
+            yield last, events
 
 
 def _columns(tree, branches, start: int, stop: int):

@@ -11,6 +11,7 @@ __all__ = [
     "ModelError",
     "OptionError",
     "SpecError",
+    "TransientError",
     "UnscoredJetsWarning",
     "one_line",
 ]
@@ -22,6 +23,10 @@ class HepvaeError(Exception):
 
 class FileError(HepvaeError, OSError):
     """A file is missing, cannot be read, or cannot be written."""
+
+
+class TransientError(FileError):
+    """A file cannot be read now, for a reason that may pass: another attempt may succeed."""
 
 
 class LayoutError(HepvaeError, KeyError):

@@ -13,6 +13,17 @@ from .errors import MissingPackageError
 
 __all__ = ["load_exporter", "load_tensorflow", "load_xrootd", "quiet_tensorflow"]
 
+#: What XRootD's client should do sooner than it does by itself; variables like XRD_CONNECTIONWINDOW count more.
+XROOTD_TIMES_S = {
+    # An attempt to connect that fails at once is made again when its window is over, after 120 s: longer than a
+    # server needs to come back.
+    "ConnectionWindow": 10,
+    # After five of these it takes the server for dead, and asks it nothing for 1800 s.
+    "StreamErrorWindow": 30,
+    # It looks for requests that are over their time every 15 s.
+    "TimeoutResolution": 1,
+}
+
 
 def _load(name: str, what: str, extra: str):
     try:
@@ -34,6 +45,9 @@ def load_xrootd(what: str) -> None:
             f"{what}: XRootD must be loaded before TensorFlow: begin with 'import XRootD.client'"
         )
     _load("fsspec_xrootd", what, "xrootd")
+    client = import_module("XRootD.client")
+    for name, seconds in XROOTD_TIMES_S.items():
+        client.EnvPutInt(name, seconds)
 
 
 @contextmanager

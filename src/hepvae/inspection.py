@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import closing
 
-from .dijets import iterate_source
-from .errors import HepvaeError, OptionError
+from .ahead import read_ahead
+from .dijets import iterate_sources
+from .errors import OptionError
+from .faults import ACCESS, Access
 from .health import Health
-from .progress import progress_bar
+from .progress import event_bar
 from .reports import FileReport
 from .sources import resolve
 
@@ -15,7 +17,7 @@ __all__ = ["inspect_files"]
 
 
 def inspect_files(
-    files, *, n_particles: int = 100, tree=None, schema="auto", step_size="100 MB"
+    files, *, n_particles: int = 100, tree=None, schema="auto", step_size="100 MB", access: Access = ACCESS
 ) -> list[FileReport]:
     """Look at every dijet of some files.
 
@@ -25,6 +27,8 @@ def inspect_files(
         As for `iterate_dijets`.
     n_particles : int
         Constituents that a model takes of a jet.
+    access : Access
+        How patiently files are read.
 
     Returns
     -------
@@ -35,17 +39,12 @@ def inspect_files(
     if not isinstance(n_particles, int) or n_particles < 1:
         raise OptionError(f"n_particles is {n_particles!r}: expected a positive whole number")
     sources = resolve(files, tree)
-    reports = []
-    with progress_bar("reading", len(sources)) as advance:
-        for source in sources:
-            advance(description=f"reading {Path(source.path).name}")
-            report = FileReport(source.path, health=Health(n_particles))
-            try:
-                for events in iterate_source(source, report, step_size=step_size, schema=schema):
-                    report.health.add(events)
-                    report.events_kept += len(events)
-            except HepvaeError as error:
-                report.failure = str(error)
-            reports.append(report)
-            advance(1)
+    reports = [FileReport(source.path, health=Health(n_particles)) for source in sources]
+    chunks = iterate_sources(sources, reports, step_size=step_size, schema=schema, access=access)
+    with event_bar("reading", reports) as look, closing(read_ahead(chunks)) as ahead:
+        for report, events in ahead:
+            look()
+            if events is not None:
+                report.health.add(events)
+                report.events_kept += len(events)
     return reports

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import FileError
 
-__all__ = ["make_folder", "whole_file"]
+__all__ = ["check_output", "make_folder", "whole_file"]
 
 
 def make_folder(path) -> Path:
@@ -21,6 +21,14 @@ def make_folder(path) -> Path:
     return Path(path)
 
 
+def check_output(path: Path) -> None:
+    """Raise `FileError` where no file of this name can be written: before the work, not after it."""
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: no such folder: {path.parent}")
+    if path.is_dir():
+        raise FileError(f"{path}: cannot be written: is a folder")
+
+
 @contextmanager
 def whole_file(path) -> Iterator[Path]:
     """A file beside ``path`` to write to, which takes its place when the block ends well.
@@ -28,8 +36,7 @@ def whole_file(path) -> Iterator[Path]:
     A block that leaves no file there leaves ``path`` as it was.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileError(f"{path}: no such folder: {path.parent}")
+    check_output(path)
     # The suffix stays: it tells some writers what to write.
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:

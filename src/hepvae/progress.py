@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["progress_bar"]
+__all__ = ["event_bar", "progress_bar"]
 
 
 @contextmanager
@@ -25,3 +25,32 @@ def progress_bar(description: str, total: float | None = None) -> Iterator[Calla
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(description, total=total)
         yield lambda done=0, **changes: progress.update(task, advance=done, **changes)
+
+
+@contextmanager
+def event_bar(description: str, reports: list) -> Iterator[Callable[[], None]]:
+    """A bar over the events of some files, while they are read.
+
+    Parameters
+    ----------
+    reports : list of FileReport
+        Those of files that are not open yet have no entries: they are taken for as long as the others.
+
+    Yields
+    ------
+    callable
+        To be called when there may be news.
+    """
+    shown = 0
+    with progress_bar(description) as advance:
+
+        def look() -> None:
+            nonlocal shown
+            opened = [report.entries for report in reports if report.schema is not None]
+            read = sum(report.events_read for report in reports)
+            unknown = [report for report in reports if report.schema is None and report.failure is None]
+            total = sum(opened) + len(unknown) * sum(opened) // max(len(opened), 1)
+            advance(read - shown, total=max(total, read) or None)
+            shown = read
+
+        yield look

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from .errors import FileError
 from .extras import load_xrootd
 
-__all__ = ["TIMEOUT_S", "eos_address", "has_magic", "list_folder", "match"]
+__all__ = ["TIMEOUT_S", "eos_address", "forget_connections", "has_magic", "list_folder", "match"]
 
-TIMEOUT_S = 60  # of one network request; XRootD's own default is to wait for ever
+TIMEOUT_S = 60  # of a request for what a folder holds
 
 #: The server of each part of EOS, for machines on which it is not mounted.
 EOS_SERVERS = {
@@ -103,3 +103,14 @@ def _match(folder: str, parts: list[str]) -> Iterator[str]:
             yield from _match(address, rest)
         elif not is_folder and not rest:
             yield address
+
+
+def forget_connections(address: str) -> None:
+    """Let the next file of an address be opened anew: fsspec-xrootd keeps handles of files, also of a server
+    that is gone.
+    """
+    if address.startswith("root://"):
+        load_xrootd(address)
+        from fsspec_xrootd import XRootDFileSystem
+
+        XRootDFileSystem.clear_instance_cache()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from .health import Health
 
@@ -33,8 +33,17 @@ class FileReport:
     """Of the jets of kept events."""
     schema: str | None = None
     """Name of the layout of the file."""
+    retried: list[str] = field(default_factory=list)
+    """What passed, in one line each: after each the file was opened anew."""
     failure: str | None = None
     """Why the file failed, in one line; nothing of a failed file is written."""
+
+    to_dict = asdict
+
+    @classmethod
+    def from_dict(cls, values: dict) -> FileReport:
+        """From what `to_dict` gave."""
+        return cls(**{**values, "health": Health(**values["health"])})
 
 
 @dataclass
@@ -45,6 +54,8 @@ class ScoreReport:
     """The scored file."""
     files: list[FileReport] = field(default_factory=list)
     """One record for each input file, in order."""
+    files_resumed: int = 0
+    """Files that were not read again, since an earlier call that did not end had scored them."""
 
     @property
     def failed(self) -> list[FileReport]:
@@ -107,5 +118,6 @@ class ScoreReport:
         lines += [f"{number} jets {reason}" for reason, number in self.unscored_jets.items()]
         if self.health.jets:
             lines.append(str(self.health))
+        lines += [f"tried again: {why}" for file in self.files for why in file.retried]
         lines += [f"failed: {file.failure}" for file in self.failed]
         return "\n".join(lines)

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import warnings
+from contextlib import closing
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
 
-from .dijets import check_columns, iterate_source
-from .errors import HepvaeError, LayoutError, OptionError, SpecError, UnscoredJetsWarning
+from . import __version__
+from .ahead import read_ahead
+from .dijets import iterate_sources
+from .errors import HepvaeError, OptionError, SpecError, UnscoredJetsWarning
+from .faults import ACCESS, Access
 from .health import Health
-from .outputs import whole_file
+from .journal import Journal, forget
+from .outputs import check_output
 from .padding import flatten_jets, pad_flat
-from .progress import progress_bar
+from .progress import event_bar
 from .quality import scorable, unscorable
 from .reports import FileReport, ScoreReport
 from .schemas import EVENT_COLUMNS, JET_COLUMNS
+from .scored_file import UnfinishedScores, unfinished
 from .scores import LOSSES, check_strategy, event_score
 from .selection import check_selection, select_dijets
-from .sources import Source, open_tree, resolve
+from .sources import resolve, stamp
 
-__all__ = ["read_scores", "score_dijets", "score_files"]
+__all__ = ["score_dijets", "score_files"]
 
-TREE = "Events"
-PROVENANCE = "hepvae"
 PADDED_AT_ONCE = 8192  # jets: their padded array stays small however many events there are
 
 
@@ -109,6 +112,8 @@ def score_files(
     tree=None,
     schema="auto",
     step_size="100 MB",
+    access: Access = ACCESS,
+    resume: bool = False,
     **selection,
 ) -> ScoreReport:
     """Stream files through an inferer into one scored ROOT file.
@@ -127,7 +132,12 @@ def score_files(
     region, **selection
         As for `select_dijets`, which decides on the events to score.
     tree, schema, step_size
-        As for `iterate_dijets`.
+        As for `iterate_dijets`. The next chunk is read while one is scored.
+    access : Access
+        How patiently files are read.
+    resume : bool
+        Go on where a call with the same arguments was killed: input files that were through are not read
+        again. What is kept for this lies beside the output until that is whole.
 
     Returns
     -------
@@ -142,8 +152,6 @@ def score_files(
     OptionError
         The strategy or the region is unknown, a number is none, or the output is one of the inputs.
     """
-    import uproot
-
     check_strategy(strategy, kl_weight)
     check_selection(region, **selection)
     sources = resolve(files, tree)
@@ -151,54 +159,60 @@ def score_files(
     for source in sources:
         if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):
             raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
-    report = ScoreReport(str(output))
-    with whole_file(output) as temporary:
-        with uproot.recreate(temporary) as file, progress_bar("scoring", len(sources)) as advance:
-            written, columns = None, None
-            for source in sources:
-                advance(description=f"scoring {Path(source.path).name}")
-                record = FileReport(source.path)
-                report.files.append(record)
-                try:
-                    table = _score_source(
-                        source, record, inferer, strategy, kl_weight, region, selection, schema, step_size
-                    )
-                    columns = columns or list(table)
-                    check_columns(source, columns, table)
-                except HepvaeError as error:
-                    record.failure = str(error)
-                    continue
-                finally:
-                    advance(1)
-                if written is None:
-                    written = file.mktree(TREE, {name: column.dtype for name, column in table.items()})
-                written.extend(table)
-            if written is not None:
-                file[PROVENANCE] = json.dumps(_provenance(inferer, strategy, kl_weight, region, selection))
-        if written is None:
-            temporary.unlink()
+    check_output(output)
+    provenance = _provenance(inferer, strategy, kl_weight, region, selection)
+    reading = {"step_size": step_size, "schema": schema}
+    question = {
+        "version": __version__,
+        "provenance": provenance,
+        "inputs": [[*stamp(source.path), source.tree] for source in sources],
+        "batch_size": inferer.batch_size,
+        **reading,
+    }
+    with Journal(unfinished(output), question, anew=not resume) as journal:
+        scores = UnfinishedScores(journal, sources)
+        report = ScoreReport(str(output))
+        for i, source in enumerate(sources):
+            fresh = FileReport(source.path, health=Health(inferer.spec.n_particles))
+            report.files.append(scores.report(i) or fresh)
+        missing = [i for i in range(len(sources)) if scores.report(i) is None]
+        report.files_resumed = len(sources) - len(missing)
+        reports = [report.files[i] for i in missing]
+        chunks = iterate_sources([sources[i] for i in missing], reports, access=access, **reading)
+        files = iter(missing)
+        with event_bar("scoring", report.files) as look, closing(read_ahead(chunks)) as ahead:
+            i = next(files, None)
+            for file, events in ahead:
+                look()
+                if events is None:
+                    if file.failure is None:
+                        scores.finish(i, file)
+                    i = next(files, None)
+                elif file.failure is None:
+                    try:
+                        rows = _scored_rows(events, file, inferer, strategy, kl_weight, region, selection)
+                        scores.check(i, rows)
+                    except HepvaeError as error:
+                        file.failure = str(error)
+                        continue
+                    scores.add(i, rows)
+        if len(report.failed) < len(sources):
+            scores.write(output, provenance)
+    forget(unfinished(output))
     return report
 
 
-def _score_source(
-    source, record, inferer, strategy, kl_weight, region, selection, schema, step_size
-) -> dict[str, np.ndarray]:
-    """The columns of the scored file for one input file.
-
-    They are kept until the file is through: what a file gave that fails half way is dropped whole.
-    """
-    rows = []
-    record.health = Health(inferer.spec.n_particles)
-    for events in iterate_source(source, record, step_size=step_size, schema=schema):
-        kept = select_dijets(events, region=region, **selection)
-        scored, problems = _score(kept, inferer, strategy, kl_weight)
-        for reason, number in problems.items():
-            record.unscored_jets[reason] = record.unscored_jets.get(reason, 0) + number
-        rows.append(_rows(scored))
-        record.events_kept += len(kept)
-        record.health.add(kept)
-        record.events_scored += len(rows[-1]["score"])
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+def _scored_rows(events, report, inferer, strategy, kl_weight, region, selection) -> dict[str, np.ndarray]:
+    """The columns of the scored file for one chunk, counted in the report of its file."""
+    kept = select_dijets(events, region=region, **selection)
+    scored, problems = _score(kept, inferer, strategy, kl_weight)
+    for reason, number in problems.items():
+        report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + number
+    rows = _rows(scored)
+    report.events_kept += len(kept)
+    report.health.add(kept)
+    report.events_scored += len(rows["score"])
+    return rows
 
 
 def _provenance(inferer, strategy, kl_weight, region, selection) -> dict:
@@ -227,19 +241,3 @@ def _rows(events) -> dict[str, np.ndarray]:
     for c in ("mjj", "deta", "score"):
         columns[c] = events[c]
     return {name: ak.to_numpy(column) for name, column in columns.items()}
-
-
-def read_scores(path):
-    """Scores and weights of a scored file.
-
-    Returns
-    -------
-    score, weight : numpy arrays, (events,)
-        ``genWeight``, or ones where the file has none.
-    """
-    with open_tree(Source(str(path)), TREE) as tree:
-        if "score" not in tree:
-            raise LayoutError(f"{path}: tree {TREE!r}: no branch 'score': expected a file of hepvae score")
-        score = tree["score"].array(library="np")
-        weight = tree["genWeight"].array(library="np") if "genWeight" in tree else np.ones_like(score)
-    return score, weight

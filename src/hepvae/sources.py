@@ -11,10 +11,11 @@ from pathlib import Path
 
 from .errors import FileError, LayoutError, OptionError, one_line
 from .extras import load_xrootd
-from .remote import TIMEOUT_S, eos_address, has_magic, match
+from .faults import ACCESS, Access, file_error
+from .remote import eos_address, has_magic, match
 from .schemas import nearest
 
-__all__ = ["Source", "distinct_names", "open_tree", "resolve"]
+__all__ = ["Source", "distinct_names", "open_tree", "resolve", "stamp"]
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,15 @@ def _on_server(address: str) -> list[str]:
     return found
 
 
+def stamp(path: str) -> list:
+    """What tells a file from an earlier one of its name; of a file on a server, only where it is."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return [path]
+    return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
+
+
 def distinct_names(paths) -> list[str]:
     """A short name for each file: its stem, with as many of its folders as tell it from the others."""
     parts = [[*Path(path).parts[:-1], _without_suffix(Path(path))] for path in paths]
@@ -142,13 +152,13 @@ def _without_suffix(path: Path) -> str:
 
 
 @contextmanager
-def open_tree(source: Source, default_tree: str) -> Iterator:
+def open_tree(source: Source, default_tree: str, access: Access = ACCESS) -> Iterator:
     """Open a file and its TTree or RNTuple.
 
     Raises
     ------
     FileError
-        The file is missing, is not a ROOT file or cannot be read.
+        The file is missing, is not a ROOT file or cannot be read; `TransientError` where it may be read later.
     LayoutError
         The file has no such tree; the message lists those it has.
     """
@@ -160,9 +170,11 @@ def open_tree(source: Source, default_tree: str) -> Iterator:
     try:
         # No caches: uproot would keep the arrays of every chunk alive.
         # A mapping, because a bare string is cut at its last colon.
-        file = uproot.open({source.path: None}, object_cache=None, array_cache=None, timeout=TIMEOUT_S)
+        file = uproot.open({source.path: None}, object_cache=None, array_cache=None, timeout=access.timeout_s)
     except Exception as error:
-        raise FileError(f"{source.path}: {_why_not_opened(source, error)}") from error
+        if not source.is_remote and _is_no_root_file(source.path):
+            raise FileError(f"{source.path}: not a ROOT file") from error
+        raise file_error(source.path, error) from error
     with file:
         try:
             tree = file[name]
@@ -172,23 +184,15 @@ def open_tree(source: Source, default_tree: str) -> Iterator:
                 f"{source.path}: no tree {name!r}{nearest(name, trees)}; the file holds: {', '.join(trees)}"
             ) from error
         except Exception as error:
-            raise FileError(f"{source.path}: tree {name!r} cannot be read: {one_line(error)}") from error
+            raise file_error(source.path, error, f"tree {name!r} cannot be read") from error
         if not hasattr(tree, "num_entries"):
             raise LayoutError(f"{source.path}: {name!r} is a {file.classname_of(name)}, not a TTree or RNTuple")
         yield tree
 
 
-def _why_not_opened(source: Source, error: Exception) -> str:
-    """One line on why a file did not open; fsspec-xrootd raises OSError for everything."""
-    text = str(error)
-    if isinstance(error, FileNotFoundError) or "No such file" in text or "[3011]" in text:
-        return "no such file"
-    if isinstance(error, IsADirectoryError):
-        return "is a directory, not a ROOT file"
-    if isinstance(error, PermissionError):
-        return "permission denied"
-    if os.path.isfile(source.path):
-        with open(source.path, "rb") as file:
-            if file.read(4) != b"root":
-                return "not a ROOT file"
-    return f"cannot be read: {one_line(error)}"
+def _is_no_root_file(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) != b"root"
+    except OSError:
+        return False

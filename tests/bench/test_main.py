@@ -16,7 +16,7 @@ import pytest
 import hepvae
 from hepvae.bench.__main__ import STUDIED, main
 from hepvae.bench.cells import cell_key
-from hepvae.bench.journal import UNFINISHED
+from hepvae.bench.study import unfinished
 
 KEYS = {
     "model",
@@ -118,7 +118,7 @@ def test_study_that_was_killed_goes_on(tmp_path):
     sizes = [str(2**i) for i in range(9)]
     command = [sys.executable, "-m", "hepvae.bench", *QUICK, "--seconds", "0.2"]
     command += ["--batch-sizes", ",".join(sizes), "--output", str(tmp_path / "out")]
-    kept = tmp_path / "out" / UNFINISHED / "parts.jsonl"
+    kept = unfinished(tmp_path / "out") / "parts.jsonl"
 
     def finished_cells():
         lines = kept.read_text().splitlines(True) if kept.exists() else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 
@@ -11,7 +12,7 @@ import pytest
 import hepvae
 from hepvae.bench.cells import Cell
 from hepvae.bench.processes import Process, run_module
-from hepvae.bench.timing import Effort, open_cells, time_in_turns
+from hepvae.bench.timing import Effort, _order, open_cells, time_in_turns
 
 SPEC = hepvae.InputSpec()
 
@@ -63,6 +64,16 @@ def test_record_counts_what_was_run(opened, jets, runtime):
     assert record["rss_peak_bytes"] > record["rss_inference_bytes"] > 32 * 100 * 100 * 4
 
 
+def test_of_three_sides_none_is_better_placed():
+    """The middle one of A B C, C B A never had its own data in the caches, and was 4 % slower than its twin."""
+    rounds = ["".join(_order(list("ABC"), i)) for i in range(600)]
+    assert all(sorted(turn) == list("ABC") for turn in rounds)
+    twice = [first[-1] for first, second in itertools.pairwise(rounds) if first[-1] == second[0]]
+    for name in "ABC":
+        assert sum(turn[0] == name for turn in rounds) == 200
+        assert abs(twice.count(name) - len(twice) / 3) <= 1
+
+
 def test_sides_take_turns_in_turned_order(opened, jets):
     unit = opened(cell(), cell())
     asked = []
@@ -76,7 +87,7 @@ def test_sides_take_turns_in_turned_order(opened, jets):
         one.process.ask = ask
     records = time_in_turns(unit, SHORT, jets=jets, files=[])
     turns = "".join(name for request, name in asked if request == "block")
-    assert turns in ("ABBAAB", "ABBAABBA")
+    assert turns in ("ABBABA", "ABBABAAB")
     assert len(records) == 2 and len({len(r["blocks_s"]) for r in records}) == 1
 
 

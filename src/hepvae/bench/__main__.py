@@ -152,9 +152,9 @@ def _plan(options) -> Plan:
 def _bench(options) -> int:
     from rich.console import Console
 
-    from .journal import forget
+    from ..journal import forget
     from .report import print_study, write_study
-    from .study import run_study
+    from .study import run_study, unfinished
 
     study = run_study(_plan(options), options.output)
     console = Console(markup=False)
@@ -164,7 +164,7 @@ def _bench(options) -> int:
     for path in write_study(study, options.output):
         console.print(str(path), highlight=False)
     if not study.failures:  # cells that failed are tried again when the study is started again
-        forget(options.output)
+        forget(unfinished(options.output))
     worst = max((p.worst for runtimes in study.parity.values() for p in runtimes.values()), default=0.0)
     if worst > TOLERANCE:
         print(f"hepvae: the runtimes differ by {worst:.1e}, allowed {TOLERANCE:g}", file=sys.stderr)

@@ -157,8 +157,8 @@ def _measured(view: _View) -> list[_Section]:
         _Section(
             "Time",
             f"Whole calls of an inferer, after warm-up, {view.of_runs} in fresh processes, runtimes timed in"
-            " turns. Spread is that of the rate over the runs. Ratios are medians over rounds, their intervals"
-            f" bootstrapped over {view.varied}.",
+            " turns. Spread is that of the rate over the runs. Ratios are the mean of the middle half of the"
+            f" rounds, their intervals bootstrapped over {view.varied}.",
             tables.times_table(view.plain, view.runtimes),
             {"timing.png": partial(figures.plot_timing, view.plain, view.runtimes, **drawing)}
             | ({"difference.png": partial(figures.plot_saved, view.runtimes, **drawing)} if view.runtimes else {}),

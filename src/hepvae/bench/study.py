@@ -12,21 +12,22 @@ from pathlib import Path
 from ..card import ModelCard
 from ..errors import HepvaeError
 from ..inferers.base import default_threads
+from ..journal import Journal
 from ..outputs import make_folder
 from ..parity import Parity
 from ..progress import progress_bar
+from ..sources import stamp
 from ..spec import InputSpec
 from .accuracy import Accuracy, parity_of, scores_of
 from .cells import Cell, cell_key
 from .environment import environment
 from .inputs import Inputs, read_sample
-from .journal import Journal
 from .plan import Plan, seeds
 from .processes import run_module
 from .subjects import Subjects
 from .timing import Opened, open_cells, time_in_turns
 
-__all__ = ["Study", "run_study"]
+__all__ = ["Study", "run_study", "unfinished"]
 
 #: Processes that are started together, before the cells they are for are timed one after the other.
 STARTED_TOGETHER = 8
@@ -177,13 +178,13 @@ def run_study(plan: Plan, folder: Path) -> Study:
             "threads": threads,
             "machine": {name: about[name] for name in ("processor", "cores_usable", "packages", "variables")},
             "models": subjects.digests(),
-            "files": [_stamp(path) for path in inputs.paths],
+            "files": [stamp(path) for path in inputs.paths],
         }
         make_folder(folder)
-        with Journal(folder, question) as journal:
+        with Journal(unfinished(folder), question) as journal:
             run = _Run(plan, subjects, journal, inputs)
             units = plan.units()
-            missing = [unit for unit in units if not journal.done(unit_name(unit), unit)]
+            missing = [unit for unit in units if not _is_done(journal, unit)]
             cells = sum(map(len, units))
             done = cells - sum(map(len, missing))
             if journal.replaced:
@@ -232,13 +233,16 @@ def unit_name(unit: tuple[Cell, ...]) -> str:
     return f"cells: {cell.model} {cell.source} {cell.rtt_ms:g} {cell.pipeline} {cell.batch_size} {cell.run}"
 
 
+def _is_done(journal: Journal, unit: tuple[Cell, ...]) -> bool:
+    """Whether all cells of a unit are measured; those that failed are not, and are tried again."""
+    known = {cell_key(record) for record in journal.parts.get(unit_name(unit), {}).get("records", ())}
+    return all(cell_key(cell.keys) in known for cell in unit)
+
+
+def unfinished(output: Path) -> Path:
+    """Where the parts of a study are kept until it is whole and its report is written."""
+    return Path(output, ".hepvae-bench-unfinished")
+
+
 def _failure(cell: Cell, error: str) -> dict:
     return {**cell.keys, "error": error}
-
-
-def _stamp(path: str) -> list:
-    """What tells a file from an earlier one of its name."""
-    if "://" in path:
-        return [path]
-    status = os.stat(path)
-    return [path, status.st_size, status.st_mtime_ns]

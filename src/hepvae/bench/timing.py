@@ -26,10 +26,10 @@ class Effort:
 
     seconds: float = 1.0
     """For each cell, after the warm-up."""
-    block_s: float = 0.2
-    """A turn: a round gives each cell one. Shared machines change their speed within tenths of a second: the
-    shorter the turns, the more the ratios of rounds spread."""
-    rounds: tuple[int, int] = (5, 40)
+    block_s: float = 0.1
+    """A turn: a round gives each cell one. Shared machines change their speed within tenths of a second, which
+    longer turns feel more; shorter ones feel the change of turns."""
+    rounds: tuple[int, int] = (10, 40)
     """At least, unless a call takes very long, and at most, unless single-stream queries ask for more."""
     single_stream_calls: int = 0
     """At least so many calls at batch size 1; MLPerf's rules ask for 1,024."""
@@ -41,7 +41,7 @@ class Effort:
 
 #: So long the calls at the start of a turn are not timed: the caches hold another process's data, and its
 #: threads may still spin.
-READY_S = 0.02
+READY_S = 0.03
 #: Of calls longer than this, three rounds have to do.
 VERY_LONG_CALL_S, FEW_ROUNDS = 1.0, 3
 WARM_UP_CALLS = 20
@@ -118,7 +118,7 @@ def time_in_turns(unit: list[Opened], effort: Effort, *, jets: str, files: list[
     rounds = effort.passes if streams else _rounds(effort, warm, calls, unit[0].cell.batch_size)
     blocks = {cell: [] for cell in warm}
     for i in range(rounds):
-        for one in unit if i % 2 == 0 else unit[::-1]:
+        for one in _order(unit, i):
             if one.failure is None:
                 ready = int(READY_S / warm[one.cell]["call_s"])
                 answer = one.ask("block", calls=calls[one.cell], ready=ready, seconds=effort.pass_s)
@@ -130,6 +130,16 @@ def time_in_turns(unit: list[Opened], effort: Effort, *, jets: str, files: list[
         if memory:
             records.append(_record(one, blocks[one.cell], {**memory, **warm[one.cell]}))
     return records
+
+
+def _order(unit: list[Opened], i: int) -> list[Opened]:
+    """Whose turn it is in a round: forth and back, and of three or more each comes first as often as the others.
+
+    Whoever is last in a round and first in the next finds its data still in the caches.
+    """
+    start = i // 2 % len(unit)
+    turned = unit[start:] + unit[:start]
+    return turned if i % 2 == 0 else turned[::-1]
 
 
 def _rounds(effort: Effort, warm, calls, batch_size: int) -> int:

@@ -1,4 +1,4 @@
-"""What a study has measured so far, on disk: one that was interrupted goes on where it was."""
+"""What long work has finished so far, on disk: work that was interrupted goes on where it was."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import os
 import shutil
 from pathlib import Path
 
-from ..errors import FileError
-from ..outputs import make_folder
-from .cells import Cell, cell_key
+from .errors import FileError
+from .outputs import make_folder
 
 __all__ = ["Journal", "forget"]
 
-UNFINISHED = ".hepvae-bench-unfinished"
 LOCK = "lock"
 
 
 class Journal:
-    """Finished parts of a study, kept in a folder until the study is whole; ours while the block runs.
+    """Finished parts of some work, kept in a folder until all of it is done; ours while the block runs.
 
     Parameters
     ----------
-    output : path
-        Of the study; the folder is `UNFINISHED` in it.
+    folder : path
+        Made where it is not there. Whoever uses the journal may keep files in it.
     question : dict
-        Everything that the figures depend on. What is there of another question is removed.
+        Everything that the results depend on. What is there of another question is removed.
+    anew : bool
+        Remove what is there of the same question, too.
     """
 
-    def __init__(self, output: Path, question: dict):
-        self.folder = Path(output, UNFINISHED)
+    def __init__(self, folder: Path, question: dict, *, anew: bool = False):
+        self.folder = Path(folder)
         asked = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         said = self.folder / "question"
         make_folder(self.folder)
         self._hold()
         self.replaced = said.is_file() and said.read_text() != asked
         """Whether there was one of another question."""
-        if self.replaced or not said.is_file():
+        if anew or self.replaced or not said.is_file():
             for file in self.folder.iterdir():
                 if file.name != LOCK:
                     file.unlink()
@@ -60,7 +60,7 @@ class Journal:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
-            raise FileError(f"{self.folder.parent}: another study is running with this output") from error
+            raise FileError(f"{self.folder}: another process is at this work") from error
 
     def add(self, name: str, content: dict) -> None:
         """Keep a finished part; on return it is on the disk."""
@@ -80,12 +80,7 @@ class Journal:
     def __exit__(self, *error):
         self._lock.close()
 
-    def done(self, name: str, cells: tuple[Cell, ...]) -> bool:
-        """Whether all of some cells are measured; those that failed are not, and are tried again."""
-        known = {cell_key(record) for record in self.parts.get(name, {}).get("records", ())}
-        return all(cell_key(cell.keys) in known for cell in cells)
 
-
-def forget(output: Path) -> None:
-    """Remove what was kept: the study is whole, and its results are written."""
-    shutil.rmtree(Path(output, UNFINISHED), ignore_errors=True)
+def forget(folder) -> None:
+    """Remove what was kept: the work is whole, and its results are written."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,128 @@
+"""A scored file appears whole, also after a process that made it was killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import uproot
+from conftest import random_tables, write_events
+
+import hepvae
+from hepvae.cli import main
+from hepvae.scored_file import unfinished
+
+FILES = 6
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(FILES):
+        write_events(tmp_path / "in" / f"{i}.root", random_tables(np.random.default_rng(i), events=40))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def onnx_inferer():
+    return hepvae.load_inferer(hepvae.model_path("conv"))
+
+
+def columns(path):
+    with uproot.open(path) as file:
+        return file["Events"].arrays(library="np")
+
+
+def score(folder, inferer, name="s.root", **options):
+    return hepvae.score_files(folder / "in", inferer, folder / name, mjj_min=0, step_size=15, **options)
+
+
+#: Dies in the fourth file, or runs out of room on the disk: files may not grow beyond so many bytes.
+SCRIPT = """
+import os, resource, signal, sys
+import hepvae
+
+class Dying:
+    def __init__(self, inferer):
+        self.inferer, self.calls = inferer, 0
+    def __getattr__(self, name):
+        return getattr(self.inferer, name)
+    def __call__(self, padded):
+        self.calls += 1
+        if self.calls == 11:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.inferer(padded)
+
+folder, how = sys.argv[1:]
+inferer = hepvae.load_inferer(hepvae.model_path("conv"))
+if how == "killed":
+    inferer = Dying(inferer)
+else:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(how), int(how)))
+try:
+    hepvae.score_files(folder + "/in", inferer, folder + "/s.root", mjj_min=0, step_size=15)
+except hepvae.FileError as error:
+    sys.exit(str(error))
+"""
+
+
+def run(folder, how):
+    command = [sys.executable, "-c", SCRIPT, str(folder), how]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_killed_run_goes_on_to_the_same_bytes(folder, onnx_inferer):
+    whole = score(folder, onnx_inferer, "whole.root")
+    assert run(folder, "killed").returncode == -signal.SIGKILL
+    assert not (folder / "s.root").exists()
+    report = score(folder, onnx_inferer, resume=True)
+    assert 0 < report.files_resumed < FILES
+    assert report.files == whole.files
+    expected, found = columns(folder / "whole.root"), columns(folder / "s.root")
+    assert list(expected) == list(found)
+    for name, values in expected.items():
+        assert found[name].dtype == values.dtype
+        assert found[name].tobytes() == values.tobytes(), name
+    assert not unfinished(folder / "s.root").exists()
+
+
+def test_other_question_is_not_answered_with_what_was_kept(folder, onnx_inferer):
+    run(folder, "killed")
+    assert score(folder, onnx_inferer, resume=True, strategy="max").files_resumed == 0
+    run(folder, "killed")
+    assert score(folder, onnx_inferer).files_resumed == 0
+
+
+def test_file_that_failed_is_read_again(folder, onnx_inferer):
+    run(folder, "killed")
+    first = folder / "in" / "0.root"
+    first.write_bytes(first.read_bytes()[:2000])  # another file now: all is begun anew
+    report = score(folder, onnx_inferer, resume=True)
+    assert report.files_resumed == 0
+    assert [file.path for file in report.failed] == [str(first)]
+
+
+@pytest.mark.parametrize("room", [500, 20_000], ids=["no row fits", "the file does not fit"])
+def test_full_disk_leaves_what_was_there(folder, onnx_inferer, room):
+    score(folder, onnx_inferer)
+    before = (folder / "s.root").read_bytes()
+    assert len(before) > room
+    done = run(folder, str(room))
+    assert done.returncode == 1
+    assert "s.root" in done.stderr and "cannot be written: File too large" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (folder / "s.root").read_bytes() == before
+    assert sorted(p.name for p in folder.iterdir()) == [".s.root.unfinished", "in", "s.root"]
+    assert score(folder, onnx_inferer, resume=True).failed == []
+
+
+def test_command_line(folder, capsys):
+    run(folder, "killed")
+    (folder / "in" / "6.root").write_text("no ROOT file")
+    arguments = ["score", str(folder / "in"), "--model", "conv", "--output", str(folder / "s.root")]
+    assert main([*arguments, "--resume"]) == 1
+    assert main([*arguments, "--allow-failed", "1"]) == 0
+    assert capsys.readouterr().err.count("6.root: not a ROOT file") == 2
