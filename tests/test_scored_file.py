@@ -105,6 +105,30 @@ def test_file_that_failed_is_read_again(folder, onnx_inferer):
     assert [file.path for file in report.failed] == [str(first)]
 
 
+def test_file_that_failed_half_way_does_not_say_which_columns_there_are(tmp_path, onnx_inferer):
+    broken = random_tables(np.random.default_rng(1), events=40)
+    last = max(event for event, links in enumerate(broken["links"]["candidate"]) if len(links))
+    broken["links"]["candidate"][last][0] = 9999
+    assert last > 15  # a chunk was scored before
+    (tmp_path / "in").mkdir()
+    write_events(tmp_path / "in" / "0.root", broken, weights=False)
+    write_events(tmp_path / "in" / "1.root", random_tables(np.random.default_rng(2), events=40))
+    report = score(tmp_path, onnx_inferer)
+    assert [file.path for file in report.failed] == [str(tmp_path / "in" / "0.root")]
+    assert report.files[1].events_scored == len(columns(tmp_path / "s.root")["genWeight"]) > 0
+
+
+def test_rows_that_did_not_reach_the_disk_are_made_again(folder, onnx_inferer):
+    whole = score(folder, onnx_inferer, "whole.root")
+    run(folder, "killed")
+    rows = unfinished(folder / "s.root") / "1.rows"
+    rows.write_bytes(rows.read_bytes()[:-8])
+    report = score(folder, onnx_inferer, resume=True)
+    assert 0 < report.files_resumed < FILES - 1
+    assert report.files == whole.files
+    assert columns(folder / "s.root")["score"].tobytes() == columns(folder / "whole.root")["score"].tobytes()
+
+
 @pytest.mark.parametrize("room", [500, 20_000], ids=["no row fits", "the file does not fit"])
 def test_full_disk_leaves_what_was_there(folder, onnx_inferer, room):
     score(folder, onnx_inferer)

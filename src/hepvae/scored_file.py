@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .dijets import check_columns
 from .errors import FileError, LayoutError
 from .journal import Journal
 from .outputs import whole_file
@@ -43,6 +44,7 @@ class UnfinishedScores:
         self._journal, self._sources = journal, sources
         self._names = [f"{i} {source.path} {source.tree or ''}" for i, source in enumerate(sources)]
         self._columns: list | None = next((part["columns"] for part in journal.parts.values()), None)
+        self._first: int | None = None
         for i in range(len(sources)):
             if self.report(i) is None:  # what a file gave that did not come through
                 self._rows(i).unlink(missing_ok=True)
@@ -53,18 +55,17 @@ class UnfinishedScores:
     def report(self, i: int) -> FileReport | None:
         """Of an input file that is through, else None."""
         part = self._journal.parts.get(self._names[i])
-        return FileReport.from_dict(part["report"]) if part and self._rows(i).exists() else None
+        rows = self._rows(i)
+        whole = part and rows.exists() and rows.stat().st_size == part["bytes"]
+        return FileReport.from_dict(part["report"]) if whole else None
 
     def check(self, i: int, columns: dict[str, np.ndarray]) -> None:
-        """Raise `LayoutError` where an input file has other columns than those before it."""
+        """Raise `LayoutError` where an input file has other columns than those before it that came through."""
         described = [[name, column.dtype.str] for name, column in columns.items()]
-        self._columns = self._columns or described
-        if described != self._columns:
-            ours, others = ({tuple(column) for column in found} for found in (described, self._columns))
-            differing = sorted({name for name, _ in ours ^ others})
-            raise LayoutError(
-                f"{self._sources[i].path}: has other columns than the files before it: {', '.join(differing)}"
-            )
+        if not self._journal.parts and i != self._first:
+            self._columns, self._first = described, i
+        ours, others = ([f"{name} ({kind})" for name, kind in found] for found in (described, self._columns))
+        check_columns(self._sources[i].path, others, ours)
 
     def add(self, i: int, columns: dict[str, np.ndarray]) -> None:
         """Keep the rows of a chunk."""
@@ -83,7 +84,8 @@ class UnfinishedScores:
 
     def finish(self, i: int, report: FileReport) -> None:
         """An input file is through."""
-        self._journal.add(self._names[i], {"report": report.to_dict(), "columns": self._columns})
+        size = self._rows(i).stat().st_size
+        self._journal.add(self._names[i], {"report": report.to_dict(), "columns": self._columns, "bytes": size})
 
     def _pieces(self) -> Iterator[np.ndarray]:
         """All rows, in order."""
