@@ -15,6 +15,7 @@ import uproot
 
 import hepvae
 from hepvae.inferers import RUNTIMES
+from hepvae.kinematics import wrapped
 
 if find_spec("XRootD"):  # before any test loads TensorFlow: see hepvae.extras
     import XRootD.client  # noqa: F401
@@ -127,9 +128,38 @@ LAYOUTS = {
 }
 
 
-def write_events(path, tables, *, layout="nanoaodv15", rntuple=False, tree="Events", drop=(), weights=True):
-    """Write tables of `random_tables` as a ROOT file of a layout; ``drop`` leaves branches out."""
+def counted(tables):
+    """The same tables, with all links jet by jet, and how many each jet has."""
+    jets, candidates, counts = [], [], []
+    for pt, jet, candidate in zip(tables["jets"]["pt"], tables["links"]["jet"], tables["links"]["candidate"]):
+        order = np.argsort(jet, kind="stable")
+        order = order[jet[order] >= 0]
+        jets.append(jet[order])
+        candidates.append(candidate[order])
+        counts.append(np.bincount(jet[order], minlength=len(pt)))
+    return {**tables, "links": {"jet": jets, "candidate": candidates, "counts": counts}}
+
+
+def write_events(
+    path,
+    tables,
+    *,
+    layout="nanoaodv15",
+    rntuple=False,
+    grouped=False,
+    counts="",
+    tree="Events",
+    drop=(),
+    weights=True,
+):
+    """Write tables of `random_tables` as a ROOT file of a layout.
+
+    ``drop`` leaves branches out; ``counts`` names the branch that stands for the jets of the links; ``grouped``
+    writes each collection as one field of an RNTuple.
+    """
     candidate, link, index = LAYOUTS[layout]
+    if counts:
+        tables, drop = counted(tables), (*drop, f"{link}_jetIdx")
     events = len(tables["jets"]["pt"])
     columns = {
         "FatJet": {k: _ragged(v, np.float32) for k, v in tables["jets"].items()},
@@ -139,6 +169,10 @@ def write_events(path, tables, *, layout="nanoaodv15", rntuple=False, tree="Even
             index: _ragged(tables["links"]["candidate"], np.int32),
         },
     }
+    if counts:
+        columns["FatJet"][counts] = _ragged(tables["links"]["counts"], np.int32)
+    if "weight" in tables["candidates"]:
+        columns[candidate]["puppiWeight"] = columns[candidate].pop("weight")
     for group in columns:
         columns[group] = {k: v for k, v in columns[group].items() if f"{group}_{k}" not in drop}
     per_event = {
@@ -150,7 +184,9 @@ def write_events(path, tables, *, layout="nanoaodv15", rntuple=False, tree="Even
         per_event["genWeight"] = np.linspace(0.5, 2, events).astype(np.float32)
     per_event = {k: v for k, v in per_event.items() if k not in drop}
     with uproot.recreate(path) as file:
-        if rntuple:
+        if grouped:
+            file.mkrntuple(tree, {group: ak.zip(fields) for group, fields in columns.items()} | per_event)
+        elif rntuple:
             flat = {f"{group}_{k}": v for group, fields in columns.items() for k, v in fields.items()}
             file.mkrntuple(tree, {**flat, **per_event})
         else:
@@ -160,6 +196,23 @@ def write_events(path, tables, *, layout="nanoaodv15", rntuple=False, tree="Even
             if events:
                 written.extend(data)
     return path
+
+
+JETS = (
+    "2 * Momentum4D[pt: float32, eta: float32, phi: float32, mass: float32, constituents: var *"
+    " Momentum3D[pt: float32, eta: float32, phi: float32]]"
+)
+
+
+def same_jets(found, expected, **tolerance):
+    assert str(found.jets.type) == f"{len(found)} * {JETS}"
+    found, expected = ak.flatten(found.jets), ak.flatten(expected.jets)
+    assert ak.array_equal(ak.num(found.constituents), ak.num(expected.constituents))
+    for one, other in ((found, expected), (found.constituents, expected.constituents)):
+        for name in {"pt", "eta", "mass"} & set(one.fields):
+            assert ak.almost_equal(one[name], other[name], **tolerance), name
+        apart = wrapped(one.phi - other.phi)  # pi and -pi are the same
+        assert ak.almost_equal(apart, 0 * apart, **tolerance)
 
 
 @pytest.fixture

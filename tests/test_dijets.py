@@ -10,7 +10,7 @@ from conftest import LAYOUTS, random_tables, write_events
 
 import hepvae
 from hepvae import iterate_dijets, read_dijets
-from hepvae.padding import wrapped
+from hepvae.kinematics import wrapped
 
 
 def loop_over_branches(path, layout):
@@ -19,7 +19,12 @@ def loop_over_branches(path, layout):
     names = [f"FatJet_{c}" for c in ("pt", "eta", "phi", "mass")]
     names += [f"{candidate}_{c}" for c in ("pt", "eta", "phi")] + [f"{link}_jetIdx", f"{link}_{index}", "event"]
     with uproot.open(path) as file:
-        table = {name: file["Events"][name].array().to_list() for name in names}
+        arrays = {name: file["Events"][name].array() for name in names}
+        if f"{candidate}_puppiWeight" in file["Events"].keys(recursive=False):
+            arrays[f"{candidate}_pt"] = (
+                arrays[f"{candidate}_pt"] * file["Events"][f"{candidate}_puppiWeight"].array()
+            )
+        table = {name: array.to_list() for name, array in arrays.items()}
     events = []
     for values in zip(*table.values()):
         row = dict(zip(table, values))

@@ -14,6 +14,7 @@ from conftest import random_tables, write_events
 import hepvae
 from hepvae.cli import main
 from hepvae.scored_file import unfinished
+from hepvae.scored_formats import read_scores
 
 FILES = 6
 
@@ -63,7 +64,7 @@ if how == "killed":
 else:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(how), int(how)))
 try:
-    hepvae.score_files(folder + "/in", inferer, folder + "/s.root", mjj_min=0, step_size=15)
+    hepvae.score_files(folder + "/in", inferer, folder + "/s.root", mjj_min=0, step_size=15, overwrite=True)
 except hepvae.FileError as error:
     sys.exit(str(error))
 """
@@ -93,7 +94,7 @@ def test_other_question_is_not_answered_with_what_was_kept(folder, onnx_inferer)
     run(folder, "killed")
     assert score(folder, onnx_inferer, resume=True, strategy="max").files_resumed == 0
     run(folder, "killed")
-    assert score(folder, onnx_inferer).files_resumed == 0
+    assert score(folder, onnx_inferer, overwrite=True).files_resumed == 0
 
 
 def test_file_that_failed_is_read_again(folder, onnx_inferer):
@@ -140,7 +141,7 @@ def test_full_disk_leaves_what_was_there(folder, onnx_inferer, room):
     assert len(done.stderr.splitlines()) == 1
     assert (folder / "s.root").read_bytes() == before
     assert sorted(p.name for p in folder.iterdir()) == [".s.root.unfinished", "in", "s.root"]
-    assert score(folder, onnx_inferer, resume=True).failed == []
+    assert score(folder, onnx_inferer, resume=True, overwrite=True).failed == []
 
 
 def test_command_line(folder, capsys):
@@ -148,5 +149,86 @@ def test_command_line(folder, capsys):
     (folder / "in" / "6.root").write_text("no ROOT file")
     arguments = ["score", str(folder / "in"), "--model", "conv", "--output", str(folder / "s.root")]
     assert main([*arguments, "--resume"]) == 1
-    assert main([*arguments, "--allow-failed", "1"]) == 0
+    assert main([*arguments, "--allow-failed", "1", "--overwrite"]) == 0
     assert capsys.readouterr().err.count("6.root: not a ROOT file") == 2
+
+
+def test_output_that_exists_is_kept(folder, onnx_inferer, capsys):
+    score(folder, onnx_inferer)
+    before = (folder / "s.root").read_bytes()
+    with pytest.raises(hepvae.FileError, match=r"s\.root: exists already: expected a new name, or --overwrite"):
+        score(folder, onnx_inferer, strategy="max")
+    assert (folder / "s.root").read_bytes() == before
+    score(folder, onnx_inferer, strategy="max", overwrite=True)
+    assert (folder / "s.root").read_bytes() != before
+    with pytest.raises(hepvae.OptionError, match=r"s\.csv: expected a name that ends in \.root or \.parquet"):
+        score(folder, onnx_inferer, "s.csv")
+
+
+def test_parquet_has_the_same_columns(folder, onnx_inferer, monkeypatch):
+    import json
+
+    from pyarrow.parquet import ParquetFile
+
+    monkeypatch.setattr("hepvae.scored_file.ROWS_AT_ONCE", 50)
+    score(folder, onnx_inferer)
+    score(folder, onnx_inferer, "s.parquet")
+    expected = columns(folder / "s.root")
+    with ParquetFile(folder / "s.parquet") as file:
+        assert file.num_row_groups == -(-len(expected["score"]) // 50) > 1
+        found = file.read()
+        assert json.loads(file.schema_arrow.metadata[b"hepvae"])["card"]["architecture"] == "conv"
+    assert found.column_names == list(expected)
+    for name, values in expected.items():
+        column = found[name].to_numpy()
+        assert column.dtype == values.dtype and column.tobytes() == values.tobytes(), name
+    for read, name in zip(read_scores(folder / "s.parquet"), ("score", "genWeight")):
+        assert read.tobytes() == expected[name].tobytes()
+
+
+def test_parquet_that_cannot_be_read(tmp_path):
+    (tmp_path / "s.parquet").write_text("my notes")
+    with pytest.raises(hepvae.FileError, match=r"s\.parquet: cannot be read"):
+        read_scores(tmp_path / "s.parquet")
+    with pytest.raises(hepvae.FileError, match=r"t\.parquet: cannot be read"):
+        read_scores(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("suffix", ["root", "parquet"])
+def test_friend_has_a_row_for_each_entry(folder, onnx_inferer, monkeypatch, suffix):
+    """Row by row beside the input, whose events it is told from by nothing but their place."""
+    monkeypatch.setattr("hepvae.scored_file.ROWS_AT_ONCE", 64)
+    score(folder, onnx_inferer, "s.root")
+    report = score(folder, onnx_inferer, f"f.{suffix}", friend=True)
+    if suffix == "root":
+        friend = columns(folder / "f.root")
+    else:
+        from pyarrow.parquet import read_table
+
+        table = read_table(folder / "f.parquet")
+        friend = {name: table[name].to_numpy() for name in table.column_names}
+    scored = columns(folder / "s.root")
+    with uproot.open(folder / "in" / "0.root") as file:
+        assert not {"run", "event", "genWeight"} & set(friend) and "event" in file["Events"]
+    event = np.concatenate([columns(folder / "in" / f"{i}.root")["event"] for i in range(FILES)])
+    assert len(friend["scored"]) == len(event) == 40 * FILES
+    assert friend["scored"].sum() == report.events_scored == len(scored["event"])
+    assert (event[friend["scored"]] == scored["event"]).all()
+    for name in set(friend) - {"scored"}:
+        assert friend[name][friend["scored"]].tobytes() == scored[name].tobytes(), name
+        assert np.isnan(friend[name][~friend["scored"]]).all(), name
+    with pytest.raises(hepvae.LayoutError, match="is a friend of its input"):
+        read_scores(folder / f"f.{suffix}")
+
+
+def test_friend_of_files_of_which_one_failed_is_not_written(folder, capsys):
+    last = folder / "in" / "6.root"
+    last.write_text("no ROOT file")
+    arguments = ["score", str(folder / "in"), "--model", "conv", "--output", str(folder / "f.root"), "--friend"]
+    assert main([*arguments, "--allow-failed", "1"]) == 1
+    printed = capsys.readouterr()
+    assert "f.root: not written: a friend needs a row for each entry of all 7 files" in printed.err
+    assert "6.root: not a ROOT file" in printed.err and printed.out == ""
+    assert not (folder / "f.root").exists()
+    assert main([*arguments, "--resume"]) == 1  # nothing was mended
+    assert "6 of 7 files were scored already" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from conftest import random_tables, write_events
 
 import hepvae
 from hepvae import score_dijets, score_files
-from hepvae.scored_file import read_scores
+from hepvae.scored_formats import read_scores
 from hepvae.scores import LOSSES, STRATEGIES
 
 SAMPLES = ("qcdSig", "GtoWW15na")

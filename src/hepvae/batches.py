@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from .dijets import iterate_source
-from .errors import OptionError, UnscoredJetsWarning
+from .errors import LayoutError, OptionError, UnscoredJetsWarning
 from .extras import load_tensorflow
 from .padding import flatten_jets, pad_flat
 from .quality import scorable, unscorable
 from .reports import FileReport
-from .selection import check_selection, select_dijets
+from .selection import check_selection, select_dijets, select_jets
 from .sources import Source, resolve
 from .spec import InputSpec
 
@@ -30,23 +30,39 @@ def padded_jets(
     step_size, schema
         As for `iterate_dijets`.
     **selection
-        As for `select_dijets`.
+        As for `select_dijets`. Of a file with one jet an entry, the cuts on a jet decide.
 
     Yields
     ------
     numpy array, float32 (jets, n_particles, n_features)
         Both jets of an event next to each other. An event with a jet that cannot be scored is left out,
         and that jet counted.
+
+    Raises
+    ------
+    LayoutError
+        A region is asked for of a file with one jet an entry.
     """
-    for events in iterate_source(source, report, step_size=step_size, schema=schema):
-        events = select_dijets(events, **selection)
+    for events in iterate_source(source, report, step_size=step_size, schema=schema, single_jets=True):
+        together = 2 if "jets" in events.fields else 1
+        if together == 2:
+            events = select_dijets(events, **selection)
+            report.events_kept += len(events)
+        else:
+            events = _selected_jets(source.path, events, **selection)
         flat = flatten_jets(events)
         masks = unscorable(flat)
-        good = np.repeat(scorable(flat, masks).reshape(-1, 2).all(axis=1), 2)
-        report.events_kept += len(events)
+        good = np.repeat(scorable(flat, masks).reshape(-1, together).all(axis=1), together)
         for reason, mask in masks.items():
             report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + int(mask.sum())
         yield pad_flat(flat.take(np.flatnonzero(good)), spec)
+
+
+def _selected_jets(path: str, jets, *, region=None, mjj_min=None, deta_cut=None, **selection):
+    """Jets that pass what can be asked of a jet alone."""
+    if region is not None:
+        raise LayoutError(f"{path}: has one jet an entry, and no deta: expected no region, found {region!r}")
+    return select_jets(jets, **selection)
 
 
 def to_tf_dataset(

@@ -17,6 +17,7 @@ from .errors import OptionError
 from .faults import ACCESS, Access
 from .inferers import load_inferer, runtime_names
 from .models import ARCHITECTURES
+from .schemas import SCHEMAS
 from .scores import STRATEGIES
 from .selection import REGIONS
 from .sources import distinct_names
@@ -47,15 +48,24 @@ def _score(options) -> int:
         deta_cut=options.deta_cut,
         access=Access(timeout_s=options.timeout, attempts=options.attempts),
         resume=options.resume,
+        overwrite=options.overwrite,
+        friend=options.friend,
+        schema=options.schema,
     )
     if report.files_resumed:
         print(f"{report.files_resumed} of {len(report.files)} files were scored already", file=sys.stderr)
     failed = report.failed
-    if len(failed) < len(report.files):
+    if report.written:
         print(report)
     for file in failed:
         print(f"hepvae: {file.failure}", file=sys.stderr)
-    return 1 if len(failed) > options.allow_failed or len(failed) == len(report.files) else 0
+    if not report.written and len(failed) < len(report.files):
+        print(
+            f"hepvae: {report.output}: not written: a friend needs a row for each entry of all"
+            f" {len(report.files)} files; started again with --resume, only those that failed are read",
+            file=sys.stderr,
+        )
+    return 1 if len(failed) > options.allow_failed or not report.written else 0
 
 
 def _inspect(options) -> int:
@@ -65,7 +75,13 @@ def _inspect(options) -> int:
     from .inspection import inspect_files
 
     access = Access(timeout_s=options.timeout, attempts=options.attempts)
-    reports = inspect_files(options.files, n_particles=options.n_particles, tree=options.tree, access=access)
+    reports = inspect_files(
+        options.files,
+        n_particles=options.n_particles,
+        tree=options.tree,
+        schema=options.schema,
+        access=access,
+    )
     good = [report for report in reports if report.failure is None]
     table = Table(box=None, pad_edge=False)
     columns = ("file", "layout", "events", "dijets", "jets", "not scorable", f"> {options.n_particles}", "pt kept")
@@ -77,8 +93,10 @@ def _inspect(options) -> int:
         measured = (f"{health.truncated_share:.1%}", f"{health.pt_kept:.2%}", f"{mean:.3f} +- {deviation:.3f}")
         table.add_row(
             report.path,
-            report.schema,
-            *(str(n) for n in (report.events_read, report.events_kept, health.jets, health.jets - health.good)),
+            report.schema or "",
+            *("", "") if report.single_jets else (str(report.events_read), str(report.events_kept)),
+            str(health.jets),
+            str(health.jets - health.good),
             *(measured if health.good else ("", "", "")),
         )
     if good:
@@ -104,7 +122,7 @@ def _train(options) -> int:
         options.model,
         options.output,
         hyperparameters=dict(options.hyperparameters),
-        region=options.region,
+        region=None if options.region == "all" else options.region,
         max_events=options.max_events,
         epochs=options.epochs,
         batch_size=options.batch_size,
@@ -136,7 +154,7 @@ def _export(options) -> int:
 def _plot(options) -> int:
     from .histograms import score_histogram
     from .plotting import plot_scores
-    from .scored_file import read_scores
+    from .scored_formats import read_scores
 
     samples = {name: read_scores(path) for name, path in zip(distinct_names(options.scored), options.scored)}
     histogram = score_histogram(samples, bins=options.bins)
@@ -181,7 +199,18 @@ def _hyperparameter(text: str) -> tuple[str, object]:
         ) from error
 
 
-FILES = "ROOT files: paths, folders, patterns, root:// addresses, @list.txt"
+FILES = "ROOT files, or HDF5 files of the study: paths, folders, patterns, root:// addresses, @list.txt"
+
+
+def _add_layout(command) -> None:
+    """Where jets are in a file."""
+    command.add_argument("--tree", help="name of the tree (default: Events, or the only one)")
+    command.add_argument(
+        "--schema",
+        choices=["auto", *SCHEMAS],
+        default="auto",
+        help="file layout (default: seen from the branches)",
+    )
 
 
 def _add_access(command) -> None:
@@ -211,12 +240,12 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("score", help="score the events of ROOT files")
     score.add_argument("files", nargs="+", help=FILES)
     score.add_argument("--model", required=True, help=f"a bundled name ({', '.join(MODELS)}) or a path")
-    score.add_argument("--output", required=True, type=Path, help="the scored ROOT file")
+    score.add_argument("--output", required=True, type=Path, help="the scored file, .root or .parquet")
     score.add_argument("--runtime", choices=runtime_names(), help="default: by the kind of the model file")
     score.add_argument("--strategy", choices=STRATEGIES, default="min", help="two jets to a score (default min)")
     score.add_argument("--kl-weight", type=float, help="score = reco_loss + W kl_loss (default: the model's beta)")
     score.add_argument("--region", choices=REGIONS, help="only events of this region of deta")
-    score.add_argument("--tree", help="name of the tree (default Events)")
+    _add_layout(score)
     score.add_argument("--pt-min", type=float, default=200.0, help="GeV, both jets (default %(default)s)")
     score.add_argument("--eta-max", type=float, default=2.4, help="both jets (default %(default)s)")
     score.add_argument("--mjj-min", type=float, default=1200.0, help="GeV (default %(default)s)")
@@ -224,12 +253,16 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--threads", type=int, help="default: HEPVAE_NUM_THREADS, else the cores at hand")
     score.add_argument("--batch-size", type=int, default=256, help="jets run at once (default %(default)s)")
     score.add_argument("--resume", action="store_true", help="go on where a killed run of this command was")
+    score.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    score.add_argument(
+        "--friend", action="store_true", help="one row for each entry of the input, with the mask 'scored'"
+    )
     _add_access(score)
     score.set_defaults(run=_score)
 
     inspect = commands.add_parser("inspect", help="what ROOT files hold, and what a model would see of it")
     inspect.add_argument("files", nargs="+", help=FILES)
-    inspect.add_argument("--tree", help="name of the tree (default Events)")
+    _add_layout(inspect)
     inspect.add_argument("--n-particles", type=int, default=100, help="taken of a jet (default %(default)s)")
     _add_access(inspect)
     inspect.set_defaults(run=_inspect)
@@ -239,7 +272,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--model", required=True, choices=ARCHITECTURES)
     train.add_argument("--output", required=True, type=Path, help="the model directory")
     train.add_argument(
-        "--region", choices=REGIONS, default="sideband", help="events to train on (default sideband)"
+        "--region",
+        choices=[*REGIONS, "all"],
+        default="sideband",
+        help="events to train on (default %(default)s); all of files with single jets",
     )
     train.add_argument("--max-events", type=int, help="use the first so many")
     train.add_argument("--epochs", type=int, default=40, help="at most (default %(default)s)")

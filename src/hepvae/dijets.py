@@ -9,17 +9,16 @@ from numbers import Integral
 import awkward as ak
 import numpy as np
 
-from .errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
+from . import assembly
+from .errors import FileError, HepvaeError, LayoutError, OptionError, TransientError
 from .faults import ACCESS, Access, file_error
 from .remote import forget_connections
 from .reports import FileReport
-from .schemas import CONSTITUENT_COLUMNS, EVENT_COLUMNS, JET_COLUMNS, SCHEMAS, Schema, find_schema
-from .selection import dijet_events
-from .sources import Source, open_tree, resolve
+from .schemas import EVENT_COLUMNS, SCHEMAS, find_schema
+from .sources import Source, resolve
+from .tables import Table, open_table
 
 __all__ = ["check_columns", "iterate_dijets", "iterate_source", "iterate_sources", "read_dijets"]
-
-DEFAULT_TREE = next(iter(SCHEMAS.values())).tree
 
 
 def read_dijets(files, *, schema="auto", tree=None, entry_start=None, entry_stop=None):
@@ -28,11 +27,11 @@ def read_dijets(files, *, schema="auto", tree=None, entry_start=None, entry_stop
     Parameters
     ----------
     files : str, path, list of them, or mapping of path to tree
-        ROOT files (TTree or RNTuple), local, globs, or ``root://``.
+        ROOT files (TTree or RNTuple) or HDF5 files of the study; local, folders, globs, or ``root://``.
     schema : str
-        ``"auto"`` looks at the branches; or ``"nanoaodv15"``, ``"pfnano"``.
+        ``"auto"`` looks at the branches; or a name of `hepvae.schemas.SCHEMAS`.
     tree : str, optional
-        Name of the tree (default ``Events``).
+        Name of the tree (default: ``Events``, or the only one there is).
     entry_start, entry_stop : int, optional
         Range of entries, counted through all files in their order.
 
@@ -80,6 +79,7 @@ def iterate_dijets(
         report = FileReport(source.path)
         entries = (max(start - offset, 0), stop - offset)
         for events in iterate_source(source, report, step_size=step_size, schema=schema, entries=entries):
+            events = events[[field for field in events.fields if field != "entry"]]
             columns = columns or events.fields
             check_columns(source.path, columns, events.fields)
             yield events
@@ -103,8 +103,12 @@ def iterate_source(
     schema="auto",
     entries=(0, np.inf),
     access: Access = ACCESS,
+    single_jets: bool = False,
 ) -> Iterator:
     """The chunks of one file, counted in ``report``; every error names the file.
+
+    They are those of `iterate_dijets`, with the number of the entry in the file as ``entry``. Of a file with one
+    jet an entry they are jets, if ``single_jets`` allows for them.
 
     What fails for a reason that may pass is tried again on the file opened anew, and goes on with the chunk
     that failed: no chunk is given twice.
@@ -112,7 +116,7 @@ def iterate_source(
     done, failures = None, 0
     while True:
         try:
-            for last, events in _chunks(source, report, step_size, schema, entries, done, access):
+            for last, events in _chunks(source, report, step_size, schema, entries, done, access, single_jets):
                 yield events
                 done, failures = last, 0
             return
@@ -151,148 +155,73 @@ def iterate_sources(sources: list[Source], reports: list[FileReport], **reading)
         yield report, None
 
 
-def _chunks(source: Source, report: FileReport, step_size, schema, entries, done: int | None, access: Access):
+def _chunks(
+    source: Source, report: FileReport, step_size, schema, entries, done: int | None, access: Access, single_jets
+):
     """Chunks after the entry ``done`` (None: all), each with the entry after its last."""
-    with open_tree(source, DEFAULT_TREE, access) as tree:
-        where = f"{source.path}: tree {source.tree or DEFAULT_TREE!r}"
-        names = set(tree.keys(recursive=False))  # recursion takes 15 s on a large RNTuple
-        found = find_schema(names, where, schema)
-        if done is not None and (tree.num_entries, found.name) != (report.entries, report.schema):
+    with open_table(source, access) as table:
+        try:
+            found = find_schema(table.names, table.where, schema)
+        except LayoutError:
+            # Of simulation that no event came through: no matter what it lacks.
+            if table.num_entries or not any(set(one.branches) & set(table.names) for one in SCHEMAS.values()):
+                raise
+            found = None
+        name = found and found.name
+        if done is not None and (table.num_entries, name) != (report.entries, report.schema):
             raise FileError(f"{source.path}: is another file now than when its first entries were read")
-        report.schema, report.entries = found.name, tree.num_entries
-        branches = [*found.branches, *(c for c in EVENT_COLUMNS if c in names)]
-        start, stop = (int(min(entry, tree.num_entries)) for entry in entries)
+        report.schema, report.entries = name, table.num_entries
+        per_event = [column for column in EVENT_COLUMNS if column in table.names]
+        if found is None:
+            yield 0, _no_events(table.read(per_event, 0, 0), table.where)
+            return
+        if found.single_jets and not single_jets:
+            raise LayoutError(
+                f"{table.where}: has one jet an entry ({name} layout): expected events with two jets"
+            )
+        branches = [*found.branches, *per_event]
+        start, stop = (int(min(entry, table.num_entries)) for entry in entries)
         if done is not None:
             start = done
             if start >= stop:
                 return
-        step = _entries_per_step(tree, step_size, branches)
+        step = _entries_per_step(table, step_size, branches)
+        assemble = assembly.single_jets if found.single_jets else assembly.dijets
         for first in range(start, stop, step) if stop > start else [start]:
             last = min(first + step, max(stop, start))
             try:
-                columns = _columns(tree, branches, first, last)
+                columns = table.read(branches, first, last)
             # Whatever a corrupt basket makes uproot or a decompressor raise, it is this file's fault.
             except Exception as error:
-                raise file_error(where, error, f"entries {first} to {last} cannot be read") from error
-            events = _build(columns, found, branches, first, where)
+                raise file_error(table.where, error, f"entries {first} to {last} cannot be read") from error
+            found_here = assemble(columns, found.layout, first, table.where)
             report.events_read += last - first
-            report.events_without_dijet += last - first - len(events)
-            report.events_not_finite += int(np.count_nonzero(~np.isfinite(ak.to_numpy(events.mjj))))
-            yield last, events
+            if not found.single_jets:
+                report.events_without_dijet += last - first - len(found_here)
+                report.events_not_finite += int(np.count_nonzero(~np.isfinite(ak.to_numpy(found_here.mjj))))
+            yield last, found_here
 
 
-def _columns(tree, branches, start: int, stop: int):
-    """Some branches by name."""
-    if hasattr(tree, "branches"):
-        return tree.arrays(filter_name=branches, entry_start=start, entry_stop=stop)
-    # An RNTuple: here arrays() looks at every pair of fields, 15 s on a NanoAOD file (uproot 5.7).
-    return {name: tree[name].array(entry_start=start, entry_stop=stop) for name in branches}
+def _no_events(per_event: dict, where: str):
+    """Of a file that has no entries, and not all branches."""
+    schema = next(iter(SCHEMAS.values())).fitted(())
+    nothing = ak.Array(
+        ak.contents.ListOffsetArray(ak.index.Index64([0]), ak.contents.NumpyArray(np.empty(0, "f4")))
+    )
+    return assembly.dijets({**dict.fromkeys(schema.branches, nothing), **per_event}, schema.layout, 0, where)
 
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kMGT]?)B", re.IGNORECASE)
 POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-def _entries_per_step(tree, step_size, branches) -> int:
+def _entries_per_step(table: Table, step_size, branches) -> int:
     if step_size is None:
-        return max(tree.num_entries, 1)
+        return max(table.num_entries, 1)
     match = SIZE.fullmatch(step_size) if isinstance(step_size, str) else None
     if match:
         number_of_bytes = int(float(match[1]) * 1000 ** POWERS[match[2].lower()])
-        return max(_entries_of_size(tree, number_of_bytes, branches), 1)
+        return max(number_of_bytes * table.num_entries // max(table.size(branches), 1), 1)
     if isinstance(step_size, Integral) and step_size >= 1:
         return int(step_size)
     raise OptionError(f"step_size {step_size!r}: expected a size like '100 MB' or a number of entries")
-
-
-def _entries_of_size(tree, number_of_bytes: int, branches) -> int:
-    if hasattr(tree, "branches"):
-        # From the header of the tree: num_entries_for() of uproot reads every basket's key for this,
-        # over a network one after the other.
-        entries, size = tree.num_entries, sum(tree[name].member("fTotBytes") for name in branches)
-    else:
-        entries = min(tree.num_entries, 100)
-        size = sum(column.nbytes for column in _columns(tree, branches, 0, entries).values())
-    return number_of_bytes * entries // max(size, 1)
-
-
-def _build(columns, schema: Schema, branches, first_entry: int, where: str):
-    """Dijet events from the flat columns of one chunk."""
-    pt = columns[schema.jet("pt")]
-    jets_per_event = ak.to_numpy(ak.num(pt))
-    jet = {c: columns[schema.jet(c)] for c in JET_COLUMNS}
-    # Where each jet stands among all jets of the chunk: the links are followed by it below.
-    jet["place"] = ak.unflatten(np.arange(jets_per_event.sum()), jets_per_event)
-    per_event = {c: columns[c] for c in branches if c in EVENT_COLUMNS}
-    events = dijet_events(ak.zip(jet), **per_event)
-
-    offsets, candidate = _follow_links(columns, schema, events.jets.place, first_entry, where)
-    constituents = ak.contents.ListOffsetArray(
-        ak.index.Index64(offsets),
-        ak.contents.RecordArray(
-            [ak.contents.NumpyArray(_flat(columns[schema.candidate(c)])[candidate]) for c in CONSTITUENT_COLUMNS],
-            list(CONSTITUENT_COLUMNS),
-            parameters={"__record__": "Momentum3D"},
-        ),
-    )
-    flat = ak.flatten(events.jets, axis=1)
-    jets = ak.Array(
-        ak.contents.RegularArray(
-            ak.contents.RecordArray(
-                [*(ak.contents.NumpyArray(ak.to_numpy(flat[c])) for c in JET_COLUMNS), constituents],
-                [*JET_COLUMNS, "constituents"],
-                parameters={"__record__": "Momentum4D"},
-            ),
-            2,
-            zeros_length=len(events),
-        )
-    )
-    return ak.zip({field: jets if field == "jets" else events[field] for field in events.fields}, depth_limit=1)
-
-
-def _follow_links(columns, schema: Schema, places, first_entry: int, where: str):
-    """Candidates of the chosen jets: offsets (jets + 1) and the place of each in the candidates.
-
-    Links may come in any order, and jets may share candidates. An index of -1 means no link, as
-    everywhere in NanoAOD; any other index out of range is an error.
-    """
-    to_jet, to_candidate = columns[schema.link_to_jet], columns[schema.link_to_candidate]
-    jets_per_event = ak.to_numpy(ak.num(columns[schema.jet("pt")]))
-    candidates_per_event = ak.to_numpy(ak.num(columns[schema.candidate("pt")]))
-    links_per_event = ak.to_numpy(ak.num(to_jet))
-    unequal = np.flatnonzero(links_per_event != ak.to_numpy(ak.num(to_candidate)))
-    if len(unequal):
-        raise DataError(
-            f"{where}: {schema.link_to_jet} and {schema.link_to_candidate} differ in length"
-            f" in entry {first_entry + unequal[0]}"
-        )
-    event = np.repeat(np.arange(len(links_per_event)), links_per_event)
-    to_jet, to_candidate = _flat(to_jet).astype(np.int64), _flat(to_candidate).astype(np.int64)
-    for branch, index, size in (
-        (schema.link_to_jet, to_jet, jets_per_event),
-        (schema.link_to_candidate, to_candidate, candidates_per_event),
-    ):
-        wrong = np.flatnonzero((index < -1) | (index >= size[event]))
-        if len(wrong):
-            k = wrong[0]
-            raise DataError(
-                f"{where}: {branch} is {index[k]} in entry {first_entry + event[k]},"
-                f" expected -1 to {size[event[k]] - 1}"
-            )
-
-    chosen = ak.to_numpy(ak.flatten(places, axis=None))
-    slot = np.full(jets_per_event.sum() + 1, -1)
-    slot[chosen] = np.arange(len(chosen))
-    jet_start = np.concatenate([[0], np.cumsum(jets_per_event)])
-    candidate_start = np.concatenate([[0], np.cumsum(candidates_per_event)])
-    link_slot = np.where(to_jet < 0, -1, slot[jet_start[event] + to_jet])
-    used = np.flatnonzero((link_slot >= 0) & (to_candidate >= 0))
-    link_slot = link_slot[used]
-    order = np.argsort(link_slot, kind="stable")
-    candidate = (candidate_start[event] + to_candidate)[used][order]
-    counts = np.bincount(link_slot, minlength=len(chosen))
-    return np.concatenate([[0], np.cumsum(counts)]), candidate
-
-
-def _flat(array) -> np.ndarray:
-    return ak.to_numpy(ak.flatten(array))

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 from .errors import MissingPackageError
 
-__all__ = ["load_exporter", "load_tensorflow", "load_xrootd", "quiet_tensorflow"]
+__all__ = ["load_exporter", "load_h5py", "load_pyarrow", "load_tensorflow", "load_xrootd", "quiet_tensorflow"]
 
 #: What XRootD's client should do sooner than it does by itself; variables like XRD_CONNECTIONWINDOW count more.
 XROOTD_TIMES_S = {
@@ -48,6 +48,16 @@ def load_xrootd(what: str) -> None:
     client = import_module("XRootD.client")
     for name, seconds in XROOTD_TIMES_S.items():
         client.EnvPutInt(name, seconds)
+
+
+def load_h5py(what: str):
+    """What the HDF5 files of the study need."""
+    return _load("h5py", what, "hdf5")
+
+
+def load_pyarrow(what: str):
+    """What Parquet files need."""
+    return _load("pyarrow", what, "parquet")
 
 
 @contextmanager

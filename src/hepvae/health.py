@@ -31,8 +31,9 @@ class Health:
     _ratio_squared: float = 0.0
 
     def add(self, events) -> None:
-        """Count the jets of some events, as `read_dijets` gives them."""
+        """Count the jets of some events, as `read_dijets` gives them, or jets with constituents."""
         flat = flatten_jets(events)
+        jets = events.jets if "jets" in events.fields else events
         masks = unscorable(flat)
         for reason, mask in masks.items():
             self.unscorable[reason] = self.unscorable.get(reason, 0) + int(mask.sum())
@@ -46,7 +47,7 @@ class Health:
         self.truncated += int(np.count_nonzero(good.counts > self.n_particles))
         self._pt += total.sum()
         self._pt_kept += kept.sum()
-        ratio = total / np.asarray(events.jets.pt, np.float64).ravel()[chosen]
+        ratio = total / np.asarray(jets.pt, np.float64).ravel()[chosen]
         self._ratio += ratio.sum()
         self._ratio_squared += (ratio**2).sum()
 

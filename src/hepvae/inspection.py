@@ -33,18 +33,19 @@ def inspect_files(
     Returns
     -------
     list of FileReport
-        One for each file: entries, events without two jets, and the `Health` of the jets of all others. A file
-        that cannot be read has its failure.
+        One for each file: entries, events without two jets, and the `Health` of the jets of all others, or of all
+        jets where an entry is one. A file that cannot be read has its failure.
     """
     if not isinstance(n_particles, int) or n_particles < 1:
         raise OptionError(f"n_particles is {n_particles!r}: expected a positive whole number")
     sources = resolve(files, tree)
     reports = [FileReport(source.path, health=Health(n_particles)) for source in sources]
-    chunks = iterate_sources(sources, reports, step_size=step_size, schema=schema, access=access)
+    reading = {"step_size": step_size, "schema": schema, "access": access, "single_jets": True}
+    chunks = iterate_sources(sources, reports, **reading)
     with event_bar("reading", reports) as look, closing(read_ahead(chunks)) as ahead:
         for report, events in ahead:
             look()
             if events is not None:
                 report.health.add(events)
-                report.events_kept += len(events)
+                report.events_kept += len(events) if "jets" in events.fields else 0
     return reports

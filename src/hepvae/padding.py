@@ -8,6 +8,7 @@ import awkward as ak
 import numpy as np
 
 from .errors import DataError, SpecError
+from .kinematics import wrapped
 from .spec import InputSpec
 
 __all__ = ["FlatJets", "flatten_jets", "pad_flat", "pad_particles"]
@@ -145,12 +146,6 @@ def pad_flat(jets: FlatJets, spec: InputSpec) -> np.ndarray:
                 values = wrapped(values - phi.astype(np.float32, copy=False)[row])
         padded[row, column, i] = values
     return padded.reshape(*jets.shape, *spec.shape)
-
-
-def wrapped(dphi):
-    """Angle differences brought to [-pi, pi]."""
-    turn = dphi.dtype.type(2 * np.pi)
-    return dphi - turn * np.rint(dphi / turn)
 
 
 def _momentum_axis(jets: FlatJets):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 
 from .health import Health
+from .schemas import SCHEMAS
 
 __all__ = ["FileReport", "ScoreReport"]
 
@@ -38,6 +39,11 @@ class FileReport:
     failure: str | None = None
     """Why the file failed, in one line; nothing of a failed file is written."""
 
+    @property
+    def single_jets(self) -> bool:
+        """Whether an entry of the file is one jet, and no event."""
+        return self.schema is not None and SCHEMAS[self.schema].single_jets
+
     to_dict = asdict
 
     @classmethod
@@ -56,6 +62,8 @@ class ScoreReport:
     """One record for each input file, in order."""
     files_resumed: int = 0
     """Files that were not read again, since an earlier call that did not end had scored them."""
+    written: bool = False
+    """Whether there is an output: none if all files failed, or one of a friend's."""
 
     @property
     def failed(self) -> list[FileReport]:

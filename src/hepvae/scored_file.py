@@ -1,24 +1,22 @@
-"""The scored file: kept input by input until all are through, then written whole; and read again."""
+"""The rows of a scored file: kept input by input until all are through, then written whole."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from .dijets import check_columns
-from .errors import FileError, LayoutError
+from .errors import FileError
 from .journal import Journal
 from .outputs import whole_file
 from .reports import FileReport
-from .sources import Source, open_tree
+from .schemas import EVENT_COLUMNS
+from .scored_formats import MASK, write_scores
+from .sources import Source
 
-__all__ = ["PROVENANCE", "TREE", "UnfinishedScores", "read_scores", "unfinished"]
-
-TREE = "Events"
-PROVENANCE = "hepvae"
+__all__ = ["UnfinishedScores", "unfinished"]
 
 #: Rows written at once: the baskets do not depend on how the input was cut into files and chunks.
 ROWS_AT_ONCE = 100_000
@@ -87,44 +85,49 @@ class UnfinishedScores:
         size = self._rows(i).stat().st_size
         self._journal.add(self._names[i], {"report": report.to_dict(), "columns": self._columns, "bytes": size})
 
-    def _pieces(self) -> Iterator[np.ndarray]:
-        """All rows, in order."""
-        waiting, number = [], 0
+    def _blocks(self, friend: bool) -> Iterator[np.ndarray]:
+        """All rows, in order, `ROWS_AT_ONCE` at a time; of a friend one for each entry."""
+        waiting, room = [], ROWS_AT_ONCE
         for i in range(len(self._sources)):
-            if self.report(i) is None:
+            report = self.report(i)
+            if report is None:
                 continue
-            with open(self._rows(i), "rb") as file:
-                while len(rows := np.fromfile(file, self._dtype, ROWS_AT_ONCE - number)):
-                    waiting.append(rows)
-                    number += len(rows)
-                    if number == ROWS_AT_ONCE:
-                        yield np.concatenate(waiting)
-                        waiting, number = [], 0
+            kept = np.memmap(self._rows(i), self._dtype, "r") if self._rows(i).stat().st_size else self._no_rows
+            first, last = 0, report.entries if friend else len(kept)
+            while first < last:
+                stop = min(first + room, last)
+                waiting.append(self._friend(kept, first, stop) if friend else kept[first:stop])
+                room -= stop - first
+                first = stop
+                if room == 0:
+                    yield np.concatenate(waiting)
+                    waiting, room = [], ROWS_AT_ONCE
         if waiting:
             yield np.concatenate(waiting)
 
-    def write(self, output: Path, provenance: dict) -> None:
+    @property
+    def _no_rows(self) -> np.ndarray:
+        return np.empty(0, self._dtype)
+
+    def _friend(self, kept: np.ndarray, first: int, stop: int) -> np.ndarray:
+        """A row for each of some entries: NaN where there is no score."""
+        rows = np.zeros(stop - first, list(self._kinds(friend=True).items()))
+        for name in rows.dtype.names:
+            if rows.dtype[name].kind == "f":
+                rows[name] = np.nan
+        begin, end = np.searchsorted(kept["entry"], [first, stop])
+        place = kept["entry"][begin:end] - first
+        for name in rows.dtype.names:
+            rows[name][place] = True if name == MASK else kept[name][begin:end]
+        return rows
+
+    def _kinds(self, friend: bool) -> dict[str, np.dtype]:
+        """The columns of the scored file."""
+        left_out = {"entry", *(EVENT_COLUMNS if friend else ())}
+        kinds = {name: np.dtype(kind) for name, kind in self._columns if name not in left_out}
+        return {**kinds, MASK: np.dtype(bool)} if friend else kinds
+
+    def write(self, output: Path, provenance: dict, *, friend: bool = False) -> None:
         """Write the rows of all input files that are through."""
-        import uproot
-
-        with whole_file(output) as temporary, uproot.recreate(temporary) as file:
-            tree = file.mktree(TREE, {name: np.dtype(kind) for name, kind in self._columns})
-            for rows in self._pieces():
-                tree.extend({name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names})
-            file[PROVENANCE] = json.dumps(provenance)
-
-
-def read_scores(path):
-    """Scores and weights of a scored file.
-
-    Returns
-    -------
-    score, weight : numpy arrays, (events,)
-        ``genWeight``, or ones where the file has none.
-    """
-    with open_tree(Source(str(path)), TREE) as tree:
-        if "score" not in tree:
-            raise LayoutError(f"{path}: tree {TREE!r}: no branch 'score': expected a file of hepvae score")
-        score = tree["score"].array(library="np")
-        weight = tree["genWeight"].array(library="np") if "genWeight" in tree else np.ones_like(score)
-    return score, weight
+        with whole_file(output) as temporary:
+            write_scores(temporary, output.suffix, self._kinds(friend), self._blocks(friend), provenance)

@@ -14,7 +14,7 @@ import numpy as np
 from . import __version__
 from .ahead import read_ahead
 from .dijets import iterate_sources
-from .errors import HepvaeError, OptionError, SpecError, UnscoredJetsWarning
+from .errors import FileError, HepvaeError, OptionError, SpecError, UnscoredJetsWarning
 from .faults import ACCESS, Access
 from .health import Health
 from .journal import Journal, forget
@@ -25,6 +25,7 @@ from .quality import scorable, unscorable
 from .reports import FileReport, ScoreReport
 from .schemas import EVENT_COLUMNS, JET_COLUMNS
 from .scored_file import UnfinishedScores, unfinished
+from .scored_formats import check_format
 from .scores import LOSSES, check_strategy, event_score
 from .selection import check_selection, select_dijets
 from .sources import resolve, stamp
@@ -114,9 +115,11 @@ def score_files(
     step_size="100 MB",
     access: Access = ACCESS,
     resume: bool = False,
+    overwrite: bool = False,
+    friend: bool = False,
     **selection,
 ) -> ScoreReport:
-    """Stream files through an inferer into one scored ROOT file.
+    """Stream files through an inferer into one scored file.
 
     Parameters
     ----------
@@ -126,7 +129,8 @@ def score_files(
         A TTree ``Events`` is written, one entry per scored event: the identifiers and ``genWeight``
         that the input has, ``j1_pt``, ``j1_eta``, ``j1_phi``, ``j1_mass``, ``j1_loss``,
         ``j1_reco_loss``, ``j1_kl_loss``, the same for ``j2``, ``mjj``, ``deta``, ``score``; and how
-        they were made, as the string ``hepvae``. The file appears when it is whole.
+        they were made, as the string ``hepvae``. With the suffix ``.parquet`` the same columns are written
+        as Parquet, and the string is in its metadata. The file appears when it is whole.
     strategy, kl_weight
         As for `score_dijets`.
     region, **selection
@@ -138,6 +142,12 @@ def score_files(
     resume : bool
         Go on where a call with the same arguments was killed: input files that were through are not read
         again. What is kept for this lies beside the output until that is whole.
+    overwrite : bool
+        Replace an output that exists.
+    friend : bool
+        Write one row for each entry of the input, in its order, so that the tree can be a friend of the input's:
+        without identifiers and weight, which the input has, and with ``scored``, false where an entry has no
+        score; all else is NaN there. If any file failed, no file is written; ``resume`` keeps the others.
 
     Returns
     -------
@@ -148,7 +158,7 @@ def score_files(
     Raises
     ------
     FileError
-        No input file matches, or the output cannot be written.
+        No input file matches, or the output exists or cannot be written.
     OptionError
         The strategy or the region is unknown, a number is none, or the output is one of the inputs.
     """
@@ -159,7 +169,10 @@ def score_files(
     for source in sources:
         if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):
             raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
+    check_format(output)
     check_output(output)
+    if output.exists() and not overwrite:
+        raise FileError(f"{output}: exists already: expected a new name, or --overwrite (overwrite=True)")
     provenance = _provenance(inferer, strategy, kl_weight, region, selection)
     reading = {"step_size": step_size, "schema": schema}
     question = {
@@ -196,9 +209,11 @@ def score_files(
                         file.failure = str(error)
                         continue
                     scores.add(i, rows)
-        if len(report.failed) < len(sources):
-            scores.write(output, provenance)
-    forget(unfinished(output))
+        report.written = not report.failed if friend else len(report.failed) < len(sources)
+        if report.written:
+            scores.write(output, provenance, friend=friend)
+    if report.written or len(report.failed) == len(sources):
+        forget(unfinished(output))
     return report
 
 
@@ -232,7 +247,7 @@ def _provenance(inferer, strategy, kl_weight, region, selection) -> dict:
 def _rows(events) -> dict[str, np.ndarray]:
     """The columns of the scored file, for the events that have a score."""
     events = events[np.isfinite(ak.to_numpy(events.score))]
-    columns = {c: events[c] for c in EVENT_COLUMNS if c in events.fields}
+    columns = {c: events[c] for c in ("entry", *EVENT_COLUMNS) if c in events.fields}
     for jet in (1, 2):
         for c in JET_COLUMNS:
             columns[f"j{jet}_{c}"] = events.jets[:, jet - 1][c]

@@ -11,7 +11,7 @@ import vector
 
 from .errors import OptionError
 
-__all__ = ["REGIONS", "check_selection", "dijet_events", "select_dijets"]
+__all__ = ["REGIONS", "check_selection", "dijet_events", "select_dijets", "select_jets"]
 
 vector.register_awkward()
 
@@ -95,8 +95,17 @@ def select_dijets(events, *, pt_min=200.0, eta_max=2.4, mjj_min=1200.0, region=N
         ``region`` is none of those, or a cut is not a number.
     """
     check_selection(region, pt_min=pt_min, eta_max=eta_max, mjj_min=mjj_min, deta_cut=deta_cut)
-    jets = events.jets
-    passed = ak.all(jets.pt > pt_min, axis=1) & ak.all(abs(jets.eta) < eta_max, axis=1) & (events.mjj > mjj_min)
+    passed = ak.all(_pass(events.jets, pt_min, eta_max), axis=1) & (events.mjj > mjj_min)
     if region is not None:
         passed = passed & REGIONS[region](events.deta, deta_cut)
     return events[passed]
+
+
+def _pass(jets, pt_min: float, eta_max: float):
+    return (jets.pt > pt_min) & (abs(jets.eta) < eta_max)
+
+
+def select_jets(jets, *, pt_min=200.0, eta_max=2.4):
+    """Keep the jets (jets,) that pass the cuts of `select_dijets` on each of the two."""
+    check_selection(pt_min=pt_min, eta_max=eta_max)
+    return jets[_pass(jets, pt_min, eta_max)]

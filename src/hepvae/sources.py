@@ -1,21 +1,21 @@
-"""From what people type to open trees: paths, folders, patterns, lists, ``{path: tree}``, local or ``root://``."""
+"""From what people type to files: paths, folders, patterns, lists, ``{path: tree}``, local or ``root://``."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import FileError, LayoutError, OptionError, one_line
-from .extras import load_xrootd
-from .faults import ACCESS, Access, file_error
+from .errors import FileError, OptionError, one_line
 from .remote import eos_address, has_magic, match
-from .schemas import nearest
 
-__all__ = ["Source", "distinct_names", "open_tree", "resolve", "stamp"]
+__all__ = ["HDF5_SUFFIXES", "Source", "distinct_names", "resolve", "stamp"]
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+#: Of the files that are taken from folders.
+SUFFIXES = (".root", *HDF5_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ def resolve(files, tree: str | None = None) -> list[Source]:
     Parameters
     ----------
     files : str, path, list of them, or mapping of them to tree names
-        Each a file, a folder (every ``.root`` file below it) or a pattern with ``*``, ``[...]``, ``**`` and (on
-        this machine) ``?``: on this machine, on a server (``root://host//path``), or of CERN's EOS
-        (``/eos/...``, through its server where it is not mounted). Or ``@files.txt``, a text file of such
-        names, one a line. What a folder or a pattern gives comes sorted.
+        Each a file, a folder (every ``.root``, ``.h5`` and ``.hdf5`` file below it) or a pattern with ``*``,
+        ``[...]``, ``**`` and (on this machine) ``?``: on this machine, on a server (``root://host//path``), or
+        of CERN's EOS (``/eos/...``, through its server where it is not mounted). Or ``@files.txt``, a text
+        file of such names, one a line. What a folder or a pattern gives comes sorted.
     tree : str, optional
         The tree of files that come without one.
 
@@ -85,9 +85,10 @@ def _named_by(name: str) -> list[str]:
     if "://" in name:
         return _on_server(name)
     if os.path.isdir(name):
-        found = sorted(glob.glob(os.path.join(glob.escape(name), "**", "*.root"), recursive=True))
+        inside = glob.glob(os.path.join(glob.escape(name), "**", "*.*"), recursive=True)
+        found = sorted(path for path in inside if path.endswith(SUFFIXES))
         if not found:
-            raise FileError(f"{name}: no .root file in this folder")
+            raise FileError(f"{name}: no {' or '.join(SUFFIXES)} file in this folder")
         return found
     if glob.has_magic(name) and not os.path.exists(name):
         found = sorted(path for path in glob.glob(name, recursive=True) if not os.path.isdir(path))
@@ -111,7 +112,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _on_server(address: str) -> list[str]:
-    """The files that an address stands for; one that ends in .root is not asked for."""
+    """The files that an address stands for; one that ends like a file is not asked for."""
     if not address.startswith("root://"):
         return [address]
     if has_magic(address):
@@ -119,11 +120,11 @@ def _on_server(address: str) -> list[str]:
         if not found:
             raise FileError(f"{address}: no file matches")
         return found
-    if address.endswith(".root"):
+    if address.endswith(SUFFIXES):
         return [address]
-    found = [file for file in match(f"{address.rstrip('/')}/**") if file.endswith(".root")]
+    found = [file for file in match(f"{address.rstrip('/')}/**") if file.endswith(SUFFIXES)]
     if not found:
-        raise FileError(f"{address}: no .root file in this folder")
+        raise FileError(f"{address}: no {' or '.join(SUFFIXES)} file in this folder")
     return found
 
 
@@ -148,51 +149,4 @@ def distinct_names(paths) -> list[str]:
 
 def _without_suffix(path: Path) -> str:
     """What a reader calls a file; other names keep what follows their dots."""
-    return path.stem if path.suffix in (".root", ".keras", ".onnx") else path.name
-
-
-@contextmanager
-def open_tree(source: Source, default_tree: str, access: Access = ACCESS) -> Iterator:
-    """Open a file and its TTree or RNTuple.
-
-    Raises
-    ------
-    FileError
-        The file is missing, is not a ROOT file or cannot be read; `TransientError` where it may be read later.
-    LayoutError
-        The file has no such tree; the message lists those it has.
-    """
-    import uproot
-
-    if source.path.startswith("root://"):
-        load_xrootd(source.path)
-    name = source.tree or default_tree
-    try:
-        # No caches: uproot would keep the arrays of every chunk alive.
-        # A mapping, because a bare string is cut at its last colon.
-        file = uproot.open({source.path: None}, object_cache=None, array_cache=None, timeout=access.timeout_s)
-    except Exception as error:
-        if not source.is_remote and _is_no_root_file(source.path):
-            raise FileError(f"{source.path}: not a ROOT file") from error
-        raise file_error(source.path, error) from error
-    with file:
-        try:
-            tree = file[name]
-        except KeyError as error:
-            trees = sorted({key.partition(";")[0] for key in file.keys(recursive=False)})
-            raise LayoutError(
-                f"{source.path}: no tree {name!r}{nearest(name, trees)}; the file holds: {', '.join(trees)}"
-            ) from error
-        except Exception as error:
-            raise file_error(source.path, error, f"tree {name!r} cannot be read") from error
-        if not hasattr(tree, "num_entries"):
-            raise LayoutError(f"{source.path}: {name!r} is a {file.classname_of(name)}, not a TTree or RNTuple")
-        yield tree
-
-
-def _is_no_root_file(path: str) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) != b"root"
-    except OSError:
-        return False
+    return path.stem if path.suffix in (*SUFFIXES, ".parquet", ".keras", ".onnx") else path.name

@@ -6,13 +6,16 @@ from dataclasses import asdict, dataclass
 
 from .errors import SpecError
 
-__all__ = ["COORDINATES", "FEATURES", "InputSpec"]
+__all__ = ["COORDINATES", "FEATURES", "MOST_PARTICLES", "InputSpec"]
 
 #: Features of a constituent that a model may ask for: radians for phi, GeV for pt.
 FEATURES = ("eta", "phi", "pt")
 
 #: ``relative``: eta and phi minus those of the jet axis, phi wrapped to [-pi, pi]; ``absolute``: as read.
 COORDINATES = ("relative", "absolute")
+
+#: No jet has more; what a broken or hostile file asks for must not be taken for memory.
+MOST_PARTICLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,9 @@ class InputSpec:
     """One of `COORDINATES`."""
 
     def __post_init__(self):
-        if isinstance(self.n_particles, bool) or not isinstance(self.n_particles, int) or self.n_particles < 1:
-            raise SpecError(f"n_particles is {self.n_particles!r}: expected a positive whole number")
+        n = self.n_particles
+        if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_PARTICLES:
+            raise SpecError(f"n_particles is {n!r}: expected a positive whole number, {MOST_PARTICLES} at most")
         features = (self.features,) if isinstance(self.features, str) else tuple(self.features)
         object.__setattr__(self, "features", features)
         unknown = [f for f in features if f not in FEATURES]

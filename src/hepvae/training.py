@@ -12,7 +12,7 @@ import numpy as np
 
 from .batches import padded_jets
 from .card import ModelCard
-from .errors import DataError, OptionError
+from .errors import DataError, LayoutError, OptionError
 from .export import export_onnx
 from .extras import load_exporter, load_tensorflow
 from .models import hyperparameters as complete
@@ -39,32 +39,38 @@ class TrainedModel:
 
 
 def training_jets(files, spec: InputSpec, *, region="sideband", max_events=None):
-    """Padded jets of the selected events of all files, both jets of an event next to each other.
+    """Padded jets of the selected events of all files, those of an entry next to each other.
 
     Returns
     -------
-    jets : float32 array (jets, n_particles, n_features)
-        An event with a jet that cannot be scored is left out.
+    jets : float32 array (entries, jets of an entry, n_particles, n_features)
+        Two of an event, one of files that hold single jets. An event with a jet that cannot be scored is
+        left out.
     record : dict
         Files and what was counted, for the provenance.
     """
     parts, files_read = [], []
     events_kept = jets_used = 0
+    together = None
     for source in resolve(files):
         report = FileReport(source.path)
         for jets in padded_jets(source, report, spec, region=region):
             parts.append(jets)
             jets_used += len(jets)
+        of_this = 1 if report.single_jets else 2
+        together = together or of_this
+        if of_this != together:
+            raise LayoutError(f"{source.path}: has {of_this} jets an entry, the files before it {together}")
         events_kept += report.events_kept
         files_read.append({"path": Path(source.path).name, "events": report.events_read})
-        if max_events is not None and jets_used >= 2 * max_events:
+        if max_events is not None and jets_used >= together * max_events:
             break
-    jets = np.concatenate(parts)[: None if max_events is None else 2 * max_events]
+    jets = np.concatenate(parts).reshape(-1, together, *spec.shape)[:max_events]
     record = {
         "files": files_read,
         "region": region,
         "events_selected": events_kept,
-        "events_used": len(jets) // 2,
+        "events_used": len(jets),
     }
     return jets, record
 
@@ -110,7 +116,8 @@ def train(
     Parameters
     ----------
     files : as for `read_dijets`
-        Events to train on; the study's selection is applied to them.
+        Events to train on; the study's selection is applied to them. Of files that hold single jets (as
+        JetClass), its cuts on a jet are, and ``region`` is None.
     architecture : str
         A name in the table of `hepvae.models`.
     output : path
@@ -164,15 +171,12 @@ def train(
     spec = spec or InputSpec()
     jets, record = training_jets(files, spec, region=region, max_events=max_events)
     # Split by events, so that no jet of a validation event was trained on.
-    validation = 2 * int(validation_split * len(jets) / 2)
+    validation = int(validation_split * len(jets))
     if validation == 0:
-        raise DataError(
-            f"{len(jets) // 2} events to train on: too few to keep {validation_split:.0%} for validation"
-        )
+        raise DataError(f"{len(jets)} events to train on: too few to keep {validation_split:.0%} for validation")
     make_folder(output)
-    order = np.random.default_rng(seed).permutation(len(jets) // 2)
-    jets = jets.reshape(-1, 2, *spec.shape)[order].reshape(-1, *spec.shape)
-    validating, training = jets[:validation], jets[validation:]
+    jets = jets[np.random.default_rng(seed).permutation(len(jets))]
+    validating, training = (part.reshape(-1, *spec.shape) for part in (jets[:validation], jets[validation:]))
 
     keras.utils.set_random_seed(seed)
     load_tensorflow("training").config.experimental.enable_op_determinism()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 from keras import ops
 
@@ -82,7 +86,10 @@ class VAE(keras.Model):
 
 
 def load_vae(path) -> VAE:
-    """Load a .keras file, in Keras' safe mode.
+    """Load a .keras file.
+
+    Only the card of its configuration and its weights are read: no class that the file names is looked up, and
+    no function in it.
 
     Raises
     ------
@@ -92,12 +99,46 @@ def load_vae(path) -> VAE:
     if not Path(path).is_file():
         raise ModelError(f"{path}: no such model file")
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with zipfile.ZipFile(path) as archive:
+            config, weights = (_member(archive, name) for name in ("config.json", "model.weights.h5"))
+        config = json.loads(config)
+        if config.get("registered_name") != "hepvae>VAE":
+            raise ModelError(f"a Keras {config.get('class_name')}, not a VAE of hepvae")
+        _check_weights(weights)
+        model = VAE(ModelCard.from_dict(config["config"]["card"]), name=config["config"].get("name"))
+        model.load_weights(path)
     except HepvaeError as error:
         raise ModelError(f"{path}: {error}") from error
-    # Keras raises whatever its reading of a foreign file runs into.
+    # zipfile, h5py and Keras raise whatever their reading of a foreign file runs into.
     except Exception as error:
         raise ModelError(f"{path}: not a model that hepvae can load: {one_line(error)}") from error
-    if not isinstance(model, VAE):
-        raise ModelError(f"{path}: a Keras {type(model).__name__}, not a VAE of hepvae")
     return model
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A file in a .keras file; Keras stores them as they are, so that none is larger than the whole."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ModelError(f"{name} in it is compressed: expected it stored, as Keras does")
+    return archive.read(info)
+
+
+def _check_weights(weights: bytes) -> None:
+    """Raise `ModelError` where reading weights would read other files, or give more than the file holds."""
+    foreign = []  # h5py lets no exception out of a visit
+
+    def check_link(name, link):
+        if not isinstance(link, h5py.HardLink):
+            foreign.append(name)
+
+    def check(name, found):
+        if isinstance(found, h5py.Dataset) and (
+            found.external or found.is_virtual or found.nbytes > found.id.get_storage_size()
+        ):
+            foreign.append(name)
+
+    with h5py.File(io.BytesIO(weights)) as file:
+        file.visititems_links(check_link)
+        file.visititems(check)
+    if foreign:
+        raise ModelError(f"weights {foreign[0]!r} are not in the file itself")

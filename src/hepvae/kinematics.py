@@ -1,0 +1,57 @@
+"""Formulas of momenta, for arrays of any kind: NumPy's or ragged ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+__all__ = [
+    "angle_difference",
+    "angle_sum",
+    "azimuth",
+    "mass",
+    "pseudorapidity",
+    "transverse_momentum",
+    "wrapped",
+]
+
+TURN = 2 * math.pi
+
+
+def transverse_momentum(px, py):
+    """pt of momenta, in their unit."""
+    return np.hypot(px, py)
+
+
+def azimuth(px, py):
+    """phi of momenta, in [-pi, pi]."""
+    return np.arctan2(py, px)
+
+
+def pseudorapidity(px, py, pz):
+    """eta of momenta; infinite, or NaN, for those without transverse momentum."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.arcsinh(pz / np.hypot(px, py))
+
+
+def mass(pt, eta, energy):
+    """Mass; 0 where rounding leaves less energy than momentum."""
+    # In float64: a small mass is a small difference of large numbers.
+    momentum, energy = np.float64(1) * pt * np.cosh(eta), np.float64(1) * energy
+    return np.sqrt(np.maximum((energy - momentum) * (energy + momentum), 0))
+
+
+def wrapped(angle):
+    """Angles, or differences of them, brought to [-pi, pi]."""
+    return angle - TURN * np.rint(angle / TURN)
+
+
+def angle_sum(first, second):
+    """first + second, in [-pi, pi]."""
+    return wrapped(first + second)
+
+
+def angle_difference(first, second):
+    """first - second, in [-pi, pi]."""
+    return wrapped(first - second)
