@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import warnings
 
 import awkward as ak
@@ -260,3 +262,33 @@ def test_only_dijet_events_are_scored(onnx_inferer, signal_events):
     one = ak.with_field(signal_events, signal_events.jets[:, :1], "jets")
     with pytest.raises(hepvae.SpecError, match="expected two jets for each of 60 events"):
         score_dijets(one, onnx_inferer)
+
+
+MEMORY_SCRIPT = """
+import sys
+import hepvae
+from hepvae import scoring
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+
+seen = []
+rows = scoring._scored_rows
+scoring._scored_rows = lambda *given: (rows(*given), seen.append(resident()))[0]
+inferer = hepvae.load_inferer(hepvae.model_path("conv"), threads=1)
+hepvae.score_files(sys.argv[1:-1], inferer, sys.argv[-1], mjj_min=0, step_size=100)
+print(len(seen), max(seen[5:15]), min(seen[95:105]))
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_chunks(tmp_path):
+    """Arrays of a chunk that nobody needs any more must go: uproot and awkward have cycles."""
+    files = [str(hepvae.sample_path(name)) for name in ("qcdSide", "qcdSig", "GtoWW15na", "GtoWW15br")]
+    for i, file in enumerate(files):
+        (tmp_path / f"{i}.root").symlink_to(file)
+    command = [sys.executable, "-c", MEMORY_SCRIPT, *files, str(tmp_path), str(tmp_path / "s.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    chunks, after_ten, after_hundred = map(int, done.stdout.split())
+    assert chunks >= 100
+    assert after_hundred < 1.05 * after_ten

@@ -112,26 +112,33 @@ def _taken_apart(columns: dict, layout, first_entry: int, where: str):
     if isinstance(layout, Collections):
         jets = {c: _value(layout.jets[c], columns) for c in JET_COLUMNS}
         candidates = {c: _value(layout.candidates[c], columns) for c in CONSTITUENT_COLUMNS}
+        for what, collection in (("jets", jets), ("candidates", candidates)):
+            _check_lengths(what, collection, first_entry, where)
         return jets, candidates, _links(columns, layout, jets["pt"], candidates["pt"], first_entry, where)
     jets = {
         c: _float32(ak.concatenate([_value(jet[c], columns)[:, np.newaxis] for jet in layout.jets], axis=1))
         for c in JET_COLUMNS
     }
-    each = {c: [_float32(_value(jet[c], columns)) for jet in layout.constituents] for c in CONSTITUENT_COLUMNS}
-    counts = np.stack([ak.to_numpy(ak.num(pt)) for pt in each["pt"]], axis=1)
-    for c in CONSTITUENT_COLUMNS:
-        for i, column in enumerate(each[c]):
-            unequal = np.flatnonzero(ak.to_numpy(ak.num(column)) != counts[:, i])
-            if len(unequal):
-                raise DataError(
-                    f"{where}: pt and {c} of the constituents of jet {i + 1} differ in length"
-                    f" in entry {first_entry + unequal[0]}"
-                )
-    candidates = {c: ak.concatenate(columns, axis=1) for c, columns in each.items()}
+    each = [{c: _float32(_value(jet[c], columns)) for c in CONSTITUENT_COLUMNS} for jet in layout.constituents]
+    for i, constituents in enumerate(each, start=1):
+        _check_lengths(f"the constituents of jet {i}", constituents, first_entry, where)
+    counts = np.stack([ak.to_numpy(ak.num(constituents["pt"])) for constituents in each], axis=1)
+    candidates = {c: ak.concatenate([one[c] for one in each], axis=1) for c in CONSTITUENT_COLUMNS}
     link_jet = np.repeat(np.arange(counts.size), counts.ravel())
     # What is padded with zeros has no more constituents than before.
     there = _flat(candidates["pt"]) != 0
     return jets, candidates, (link_jet[there], np.flatnonzero(there))
+
+
+def _check_lengths(what: str, collection: dict, first_entry: int, where: str) -> None:
+    """Raise `DataError` where the columns of a collection are not of one length in each entry."""
+    expected = ak.to_numpy(ak.num(collection["pt"]))
+    for name, column in collection.items():
+        unequal = np.flatnonzero(ak.to_numpy(ak.num(column)) != expected)
+        if len(unequal):
+            raise DataError(
+                f"{where}: pt and {name} of {what} differ in length in entry {first_entry + unequal[0]}"
+            )
 
 
 def _links(columns: dict, layout: Collections, jet_pt, candidate_pt, first_entry: int, where: str):

@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 
 from . import assembly
-from .errors import FileError, HepvaeError, LayoutError, OptionError, TransientError
+from .errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
 from .faults import ACCESS, Access, file_error
 from .remote import forget_connections
 from .reports import FileReport
@@ -190,11 +190,12 @@ def _chunks(
         for first in range(start, stop, step) if stop > start else [start]:
             last = min(first + step, max(stop, start))
             try:
-                columns = table.read(branches, first, last)
-            # Whatever a corrupt basket makes uproot or a decompressor raise, it is this file's fault.
+                found_here = assemble(table.read(branches, first, last), found.layout, first, table.where)
+            except DataError:
+                raise
+            # Whatever a corrupt basket makes uproot, a decompressor or awkward raise, it is this file's fault.
             except Exception as error:
                 raise file_error(table.where, error, f"entries {first} to {last} cannot be read") from error
-            found_here = assemble(columns, found.layout, first, table.where)
             report.events_read += last - first
             if not found.single_jets:
                 report.events_without_dijet += last - first - len(found_here)

@@ -22,6 +22,7 @@ __all__ = [
     "JetByJet",
     "Schema",
     "find_schema",
+    "known_branches",
     "nearest",
 ]
 
@@ -116,18 +117,19 @@ class Schema:
         return self.layout.jets_per_entry == 1
 
 
-def _branches(part) -> Iterator[str]:
-    """All branches that are named in a part of a declaration."""
+def _branches(part, every: bool = False) -> Iterator[str]:
+    """The branches named in a part of a declaration; of a `FirstOf`, those of its first way, or of every one."""
     if isinstance(part, str):
         yield part
     elif isinstance(part, FirstOf):
-        yield from _branches(part.ways[0])
+        for way in part.ways if every else part.ways[:1]:
+            yield from _branches(way, every)
     elif isinstance(part, (dict, tuple)):
         for one in part.values() if isinstance(part, dict) else part:
-            yield from _branches(one)
+            yield from _branches(one, every)
     elif is_dataclass(part):
         for field in fields(part):
-            yield from _branches(getattr(part, field.name))
+            yield from _branches(getattr(part, field.name), every)
 
 
 def _fitted(part, present: Collection[str]):
@@ -141,6 +143,14 @@ def _fitted(part, present: Collection[str]):
     if is_dataclass(part):
         return replace(part, **{field.name: _fitted(getattr(part, field.name), present) for field in fields(part)})
     return part
+
+
+def known_branches() -> set[str]:
+    """All branches that a layout may have, by any of its ways."""
+    return {
+        *EVENT_COLUMNS,
+        *(name for schema in SCHEMAS.values() for name in _branches(schema.layout, every=True)),
+    }
 
 
 def _named(pattern: str, columns: tuple[str, ...]) -> dict[str, str]:

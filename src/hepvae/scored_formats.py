@@ -40,7 +40,7 @@ def _parquet(path: Path, kinds: dict[str, np.dtype], provenance: str) -> Iterato
 
     fields = [(name, pyarrow.from_numpy_dtype(kind)) for name, kind in kinds.items()]
     schema = pyarrow.schema(fields, metadata={PROVENANCE: provenance})
-    with ParquetWriter(path, schema) as file:
+    with ParquetWriter(path, schema, write_page_checksum=True) as file:
         yield lambda rows: file.write_table(pyarrow.table([rows[name] for name in kinds], schema=schema))
 
 

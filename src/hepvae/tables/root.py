@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ..errors import FileError, LayoutError
 from ..extras import load_xrootd
 from ..faults import ACCESS, Access, file_error
-from ..schemas import nearest
+from ..schemas import known_branches, nearest
 from ..sources import Source
 from .base import Table
 
@@ -25,8 +25,25 @@ class TTreeTable(Table):
         self._tree, self.where = tree, where
         self.names = frozenset(tree.keys(recursive=False))
         self.num_entries = tree.num_entries
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Many files have no checksum on the names of branches, and a column that need not be there is not missed.
+
+        A branch with one leaf has the same name twice.
+        """
+        known = known_branches() - self.names
+        for branch in self._tree.branches:
+            leaves = branch.member("fLeaves")
+            if len(leaves) == 1 and leaves[0].member("fName") in known:
+                leaf = leaves[0].member("fName")
+                raise FileError(f"{self.where}: branch {branch.name!r} has the leaf {leaf!r}: is damaged")
 
     def read(self, names: Sequence[str], start: int, stop: int) -> dict:
+        for name in names:
+            entries = self._tree[name].num_entries
+            if entries != self.num_entries:
+                raise FileError(f"has {self.num_entries} entries, and its branch {name!r} {entries}")
         found = self._tree.arrays(filter_name=list(names), entry_start=start, entry_stop=stop)
         return {name: found[name] for name in names}
 
