@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import uproot
 from conftest import random_tables, write_events
+from test_dijets import loop_over_branches
+from test_padding import pad_one_by_one
 
 import hepvae
 from hepvae import score_dijets, score_files
+from hepvae.cli import main
 from hepvae.scored_formats import read_scores
 from hepvae.scores import LOSSES, STRATEGIES
 
@@ -262,6 +265,37 @@ def test_only_dijet_events_are_scored(onnx_inferer, signal_events):
     one = ak.with_field(signal_events, signal_events.jets[:, :1], "jets")
     with pytest.raises(hepvae.SpecError, match="expected two jets for each of 60 events"):
         score_dijets(one, onnx_inferer)
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"), [("nano_tt_v15", "nanoaodv15"), ("pfnano", "pfnano"), ("pfnano_rntuple", "pfnano")]
+)
+def test_real_files_on_the_command_line_same_as_a_plain_loop(
+    real_data, tmp_path, onnx_inferer, name, layout, capsys
+):
+    """Every jet, one constituent at a time, from the branches to the padded array."""
+    path = real_data / f"{name}.root"
+    cuts = ["--pt-min", "0", "--eta-max", "9", "--mjj-min", "0"]
+    assert main(["score", str(path), "--model", "conv", "--output", str(tmp_path / "s.root"), *cuts]) == 0
+    events = loop_over_branches(path, layout)
+    jets = [jet for event in events for jet in event["jets"]]
+    losses = onnx_inferer(pad_one_by_one(jets, onnx_inferer.spec))
+    with uproot.open(tmp_path / "s.root") as file:
+        found = file["Events"].arrays(library="np")
+    good = [all(len(jet["constituents"]) for jet in event["jets"]) for event in events]
+    assert 0 < len(found["score"]) == sum(good)
+    assert found["event"].tolist() == [event["event"] for event, one in zip(events, good) if one]
+    for i, jet in enumerate(("j1", "j2")):
+        for loss in LOSSES:
+            expected = losses[loss].reshape(-1, 2)[good, i]
+            assert found[f"{jet}_{loss}"] == pytest.approx(expected, rel=2e-4), (jet, loss)
+    assert f"{sum(good)} events scored of" in capsys.readouterr().out
+
+
+def test_real_file_without_events_is_scored(real_data, tmp_path):
+    output = tmp_path / "s.root"
+    assert main(["score", str(real_data / "nano_dy_empty.root"), "--model", "conv", "--output", str(output)]) == 0
+    assert len(read_scores(output)[0]) == 0
 
 
 MEMORY_SCRIPT = """

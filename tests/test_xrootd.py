@@ -77,10 +77,23 @@ def test_folders_and_patterns_of_a_server(server):
         resolve(f"{server}nowhere")
 
 
-def test_server_that_does_not_answer(monkeypatch):
-    monkeypatch.setattr("hepvae.remote.TIMEOUT_S", 3)
+def test_server_that_does_not_answer():
     with pytest.raises(hepvae.FileError, match=r"root://127\.0\.0\.1:\d+//folder"):
-        resolve(f"root://127.0.0.1:{free_port()}//folder")
+        resolve(f"root://127.0.0.1:{free_port()}//folder", access=Access(timeout_s=3))
+
+
+def test_hdf5_from_a_server(server, served_folder, tmp_path):
+    from study_files import write_study
+
+    events = hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=60)
+    write_study(served_folder / "study.h5", events)
+    expected = hepvae.read_dijets(served_folder / "study.h5")
+    try:
+        assert ak.array_equal(hepvae.read_dijets(f"{server}study.h5"), expected)
+        with pytest.raises(hepvae.FileError, match=r"nowhere\.h5: no such file"):
+            hepvae.read_dijets(f"{server}nowhere.h5")
+    finally:
+        (served_folder / "study.h5").unlink()
 
 
 def process_of(port: int) -> int:

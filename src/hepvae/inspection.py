@@ -38,7 +38,7 @@ def inspect_files(
     """
     if not isinstance(n_particles, int) or n_particles < 1:
         raise OptionError(f"n_particles is {n_particles!r}: expected a positive whole number")
-    sources = resolve(files, tree)
+    sources = resolve(files, tree, access)
     reports = [FileReport(source.path, health=Health(n_particles)) for source in sources]
     reading = {"step_size": step_size, "schema": schema, "access": access, "single_jets": True}
     chunks = iterate_sources(sources, reports, **reading)

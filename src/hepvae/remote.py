@@ -10,9 +10,7 @@ from urllib.parse import urlsplit
 from .errors import FileError
 from .extras import load_xrootd
 
-__all__ = ["TIMEOUT_S", "eos_address", "forget_connections", "has_magic", "list_folder", "match"]
-
-TIMEOUT_S = 60  # of a request for what a folder holds
+__all__ = ["eos_address", "forget_connections", "has_magic", "list_folder", "match"]
 
 #: The server of each part of EOS, for machines on which it is not mounted.
 EOS_SERVERS = {
@@ -48,8 +46,13 @@ def _server_and_path(address: str) -> tuple[str, str]:
     return f"{parts.scheme}://{parts.netloc}", "/" + parts.path.lstrip("/")
 
 
-def list_folder(address: str) -> Iterator[tuple[str, bool]]:
+def list_folder(address: str, timeout_s: int) -> Iterator[tuple[str, bool]]:
     """What a folder on a server holds.
+
+    Parameters
+    ----------
+    timeout_s : int
+        Of the request.
 
     Yields
     ------
@@ -66,7 +69,7 @@ def list_folder(address: str) -> Iterator[tuple[str, bool]]:
     from XRootD.client.flags import DirListFlags, StatInfoFlags
 
     server, path = _server_and_path(address)
-    status, listing = client.FileSystem(server).dirlist(path, DirListFlags.STAT, TIMEOUT_S)
+    status, listing = client.FileSystem(server).dirlist(path, DirListFlags.STAT, timeout_s)
     if not status.ok:
         known = {NOT_FOUND: "no such folder", NO_PERMISSION: "permission denied"}
         why = known.get(status.errno) or " ".join(status.message.split())
@@ -76,31 +79,31 @@ def list_folder(address: str) -> Iterator[tuple[str, bool]]:
         yield f"{server}/{path.rstrip('/')}/{entry.name}", is_folder
 
 
-def match(address: str) -> list[str]:
+def match(address: str, timeout_s: int) -> list[str]:
     """Files on a server that match a pattern with ``*``, ``[...]``, and ``**`` for folders of any depth."""
     server, path = _server_and_path(address)
     parts = path.strip("/").split("/")
     fixed = next(i for i, part in enumerate(parts) if has_magic(f"root://x//{part}"))
     start = "/".join(parts[:fixed])
-    return sorted(set(_match(f"{server}//{start}" if start else f"{server}//", parts[fixed:])))
+    return sorted(set(_match(f"{server}//{start}" if start else f"{server}//", parts[fixed:], timeout_s)))
 
 
-def _match(folder: str, parts: list[str]) -> Iterator[str]:
+def _match(folder: str, parts: list[str], timeout_s: int) -> Iterator[str]:
     first, *rest = parts
     if first == "**":
         if rest:
-            yield from _match(folder, rest)
-        for address, is_folder in list_folder(folder):
+            yield from _match(folder, rest, timeout_s)
+        for address, is_folder in list_folder(folder, timeout_s):
             if is_folder:
-                yield from _match(address, parts)
+                yield from _match(address, parts, timeout_s)
             elif not rest:
                 yield address
         return
-    for address, is_folder in list_folder(folder):
+    for address, is_folder in list_folder(folder, timeout_s):
         if not fnmatchcase(address.rpartition("/")[2], first):
             continue
         if is_folder and rest:
-            yield from _match(address, rest)
+            yield from _match(address, rest, timeout_s)
         elif not is_folder and not rest:
             yield address
 

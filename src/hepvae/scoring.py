@@ -164,7 +164,7 @@ def score_files(
     """
     check_strategy(strategy, kl_weight)
     check_selection(region, **selection)
-    sources = resolve(files, tree)
+    sources = resolve(files, tree, access)
     output = Path(output)
     for source in sources:
         if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):

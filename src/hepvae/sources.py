@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import FileError, OptionError, one_line
+from .faults import ACCESS, Access
 from .remote import eos_address, has_magic, match
 
 __all__ = ["HDF5_SUFFIXES", "Source", "distinct_names", "resolve", "stamp"]
@@ -30,7 +31,7 @@ class Source:
         return "://" in self.path
 
 
-def resolve(files, tree: str | None = None) -> list[Source]:
+def resolve(files, tree: str | None = None, access: Access = ACCESS) -> list[Source]:
     """The files that ``files`` names, without doubles.
 
     Parameters
@@ -42,6 +43,8 @@ def resolve(files, tree: str | None = None) -> list[Source]:
         file of such names, one a line. What a folder or a pattern gives comes sorted.
     tree : str, optional
         The tree of files that come without one.
+    access : Access
+        How long a server may take to say what a folder holds.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def resolve(files, tree: str | None = None) -> list[Source]:
     for path, name in named:
         if not isinstance(path, (str, os.PathLike)):
             raise OptionError(f"files: expected a path, a list of paths or {{path: tree}}, not {path!r}")
-        for found in _named_by(os.fspath(path)):
+        for found in _named_by(os.fspath(path), access):
             sources.setdefault((_same(found), name), Source(found, name))
     if not sources:
         raise FileError("no input files named")
@@ -76,14 +79,14 @@ def _same(path: str) -> str:
     return f"{server}/{os.path.normpath('/' + rest.lstrip('/'))}"
 
 
-def _named_by(name: str) -> list[str]:
+def _named_by(name: str, access: Access) -> list[str]:
     """The files that one name stands for."""
     if name.startswith("@") and not os.path.exists(name):
-        return [path for line in _lines(name[1:]) for path in _named_by(line)]
+        return [path for line in _lines(name[1:]) for path in _named_by(line, access)]
     if name.startswith("/eos/") and not os.path.exists(name) and not glob.glob(name, recursive=True):
         name = eos_address(name) or name
     if "://" in name:
-        return _on_server(name)
+        return _on_server(name, access)
     if os.path.isdir(name):
         inside = glob.glob(os.path.join(glob.escape(name), "**", "*.*"), recursive=True)
         found = sorted(path for path in inside if path.endswith(SUFFIXES))
@@ -111,18 +114,18 @@ def _lines(path: str) -> list[str]:
     return names
 
 
-def _on_server(address: str) -> list[str]:
+def _on_server(address: str, access: Access) -> list[str]:
     """The files that an address stands for; one that ends like a file is not asked for."""
     if not address.startswith("root://"):
         return [address]
     if has_magic(address):
-        found = match(address)
+        found = match(address, access.timeout_s)
         if not found:
             raise FileError(f"{address}: no file matches")
         return found
     if address.endswith(SUFFIXES):
         return [address]
-    found = [file for file in match(f"{address.rstrip('/')}/**") if file.endswith(SUFFIXES)]
+    found = [file for file in match(f"{address.rstrip('/')}/**", access.timeout_s) if file.endswith(SUFFIXES)]
     if not found:
         raise FileError(f"{address}: no {' or '.join(SUFFIXES)} file in this folder")
     return found
