@@ -189,7 +189,7 @@ def test_only_the_branches_needed_are_read(dijet_file, monkeypatch):
     original = uproot.TTree.arrays
 
     def spy(self, *args, **kwargs):
-        read.append(sorted(kwargs["filter_name"]))
+        read.append(sorted(args[0]))
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(uproot.TTree, "arrays", spy)

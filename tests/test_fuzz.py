@@ -18,6 +18,8 @@ import pytest
 import uproot
 from conftest import random_tables, write_events
 
+import hepvae
+
 COPIES = 500
 
 SCRIPT = """
@@ -111,12 +113,70 @@ def test_every_damaged_copy_is_scored_the_same_or_reported(tmp_path, capsys):
 )
 def test_column_that_need_not_be_there_is_missed(tmp_path, rng, name, damaged_name):
     """A flipped bit in the name of a branch: without genWeight, the scores would be those of data."""
-    import hepvae
-
     path = write_events(tmp_path / "x.root", random_tables(rng))
     content = path.read_bytes()
     title = bytes([len(name)]) + name.encode() + bytes([len(name) + 2]) + name.encode() + b"/"
     assert content.count(title) == 1
     path.write_bytes(content.replace(title, title.replace(name.encode(), damaged_name.encode(), 1)))
     with pytest.raises(hepvae.FileError, match=f"branch '{damaged_name}' has the leaf '{name}': is damaged"):
+        hepvae.read_dijets(path)
+
+
+def write_baskets(path):
+    """A tree with five baskets of 20 entries in each branch."""
+    write_events(path, random_tables(np.random.default_rng(1), events=20))
+    with uproot.open(path) as file:
+        columns = file["Events"].arrays()
+    with uproot.recreate(path) as file:
+        tree = file.mktree(
+            "Events", {name: columns[name].type.content for name in columns.fields if name[0] != "n"}
+        )
+        for _ in range(5):
+            tree.extend({name: columns[name] for name in columns.fields if name[0] != "n"})
+    return path
+
+
+def place_of(content: bytes, path, name: str, member: str) -> int:
+    """Where a list of a branch is in the file."""
+    with uproot.open(path) as file:
+        branch = file["Events"][name]
+        values = np.asarray(branch.member(member))[: branch.num_baskets]
+    begin = re.search(bytes([len(name)]) + name.encode() + b"." + name.encode(), content, re.DOTALL).start()
+    return content.index(values.astype(">i8").tobytes(), begin)
+
+
+@pytest.mark.parametrize("name", ["PFCand_phi", "event"])
+def test_entries_of_a_basket_that_are_others_than_the_tree_says(tmp_path, name):
+    """Read with all others, uproot finds it; read alone, it gave entries of another basket."""
+    path = write_baskets(tmp_path / "x.root")
+    content = bytearray(path.read_bytes())
+    place = place_of(content, path, name, "fBasketEntry")
+    content[place + 8 + 7] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(hepvae.FileError, match=f"basket 1 of branch '{name}' has 20 entries, the tree says 36"):
+        hepvae.read_dijets(path, entry_start=25, entry_stop=30)
+
+
+@pytest.mark.parametrize("name", ["PFCand_phi", "event"])
+def test_two_baskets_at_one_place(tmp_path, name):
+    """uproot would wait for one of them for ever."""
+    path = write_baskets(tmp_path / "x.root")
+    content = bytearray(path.read_bytes())
+    place = place_of(content, path, name, "fBasketSeek")
+    content[place + 8 : place + 16] = content[place : place + 8]
+    path.write_bytes(content)
+    with pytest.raises(hepvae.FileError, match=f"two baskets of branch '{name}' are at the same place"):
+        hepvae.read_dijets(path)
+
+
+def test_entries_of_the_tree_that_are_fewer_than_those_of_its_branches(tmp_path):
+    """The rest would be lost, and nobody told."""
+    path = write_baskets(tmp_path / "x.root")
+    content = bytearray(path.read_bytes())
+    with uproot.open(path) as file:
+        written, size = (file["Events"].member(name) for name in ("fEntries", "fTotBytes"))
+    place = content.index(written.to_bytes(8, "big") + size.to_bytes(8, "big"))
+    content[place + 7] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(hepvae.FileError, match="has 96 entries, and its branch 'FatJet_pt' 100"):
         hepvae.read_dijets(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -39,18 +40,47 @@ class TTreeTable(Table):
                 leaf = leaves[0].member("fName")
                 raise FileError(f"{self.where}: branch {branch.name!r} has the leaf {leaf!r}: is damaged")
 
+    def _check_baskets(self, name: str) -> None:
+        """What the tree says of the baskets of a branch, before they are read."""
+        branch = self._tree[name]
+        if branch.num_entries != self.num_entries:
+            raise FileError(f"has {self.num_entries} entries, and its branch {name!r} {branch.num_entries}")
+        places = branch.member("fBasketSeek")[: branch.num_baskets - len(branch.embedded_baskets)]
+        if len(set(places.tolist())) < len(places):  # uproot would wait for the second one for ever
+            raise FileError(f"two baskets of branch {name!r} are at the same place")
+
     def read(self, names: Sequence[str], start: int, stop: int) -> dict:
         for name in names:
-            entries = self._tree[name].num_entries
-            if entries != self.num_entries:
-                raise FileError(f"has {self.num_entries} entries, and its branch {name!r} {entries}")
-        found = self._tree.arrays(filter_name=list(names), entry_start=start, entry_stop=stop)
+            self._check_baskets(name)
+        # A mapping of names to interpretations: filter_branch of uproot 5.7 ignores what it is given.
+        wanted = {name: _checked(self._tree[name].interpretation) for name in names}
+        found = self._tree.arrays(wanted, entry_start=start, entry_stop=stop)
         return {name: found[name] for name in names}
 
     def size(self, names: Sequence[str]) -> int:
         # From the header of the tree: num_entries_for() of uproot reads every basket's key for this,
         # over a network one after the other.
         return sum(self._tree[name].member("fTotBytes") for name in names)
+
+
+def _checked(interpretation):
+    """The same, with each basket held against what the tree says: uproot does that only where all are read."""
+    from uproot.interpretation.jagged import AsJagged
+    from uproot.interpretation.numerical import AsDtype
+
+    def check(self, *, basket, branch, **_):
+        start, stop = branch.basket_entry_start_stop(basket.basket_num)
+        if basket.member("fNevBuf") != stop - start:
+            raise FileError(
+                f"basket {basket.basket_num} of branch {branch.name!r} has {basket.member('fNevBuf')} entries,"
+                f" the tree says {stop - start}"
+            )
+
+    if type(interpretation) not in (AsJagged, AsDtype):
+        return interpretation
+    copied = copy.copy(interpretation)
+    copied.hook_after_basket_array = check.__get__(copied)
+    return copied
 
 
 class RNTupleTable(Table):
