@@ -233,3 +233,11 @@ def test_two_jets_of_a_known_mass(tmp_path):
     events = read_dijets(write_events(tmp_path / "x.root", tables))
     assert events.deta[0] == pytest.approx(1.5)
     assert events.mjj[0] == pytest.approx(1000 * np.cosh(0.75), rel=1e-6)
+
+
+def test_file_without_events_may_have_other_columns(tmp_path, rng):
+    write_events(tmp_path / "a.root", random_tables(rng, events=0), weights=False)
+    path = write_events(tmp_path / "b.root", random_tables(rng))
+    write_events(tmp_path / "c.root", random_tables(rng, events=0), weights=False)
+    assert ak.array_equal(read_dijets(tmp_path / "*.root"), read_dijets(path))
+    assert len(read_dijets([tmp_path / "a.root", tmp_path / "c.root"])) == 0

@@ -232,3 +232,24 @@ def test_friend_of_files_of_which_one_failed_is_not_written(folder, capsys):
     assert not (folder / "f.root").exists()
     assert main([*arguments, "--resume"]) == 1  # nothing was mended
     assert "6 of 7 files were scored already" in capsys.readouterr().err
+
+
+def test_files_without_rows_do_not_say_which_columns_there_are(tmp_path, onnx_inferer):
+    (tmp_path / "in").mkdir()
+    for i, events in enumerate((0, 40, 0)):
+        tables = random_tables(np.random.default_rng(1), events=events)
+        write_events(tmp_path / "in" / f"{i}.root", tables, weights=events > 0)
+    report = score(tmp_path, onnx_inferer)
+    assert report.failed == [] and report.events_scored == len(columns(tmp_path / "s.root")["genWeight"]) > 0
+    none = hepvae.score_files(tmp_path / "in" / "0.root", onnx_inferer, tmp_path / "none.root")
+    assert none.written and len(columns(tmp_path / "none.root")["score"]) == 0
+
+
+def test_friend_of_files_with_other_identifiers(tmp_path, onnx_inferer):
+    (tmp_path / "in").mkdir()
+    for i, weights in enumerate((True, False)):
+        tables = random_tables(np.random.default_rng(i), events=40)
+        write_events(tmp_path / "in" / f"{i}.root", tables, weights=weights)
+    assert len(score(tmp_path, onnx_inferer).failed) == 1
+    assert score(tmp_path, onnx_inferer, "f.root", friend=True).failed == []
+    assert len(columns(tmp_path / "f.root")["scored"]) == 80

@@ -72,18 +72,24 @@ def iterate_dijets(
     start, stop = entry_start or 0, np.inf if entry_stop is None else entry_stop
     if start < 0 or stop < start:
         raise OptionError(f"entry range {entry_start}:{entry_stop}: expected 0 <= start <= stop")
-    offset, columns = 0, None
+    offset, columns, nothing = 0, None, None
     for i, source in enumerate(resolve(files, tree)):
         if i and offset >= stop:
-            return
+            break
         report = FileReport(source.path)
         entries = (max(start - offset, 0), stop - offset)
         for events in iterate_source(source, report, step_size=step_size, schema=schema, entries=entries):
             events = events[[field for field in events.fields if field != "entry"]]
+            # No matter which columns there are of no events.
+            if len(events) == 0 and events.fields != columns:
+                nothing = events
+                continue
             columns = columns or events.fields
             check_columns(source.path, columns, events.fields)
             yield events
         offset += report.entries
+    if columns is None:
+        yield nothing
 
 
 def check_columns(path: str, columns, found) -> None:

@@ -12,7 +12,6 @@ from .errors import FileError
 from .journal import Journal
 from .outputs import whole_file
 from .reports import FileReport
-from .schemas import EVENT_COLUMNS
 from .scored_formats import MASK, write_scores
 from .sources import Source
 
@@ -41,7 +40,9 @@ class UnfinishedScores:
     def __init__(self, journal: Journal, sources: list[Source]):
         self._journal, self._sources = journal, sources
         self._names = [f"{i} {source.path} {source.tree or ''}" for i, source in enumerate(sources)]
-        self._columns: list | None = next((part["columns"] for part in journal.parts.values()), None)
+        # Files without a row that is kept do not decide, but where there are no others.
+        parts = sorted(journal.parts.values(), key=lambda part: part["bytes"] == 0)
+        self._columns: list | None = parts[0]["columns"] if parts else None
         self._first: int | None = None
         for i in range(len(sources)):
             if self.report(i) is None:  # what a file gave that did not come through
@@ -60,16 +61,18 @@ class UnfinishedScores:
     def check(self, i: int, columns: dict[str, np.ndarray]) -> None:
         """Raise `LayoutError` where an input file has other columns than those before it that came through."""
         described = [[name, column.dtype.str] for name, column in columns.items()]
-        if not self._journal.parts and i != self._first:
+        if i != self._first and not any(part["bytes"] for part in self._journal.parts.values()):
             self._columns, self._first = described, i
+        if len(columns["score"]) == 0:
+            return
         ours, others = ([f"{name} ({kind})" for name, kind in found] for found in (described, self._columns))
         check_columns(self._sources[i].path, others, ours)
 
     def add(self, i: int, columns: dict[str, np.ndarray]) -> None:
         """Keep the rows of a chunk."""
         rows = np.empty(len(columns["score"]), self._dtype)
-        for name, column in columns.items():
-            rows[name] = column
+        for name in rows.dtype.names if len(rows) else ():
+            rows[name] = columns[name]
         try:
             with open(self._rows(i), "ab") as file:
                 file.write(rows.tobytes())
@@ -123,8 +126,7 @@ class UnfinishedScores:
 
     def _kinds(self, friend: bool) -> dict[str, np.dtype]:
         """The columns of the scored file."""
-        left_out = {"entry", *(EVENT_COLUMNS if friend else ())}
-        kinds = {name: np.dtype(kind) for name, kind in self._columns if name not in left_out}
+        kinds = {name: np.dtype(kind) for name, kind in self._columns if name != "entry"}
         return {**kinds, MASK: np.dtype(bool)} if friend else kinds
 
     def write(self, output: Path, provenance: dict, *, friend: bool = False) -> None:

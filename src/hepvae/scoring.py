@@ -180,6 +180,7 @@ def score_files(
         "provenance": provenance,
         "inputs": [[*stamp(source.path), source.tree] for source in sources],
         "batch_size": inferer.batch_size,
+        "friend": friend,
         **reading,
     }
     with Journal(unfinished(output), question, anew=not resume) as journal:
@@ -204,6 +205,8 @@ def score_files(
                 elif file.failure is None:
                     try:
                         rows = _scored_rows(events, file, inferer, strategy, kl_weight, region, selection)
+                        if friend:
+                            rows = {name: column for name, column in rows.items() if name not in EVENT_COLUMNS}
                         scores.check(i, rows)
                     except HepvaeError as error:
                         file.failure = str(error)
