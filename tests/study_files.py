@@ -29,7 +29,9 @@ def write_study(path, events, *, coordinates="relative", particles="particleFeat
     table = features(events)
     with h5py.File(path, "w") as file:
         padded = hepvae.pad_particles(events, SPEC[coordinates])
-        file.create_dataset(particles, data=padded, compression="gzip", chunks=(50, *padded.shape[1:]))
+        file.create_dataset(
+            particles, data=padded, compression="gzip", chunks=(min(50, len(padded)), *padded.shape[1:])
+        )
         file["eventFeatures"] = np.stack([table[name] for name in order or names], axis=1)
         file["particleFeatureNames"] = np.array(["pEta", "pPhi", "pPt"], "S")
         file["eventFeatureNames"] = np.array(names, "S")
