@@ -115,7 +115,7 @@ def test_bad_usage_is_status_2(arguments, capsys):
 
 def test_numbers_that_cannot_be_are_bad_usage(tmp_path, capsys):
     common = ["score", str(hepvae.sample_path("qcdSig")), "--model", "conv", "--output", str(tmp_path / "s.root")]
-    for option in (["--batch-size", "0"], ["--kl-weight", "nan"], ["--threads", "-2"]):
+    for option in (["--block-size", "0"], ["--kl-weight", "nan"], ["--threads", "-2"]):
         assert main([*common, *option]) == 2
         assert capsys.readouterr().err.count("\n") == 1
 

@@ -55,10 +55,10 @@ def test_jets_do_not_see_each_other(inferer, signal_jets, rng):
     assert np.allclose(inferer(signal_jets[order])["loss"], together[order], rtol=1e-4)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 120, 4096])
-def test_batch_size_is_the_users(runtime, signal_jets, batch_size):
+@pytest.mark.parametrize("block_size", [1, 7, 120, 4096])
+def test_block_size_is_the_users(runtime, signal_jets, block_size):
     path = model_path("conv", runtime=runtime)
-    inferer = load_inferer(path, runtime=runtime, batch_size=batch_size)
+    inferer = load_inferer(path, runtime=runtime, block_size=block_size)
     expected = load_inferer(path, runtime=runtime)(signal_jets)
     for name in LOSSES:
         assert np.allclose(inferer(signal_jets)[name], expected[name], rtol=1e-4)
@@ -134,8 +134,8 @@ def test_many_threads_share_one_inferer(inferer, signal_jets):
 
 def test_options_that_cannot_be(runtime):
     path = model_path("conv", runtime=runtime)
-    for options in ({"threads": 0}, {"batch_size": 0}, {"batch_size": 1.5}):
-        with pytest.raises(hepvae.OptionError, match="expected a positive whole number"):
+    for options in ({"threads": 0}, {"block_size": 0}, {"block_size": 1.5}, {"parallel": "no"}):
+        with pytest.raises(hepvae.OptionError, match="expected (a positive whole number|one of blocks)"):
             load_inferer(path, runtime=runtime, **options)
 
 

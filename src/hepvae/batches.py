@@ -10,7 +10,7 @@ import numpy as np
 from .dijets import iterate_source
 from .errors import LayoutError, OptionError, UnscoredJetsWarning
 from .extras import load_tensorflow
-from .padding import flatten_jets, pad_flat
+from .padding import flatten_jets, pad_into
 from .quality import scorable, unscorable
 from .reports import FileReport
 from .selection import check_selection, select_dijets, select_jets
@@ -55,7 +55,7 @@ def padded_jets(
         good = np.repeat(scorable(flat, masks).reshape(-1, together).all(axis=1), together)
         for reason, mask in masks.items():
             report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + int(mask.sum())
-        yield pad_flat(flat.take(np.flatnonzero(good)), spec)
+        yield pad_into(flat, np.flatnonzero(good), spec, spec.n_particles)
 
 
 def _selected_jets(path: str, jets, *, region=None, mjj_min=None, deta_cut=None, **selection):

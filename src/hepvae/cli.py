@@ -32,7 +32,7 @@ def _score(options) -> int:
         named_model(options.model, runtime=options.runtime),
         runtime=options.runtime,
         threads=options.threads,
-        batch_size=options.batch_size,
+        block_size=options.block_size,
     )
     report = score_files(
         options.files,
@@ -251,7 +251,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--mjj-min", type=float, default=1200.0, help="GeV (default %(default)s)")
     score.add_argument("--deta-cut", type=float, default=1.4, help="border of the regions (default %(default)s)")
     score.add_argument("--threads", type=int, help="default: HEPVAE_NUM_THREADS, else the cores at hand")
-    score.add_argument("--batch-size", type=int, default=256, help="jets run at once (default %(default)s)")
+    score.add_argument(
+        "--block-size", type=int, help="jets the runtime is given at once (default: what hepvae tune found)"
+    )
     score.add_argument("--resume", action="store_true", help="go on where a killed run of this command was")
     score.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     score.add_argument(

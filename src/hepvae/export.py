@@ -6,6 +6,7 @@ import json
 import logging
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from .dijets import read_dijets
 from .errors import ModelError
 from .extras import load_exporter
 from .inferers import load_inferer
-from .inferers.base import INPUT, RECONSTRUCTION
+from .inferers.base import INPUT, LEAST_KEY, RECONSTRUCTION
 from .outputs import make_folder, whole_file
 from .parity import TOLERANCE, Parity, compare
 from .quality import pad_scorable
+from .rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
 from .scores import LOSSES
 
 __all__ = ["export_onnx", "reference_jets"]
@@ -64,7 +66,6 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
         graph is not the one expected.
     """
     tf2onnx, onnx = load_exporter("export")
-    from .inferers.tf import traced
     from .models.vae import VAE, load_vae
 
     path = Path(path)
@@ -74,16 +75,14 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
     if len(jets) == 0:
         raise ModelError(f"{path}: an export needs jets to be checked on, and there are none")
 
-    function = traced(model, (*LOSSES, RECONSTRUCTION))
-    with _without_gemm_warnings():
-        proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    proto = _converted(tf2onnx, onnx, model)
     _check_graph(proto, path)
-    _store_weights_in_float32(onnx, proto.graph)
     make_folder(path.parent)
     with whole_file(path) as onnx_file, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
         keras_file = Path(folder, "model.keras")
         model.save(keras_file)
-        _write(onnx, proto, onnx_file, {CARD_KEY: model.card.to_json()})
+        about = {CARD_KEY: model.card.to_json(), LEAST_KEY: str(_least_particles(model.card))}
+        _write(onnx, proto, onnx_file, about)
         parity = compare(load_inferer(keras_file), load_inferer(onnx_file), jets)
         if not parity.worst <= tolerance:
             raise ModelError(f"{path}: TensorFlow and ONNX Runtime differ by more than {tolerance:g}: {parity}")
@@ -93,9 +92,31 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
             "worst_relative_difference": parity.worst,
             "versions": {p: version(p) for p in ("tensorflow", "keras", "tf2onnx", "onnxruntime")},
         }
-        metadata = {CARD_KEY: model.card.to_json(), f"{CARD_KEY}.export": json.dumps(record, indent=1)}
-        _write(onnx, proto, onnx_file, metadata)
+        _write(onnx, proto, onnx_file, {**about, f"{CARD_KEY}.export": json.dumps(record, indent=1)})
     return parity
+
+
+def _converted(tf2onnx, onnx, model):
+    """The graph of a model, for any number of jets; of a masked model for any number of particles, too."""
+    from .inferers.tf import traced
+
+    # Of a masked model no weight depends on n_particles; neighbours are as many as it was built with.
+    free = model.mask is not None and model.card.spec.n_particles >= _least_particles(model.card)
+    if free:
+        card = replace(model.card, spec=replace(model.card.spec, n_particles=TRACED_PARTICLES))
+        weights, model = model.get_weights(), type(model)(card)
+        model.set_weights(weights)
+    function = traced(model, (*LOSSES, RECONSTRUCTION), jets=TRACED_JETS, by_product=True)
+    with _without_gemm_warnings():
+        proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    _store_weights_in_float32(onnx, proto.graph)
+    rewrite(onnx, proto, free_particles=free)
+    return proto
+
+
+def _least_particles(card) -> int:
+    """The fewest particles that a graph of a masked model takes: each needs its neighbours."""
+    return max(1, card.hyperparameters.get("neighbours", 0))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 from .errors import MissingPackageError
 
-__all__ = ["load_exporter", "load_h5py", "load_pyarrow", "load_tensorflow", "load_xrootd", "quiet_tensorflow"]
+__all__ = ["load_exporter", "load_h5py", "load_openvino", "load_pyarrow", "load_tensorflow", "load_xrootd", "quiet_tensorflow"]
 
 #: What XRootD's client should do sooner than it does by itself; variables like XRD_CONNECTIONWINDOW count more.
 XROOTD_TIMES_S = {
@@ -53,6 +53,11 @@ def load_xrootd(what: str) -> None:
 def load_h5py(what: str):
     """What the HDF5 files of the study need."""
     return _load("h5py", what, "hdf5")
+
+
+def load_openvino(what: str):
+    """The runtime of that name."""
+    return _load("openvino", what, "openvino")
 
 
 def load_pyarrow(what: str):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import awkward as ak
 import numpy as np
 
 from .errors import DataError, SpecError
-from .kinematics import wrapped
-from .spec import InputSpec
+from .spec import FEATURES, InputSpec
 
-__all__ = ["FlatJets", "flatten_jets", "pad_flat", "pad_particles"]
+__all__ = ["FlatJets", "flatten_jets", "pad_into", "pad_particles"]
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,35 @@ class FlatJets:
     counts: np.ndarray
     """int64 (jets,): constituents of each jet."""
     pt: np.ndarray
-    """(constituents,), GeV."""
+    """float32 (constituents,), GeV."""
     eta: np.ndarray
-    """(constituents,)."""
+    """float32 (constituents,)."""
     phi: np.ndarray
-    """(constituents,), radians."""
+    """float32 (constituents,), radians."""
     axis: tuple[np.ndarray, np.ndarray] | None
-    """eta and phi (jets,) of the jet axes; None where only constituents were given."""
+    """eta and phi, float32 (jets,), of the jet axes; None where only constituents were given."""
 
     @property
     def jet(self) -> np.ndarray:
         """int64 (constituents,): number of the jet that each constituent belongs to."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """int64 (jets,): the first constituent of each jet."""
+        return np.cumsum(self.counts) - self.counts
+
+    @cached_property
+    def directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """eta and phi, float32 (jets,), that relative coordinates refer to."""
+        return self.axis or _momentum_axis(self)
+
+    def unscorable(self) -> np.ndarray:
+        """uint8 (jets,): why a jet cannot be scored, as `padding_kernels` numbers it; 0 where it can."""
+        from .padding_kernels import examine
+
+        none = np.empty(0, np.float32)
+        return examine(self.starts, self.counts, self.pt, self.eta, self.phi, *(self.axis or (none, none)))
 
     def take(self, chosen: np.ndarray) -> FlatJets:
         """Some of the jets, by their numbers; their shape is (jets,)."""
@@ -69,7 +86,7 @@ def flatten_jets(events_or_constituents) -> FlatJets:
         counts = ak.to_numpy(ak.num(constituents, axis=-1), allow_missing=False)
         axis = None
         if jets is not None:
-            axis = tuple(ak.to_numpy(jets[c], allow_missing=False).ravel() for c in ("eta", "phi"))
+            axis = tuple(_single(ak.to_numpy(jets[c], allow_missing=False).ravel()) for c in ("eta", "phi"))
     except ValueError as error:
         raise DataError(
             "jets are missing (None) or of uneven number: expected (jets, var) or (events, 2, var)"
@@ -77,16 +94,33 @@ def flatten_jets(events_or_constituents) -> FlatJets:
     return FlatJets(
         shape=counts.shape,
         counts=counts.ravel().astype(np.int64),
-        **{c: ak.to_numpy(ak.flatten(constituents[c], axis=None)) for c in ("pt", "eta", "phi")},
+        **{c: _single(ak.to_numpy(ak.flatten(constituents[c], axis=None))) for c in ("pt", "eta", "phi")},
         axis=axis,
     )
 
 
+def _single(values: np.ndarray) -> np.ndarray:
+    """In float32: what a model takes, and what is to be finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(values, np.float32)
+
+
 def _present(constituents):
     """Constituents that are there: neither they nor a value of theirs is None."""
+    if not _has_options(constituents.layout):
+        return constituents
     missing = [ak.is_none(constituents[c], axis=-1) for c in ("pt", "eta", "phi")]
     missing = missing[0] | missing[1] | missing[2]
     return constituents[~missing] if ak.any(missing, axis=None) else constituents
+
+
+def _has_options(layout) -> bool:
+    """Whether something in an array may be None."""
+    if layout.is_option or layout.is_union:
+        return True
+    if layout.is_record:
+        return any(_has_options(content) for content in layout.contents)
+    return _has_options(layout.content) if layout.is_list or layout.is_indexed else False
 
 
 def pad_particles(events_or_constituents, spec: InputSpec) -> np.ndarray:
@@ -114,38 +148,55 @@ def pad_particles(events_or_constituents, spec: InputSpec) -> np.ndarray:
     SpecError
         The array has none of these forms.
     """
-    return pad_flat(flatten_jets(events_or_constituents), spec)
+    jets = flatten_jets(events_or_constituents)
+    _check(jets)
+    padded = pad_into(jets, np.arange(len(jets.counts)), spec, spec.n_particles)
+    return padded.reshape(*jets.shape, *spec.shape)
 
 
-def pad_flat(jets: FlatJets, spec: InputSpec) -> np.ndarray:
-    """`pad_particles` of jets that were taken apart already."""
-    jet = jets.jet
+def _check(jets: FlatJets) -> None:
+    """Raise `DataError` where a value is none that can be padded."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = [np.add.reduce(values) for values in (jets.pt, jets.eta, jets.phi)]
+    if np.isfinite(sums).all() and jets.pt.min(initial=0) >= 0:
+        return
     for name in ("pt", "eta", "phi"):
-        wrong = np.flatnonzero(~np.isfinite(getattr(jets, name)))
+        values = getattr(jets, name)
+        wrong = np.flatnonzero(~np.isfinite(values))
         if len(wrong):
-            raise DataError(f"constituent {name} is {getattr(jets, name)[wrong[0]]} in jet {jet[wrong[0]]}")
+            raise DataError(f"constituent {name} is {values[wrong[0]]} in jet {jets.jet[wrong[0]]}")
     wrong = np.flatnonzero(jets.pt < 0)
     if len(wrong):
-        raise DataError(f"constituent pt is {jets.pt[wrong[0]]} in jet {jet[wrong[0]]}: expected no negative pt")
+        raise DataError(
+            f"constituent pt is {jets.pt[wrong[0]]} in jet {jets.jet[wrong[0]]}: expected no negative pt"
+        )
 
-    start = np.cumsum(jets.counts) - jets.counts
-    position = np.arange(len(jet)) - start[jet]
-    rising = (jets.pt[1:] > jets.pt[:-1]) & (jet[1:] == jet[:-1])
-    order = np.lexsort((-jets.pt, jet)) if rising.any() else np.arange(len(jet))
-    used = position < spec.n_particles
-    order, row, column = order[used], jet[used], position[used]
 
-    padded = np.zeros((len(jets.counts), *spec.shape), np.float32)
-    for i, feature in enumerate(spec.features):
-        values = getattr(jets, feature)[order].astype(np.float32, copy=False)
-        if spec.coordinates == "relative" and feature != "pt":
-            eta, phi = _momentum_axis(jets) if jets.axis is None else jets.axis
-            if feature == "eta":
-                values = values - eta.astype(np.float32, copy=False)[row]
-            else:
-                values = wrapped(values - phi.astype(np.float32, copy=False)[row])
-        padded[row, column, i] = values
-    return padded.reshape(*jets.shape, *spec.shape)
+def pad_into(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, length: int) -> np.ndarray:
+    """Pad some jets, which hold no value that is not finite and no negative pt.
+
+    Parameters
+    ----------
+    jets : FlatJets
+    chosen : int64 array
+        Numbers of the jets.
+    spec : InputSpec
+    length : int
+        Of the particle axis of what is made; constituents beyond it are left out.
+
+    Returns
+    -------
+    numpy array, float32 (chosen, length, n_features)
+    """
+    from .padding_kernels import pad
+
+    padded = np.empty((len(chosen), length, len(spec.features)), np.float32)
+    relative = spec.coordinates == "relative"
+    none = np.empty(0, np.float32)
+    directions = jets.directions if relative else (none, none)
+    features = np.array([FEATURES.index(name) for name in spec.features], np.int64)
+    pad(jets.starts, jets.counts, chosen, jets.pt, jets.eta, jets.phi, *directions, features, relative, padded)
+    return padded
 
 
 def _momentum_axis(jets: FlatJets):
@@ -156,4 +207,5 @@ def _momentum_axis(jets: FlatJets):
     py = np.bincount(jet, pt * np.sin(phi), number)
     pz = np.bincount(jet, pt * np.sinh(eta), number)
     total = np.hypot(px, py)
-    return np.arcsinh(np.divide(pz, total, out=np.zeros(number), where=total > 0)), np.arctan2(py, px)
+    eta = np.arcsinh(np.divide(pz, total, out=np.zeros(number), where=total > 0))
+    return _single(eta), _single(np.arctan2(py, px))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .padding import FlatJets, flatten_jets, pad_flat
+from .padding import FlatJets, flatten_jets, pad_into
 from .spec import InputSpec
 
 __all__ = ["pad_scorable", "scorable", "unscorable"]
+
+#: Why a jet cannot be scored, in the order of the numbers that `padding_kernels` gives them.
+REASONS = ("without constituents", "with a value that is not finite", "with a negative pt")
 
 
 def unscorable(jets: FlatJets) -> dict[str, np.ndarray]:
@@ -20,19 +23,8 @@ def unscorable(jets: FlatJets) -> dict[str, np.ndarray]:
         negative pt``; a jet counts under the first reason that holds, and reasons that hold for no
         jet are left out.
     """
-    jet, number = jets.jet, len(jets.counts)
-    finite = np.isfinite(jets.pt) & np.isfinite(jets.eta) & np.isfinite(jets.phi)
-    not_finite = np.bincount(jet[~finite], minlength=number) > 0
-    for coordinate in jets.axis or ():
-        not_finite |= ~np.isfinite(coordinate)
-    with np.errstate(invalid="ignore"):
-        negative = np.bincount(jet[jets.pt < 0], minlength=number) > 0
-        empty = np.bincount(jet[jets.pt != 0], minlength=number) == 0
-    masks = {
-        "without constituents": empty,
-        "with a value that is not finite": not_finite & ~empty,
-        "with a negative pt": negative & ~not_finite & ~empty,
-    }
+    found = jets.unscorable()
+    masks = {reason: found == number for number, reason in enumerate(REASONS, start=1)} if found.any() else {}
     return {reason: mask for reason, mask in masks.items() if mask.any()}
 
 
@@ -47,4 +39,4 @@ def scorable(jets: FlatJets, masks: dict[str, np.ndarray] | None = None) -> np.n
 def pad_scorable(events, spec: InputSpec) -> np.ndarray:
     """Padded array (jets, n_particles, n_features) of the jets of some events that can be scored."""
     jets = flatten_jets(events)
-    return pad_flat(jets.take(np.flatnonzero(scorable(jets))), spec)
+    return pad_into(jets, np.flatnonzero(scorable(jets)), spec, spec.n_particles)

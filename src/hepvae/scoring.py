@@ -19,7 +19,7 @@ from .faults import ACCESS, Access
 from .health import Health
 from .journal import Journal, forget
 from .outputs import check_output
-from .padding import flatten_jets, pad_flat
+from .padding import flatten_jets
 from .progress import event_bar
 from .quality import scorable, unscorable
 from .reports import FileReport, ScoreReport
@@ -31,8 +31,6 @@ from .selection import check_selection, select_dijets
 from .sources import resolve, stamp
 
 __all__ = ["score_dijets", "score_files"]
-
-PADDED_AT_ONCE = 8192  # jets: their padded array stays small however many events there are
 
 
 def score_dijets(events, inferer, *, strategy="min", kl_weight=None):
@@ -82,11 +80,9 @@ def _score(events, inferer, strategy, kl_weight):
     masks = unscorable(flat)
     losses = {name: np.full(len(flat.counts), np.nan, np.float32) for name in LOSSES}
     good = scorable(flat, masks)
-    for first in range(0, len(good), PADDED_AT_ONCE):
-        chosen = first + np.flatnonzero(good[first : first + PADDED_AT_ONCE])
-        found = inferer(pad_flat(flat.take(chosen), inferer.spec))
-        for name in LOSSES:
-            losses[name][chosen] = found[name]
+    chosen = np.flatnonzero(good)
+    for name, values in inferer.losses_of(flat, chosen).items():
+        losses[name][chosen] = values
     # Finite values can be so large that their squares are not.
     overflown = good & ~np.all([np.isfinite(values) for values in losses.values()], axis=0)
     if overflown.any():
@@ -179,7 +175,7 @@ def score_files(
         "version": __version__,
         "provenance": provenance,
         "inputs": [[*stamp(source.path), source.tree] for source in sources],
-        "batch_size": inferer.batch_size,
+        "tuning": repr(inferer.tuning),
         "friend": friend,
         **reading,
     }

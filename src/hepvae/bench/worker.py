@@ -56,9 +56,8 @@ class Worker:
         start = time.perf_counter()
         if self.streams:
             load_tensorflow("the pipeline tf.data")
-        self.inferer = load_inferer(
-            self.path, runtime=self.runtime, threads=self.threads, batch_size=self.batch_size
-        )
+        # What is asked of a runtime here is a batch of so many jets, as it is.
+        self.inferer = load_inferer(self.path, runtime=self.runtime, threads=self.threads, engine=False)
         load_s = time.perf_counter() - start
         return {
             "load_s": load_s,

@@ -20,6 +20,8 @@ __all__ = ["ENTRY_POINTS", "RUNTIMES", "Inferer", "load_inferer", "model_file", 
 RUNTIMES = {
     "onnxruntime": "hepvae.inferers.ort:OnnxRuntimeInferer",
     "tensorflow": "hepvae.inferers.tf:TensorFlowInferer",
+    "tensorflow-xla": "hepvae.inferers.xla:XlaInferer",
+    "openvino": "hepvae.inferers.openvino:OpenVinoInferer",
 }
 
 ENTRY_POINTS = "hepvae.inferers"
@@ -60,8 +62,9 @@ def load_inferer(path, *, runtime: str | None = None, **options) -> Inferer:
         Name of the runtime; by default the one that the kind of the file is for, and
         ``onnxruntime`` before ``tensorflow`` for a directory that holds both files.
     **options
-        Of the runtime's class: ``threads`` and ``batch_size`` for all, ``providers`` (execution
-        providers) and ``arena`` for ``onnxruntime``, ``device`` for ``tensorflow``.
+        Of the runtime's class: ``threads``, ``block_size``, ``parallel`` and ``engine`` for all (see
+        `Inferer`), ``providers`` (execution providers), ``arena`` and ``spinning`` for ``onnxruntime``,
+        ``device`` for ``tensorflow``.
 
     Returns
     -------
@@ -111,10 +114,11 @@ def _chosen(path: Path, names: list[str]) -> tuple[type[Inferer], Path]:
 
 def _options(runtime: type[Inferer]) -> list[str]:
     """The keyword options of a runtime's class and its bases."""
-    return [
+    names = [
         parameter.name
         for parent in runtime.__mro__
         if "__init__" in vars(parent)
         for parameter in signature(parent.__init__).parameters.values()
         if parameter.kind is Parameter.KEYWORD_ONLY
     ]
+    return list(dict.fromkeys(names))

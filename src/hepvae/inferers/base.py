@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,13 +14,20 @@ import numpy as np
 
 from ..card import ModelCard
 from ..errors import DataError, OptionError
+from ..padding import FlatJets, pad_into
 from ..scores import LOSSES
 from ..spec import InputSpec
+from .engine import LEAST_SHARE, PARALLEL, Block, Tuning, cut, length_classes, run_blocks
+from .tuning import tuned
 
-__all__ = ["INPUT", "RECONSTRUCTION", "Inferer", "default_threads"]
+__all__ = ["INPUT", "JETS", "LEAST_KEY", "PARTICLES", "RECONSTRUCTION", "Inferer", "default_threads"]
 
 #: Names in the graph of an exported model; its other outputs are the `LOSSES`.
 INPUT, RECONSTRUCTION = "particles", "reconstruction"
+#: Names of its axes that may have any size.
+JETS, PARTICLES = "jets", "particles"
+#: Key, in the metadata of an .onnx file, of the shortest particle axis that the graph takes.
+LEAST_KEY = "hepvae.least_particles"
 
 
 def default_threads() -> int:
@@ -42,8 +51,14 @@ class Inferer(ABC):
         The model file.
     threads : int, optional
         Threads that one call may use (default: `default_threads`).
-    batch_size : int
-        Jets that the runtime is given at once; bounds the memory, whatever the number of jets.
+    block_size : int, optional
+        Jets that the runtime is given at once, whatever the number of jets of a call; bounds the memory.
+    parallel : {"blocks", "operators"}, optional
+        Whether threads run blocks next to each other, or work together inside the operators of one block.
+    engine : bool
+        False: a call is given to the runtime as it is, whole and padded, threads inside its operators.
+
+    What is not given is what ``hepvae tune`` found for such a model on this machine, or the runtime's default.
 
     Notes
     -----
@@ -52,14 +67,27 @@ class Inferer(ABC):
 
     runtime: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
+    #: How it is given jets where nothing else is known.
+    default_tuning: ClassVar[Tuning] = Tuning(256, "operators")
 
-    def __init__(self, path, *, threads: int | None = None, batch_size: int = 256):
-        for name, value in (("threads", threads), ("batch_size", batch_size)):
+    def __init__(
+        self,
+        path,
+        *,
+        threads: int | None = None,
+        block_size: int | None = None,
+        parallel: str | None = None,
+        engine: bool = True,
+    ):
+        for name, value in (("threads", threads), ("block_size", block_size)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise OptionError(f"{name} is {value!r}: expected a positive whole number")
+        if parallel not in (None, *PARALLEL):
+            raise OptionError(f"parallel is {parallel!r}: expected one of {', '.join(PARALLEL)}")
         self.path = Path(path).absolute()  # it may be opened again in another folder
         self.threads = threads or default_threads()
-        self.batch_size = batch_size
+        self.engine = engine
+        self._asked = block_size, parallel
         self._restore()
 
     def _restore(self) -> None:
@@ -73,8 +101,30 @@ class Inferer(ABC):
             with self._lock:
                 if self._session is None:
                     session, self.card = self._open()
+                    self._prepare()
                     self._session = session
         return self._session
+
+    def _prepare(self) -> None:
+        """Decide how jets are given to the runtime, now that it is known of what kind the model is."""
+        found = tuned(self.runtime, self.card) or self.default_tuning
+        if not self.engine:
+            found = Tuning(sys.maxsize, "operators")
+        block_size, parallel = self._asked
+        self.tuning = Tuning(block_size or found.block_size, parallel or found.parallel)
+        least = self._least_length()
+        self._classes = None
+        if self.engine and least is not None and least < self.spec.n_particles:
+            self._classes = length_classes(least, self.spec.n_particles)
+
+    @property
+    def operator_threads(self) -> int:
+        """Threads inside the operators of a block."""
+        return self.threads if self.tuning.parallel == "operators" else 1
+
+    def _least_length(self) -> int | None:
+        """The shortest particle axis that the loaded model takes with the same losses; None: the full one only."""
+        return None
 
     @abstractmethod
     def _open(self) -> tuple[object, ModelCard]:
@@ -85,7 +135,7 @@ class Inferer(ABC):
         """The named outputs for one float32 batch (jets, n_particles, n_features)."""
 
     def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k not in ("_session", "_lock")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_session", "_sessions", "_lock")}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -98,7 +148,7 @@ class Inferer(ABC):
         return self.card.spec
 
     def __repr__(self):
-        return f"{type(self).__name__}({str(self.path)!r}, threads={self.threads}, batch_size={self.batch_size})"
+        return f"{type(self).__name__}({str(self.path)!r}, threads={self.threads}, {self.tuning})"
 
     def __call__(self, padded) -> dict[str, np.ndarray]:
         """Losses of each jet.
@@ -130,17 +180,70 @@ class Inferer(ABC):
     def _batched(self, padded, outputs) -> list[np.ndarray]:
         padded = np.ascontiguousarray(padded, np.float32)
         self.spec.check(padded)
-        jets = padded.reshape(-1, *self.spec.shape)
-        finite = np.isfinite(jets).all(axis=(1, 2))
-        if not finite.all():
-            raise DataError(f"jet {np.flatnonzero(~finite)[0]} of the input has a value that is not finite")
-        session, shape = self._opened(), padded.shape[:-2]
-        if len(jets) == 0:
-            tails = [self.spec.shape if name == RECONSTRUCTION else () for name in outputs]
-            return [np.empty((*shape, *tail), np.float32) for tail in tails]
-        parts = [
-            self._run(session, jets[i : i + self.batch_size], outputs)
-            for i in range(0, len(jets), self.batch_size)
-        ]
-        joined = parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts)]
-        return [array.reshape(*shape, *array.shape[1:]) for array in joined]
+        jets = padded if padded.ndim == 3 else padded.reshape(-1, *self.spec.shape)
+        # A sum is finite only where all values are; where it is not, they may be, and too large.
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = math.isfinite(np.add.reduce(jets, axis=None))
+        if not finite and not np.isfinite(jets).all():
+            wrong = np.flatnonzero(~np.isfinite(jets).all(axis=(1, 2)))
+            raise DataError(f"jet {wrong[0]} of the input has a value that is not finite")
+        session, count = self._opened(), len(jets)
+        whole = self._classes is None or RECONSTRUCTION in outputs
+        if (
+            whole
+            and 0 < count <= self.tuning.block_size
+            and (self.operator_threads == self.threads or count < LEAST_SHARE * self.threads)
+        ):
+            found = self._run(session, jets, outputs)
+        else:
+            blocks = self._cut(count, None if whole else _places(jets, self.spec))
+
+            def filled(block: Block) -> np.ndarray:
+                return np.ascontiguousarray(jets[block.jets, : block.length])
+
+            found = self._run_blocks(blocks, filled, count, outputs)
+        if padded.ndim == 3:
+            return found
+        return [array.reshape(*padded.shape[:-2], *array.shape[1:]) for array in found]
+
+    def losses_of(self, jets: FlatJets, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        """Losses of some ragged jets, padded block by block into the memory that the runtime reads.
+
+        Parameters
+        ----------
+        jets : FlatJets
+        chosen : int array
+            Their numbers; what is in them must be finite, and no pt negative.
+
+        Returns
+        -------
+        dict of str to numpy array, float32 (chosen,)
+        """
+        self._opened()
+        blocks = self._cut(len(chosen), np.minimum(jets.counts[chosen], self.spec.n_particles))
+
+        def filled(block: Block) -> np.ndarray:
+            return pad_into(jets, chosen[block.jets], self.spec, block.length)
+
+        return dict(zip(LOSSES, self._run_blocks(blocks, filled, len(chosen), LOSSES)))
+
+    def _cut(self, count: int, lengths) -> list[Block]:
+        classes = None if lengths is None else self._classes
+        return cut(count, self.tuning, self.threads, self.spec.n_particles, lengths, classes)
+
+    def _run_blocks(self, blocks: list[Block], filled, count: int, outputs) -> list[np.ndarray]:
+        tails = [self.spec.shape if name == RECONSTRUCTION else () for name in outputs]
+        found = [np.empty((count, *tail), np.float32) for tail in tails]
+
+        def run(block: Block) -> None:
+            for array, values in zip(found, self._run(self._session, filled(block), outputs)):
+                array[block.jets] = values
+
+        run_blocks(blocks, run, self.threads if self.tuning.parallel == "blocks" else 1)
+        return found
+
+
+def _places(jets: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """How many places of the particle axis each padded jet needs: up to its last constituent with pt."""
+    used = jets[:, ::-1, spec.features.index("pt")] > 0
+    return np.where(used.any(axis=1), spec.n_particles - used.argmax(axis=1), 0)

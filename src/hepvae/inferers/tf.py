@@ -6,25 +6,32 @@ from ..errors import OptionError
 from ..extras import load_tensorflow, quiet_tensorflow
 from ..scores import LOSSES
 from .base import INPUT, RECONSTRUCTION, Inferer
+from .engine import Tuning
 
 __all__ = ["TensorFlowInferer", "traced"]
 
 
-def traced(model, outputs):
-    """A ``tf.function`` of some outputs of a model by name, for any batch size.
+def traced(model, outputs, *, jets: int | None = None, by_product: bool = False, jit: bool = False):
+    """A ``tf.function`` of some outputs of a model by name.
 
     Parameters
     ----------
     model : VAE
     outputs : sequence of str
+    jets : int, optional
+        For that number of jets only; by default for any.
+    by_product : bool
+        The distances by a matrix product.
+    jit : bool
+        Compiled by XLA.
     """
     import tensorflow as tf
 
-    signature = [tf.TensorSpec((None, *model.card.spec.shape), tf.float32, name=INPUT)]
+    signature = [tf.TensorSpec((jets, *model.card.spec.shape), tf.float32, name=INPUT)]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, jit_compile=jit)
     def losses(particles):
-        found = model(particles, training=False)
+        found = model(particles, training=False, by_product=by_product)
         return {name: found[name] for name in outputs}
 
     return losses
@@ -46,6 +53,9 @@ class TensorFlowInferer(Inferer):
 
     runtime = "tensorflow"
     suffixes = (".keras",)
+    default_tuning = Tuning(128, "operators")
+    #: Whether XLA compiles it.
+    jit = False
 
     def __init__(self, path, *, device: str = "CPU", threads: int | None = None, **options):
         self.device = device
@@ -65,7 +75,7 @@ class TensorFlowInferer(Inferer):
         from ..models.vae import load_vae
 
         model = load_vae(self.path)
-        functions = {names: traced(model, names) for names in (LOSSES, (RECONSTRUCTION,))}
+        functions = {names: traced(model, names, jit=self.jit) for names in (LOSSES, (RECONSTRUCTION,))}
         return functions, model.card
 
     def _set_threads(self, tf):

@@ -13,7 +13,7 @@ from keras import ops
 
 from ..card import ModelCard
 from ..errors import HepvaeError, ModelError, one_line
-from ..losses import chamfer, kl_divergence
+from ..losses import chamfer, chamfer_by_product, kl_divergence
 from ..scores import LOSSES
 from . import architecture, hyperparameters
 from .layers import Mask
@@ -35,7 +35,8 @@ class VAE(keras.Model):
     -----
     Called on padded jets (jets, n_particles, n_features) it gives a dict of ``loss``, ``reco_loss``,
     ``kl_loss`` (jets,) and ``reconstruction`` (jets, n_particles, n_features). The decoder sees a
-    sample of the latent distribution in training, and its mean everywhere else.
+    sample of the latent distribution in training, and its mean everywhere else. ``by_product`` is the form of
+    the losses that exported models have: `chamfer_by_product`.
     """
 
     def __init__(self, card: ModelCard, **kwargs):
@@ -43,12 +44,13 @@ class VAE(keras.Model):
         self.card = card
         made = architecture(card.architecture)
         self.encoder, self.decoder = made.build(card, **hyperparameters(card.architecture, card.hyperparameters))
-        self.mask = Mask(card.spec.features.index("pt"), name="mask") if made.masked else None
+        self._pt = card.spec.features.index("pt") if "pt" in card.spec.features else None
+        self.mask = Mask(self._pt, name="mask") if made.masked else None
         self._noise = keras.random.SeedGenerator()
         self._means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
         self.built = True  # encoder and decoder are, already
 
-    def call(self, particles, training=False):
+    def call(self, particles, training=False, by_product=False):
         latent = self.encoder(particles, training=training)
         z_mean, z_log_var = latent["z_mean"], latent["z_log_var"]
         z = z_mean
@@ -56,7 +58,10 @@ class VAE(keras.Model):
             z = z + ops.exp(0.5 * z_log_var) * keras.random.normal(ops.shape(z), seed=self._noise)
         mask = None if self.mask is None else self.mask(particles)
         reconstruction = self.decoder(z if mask is None else {"z": z, "mask": mask}, training=training)
-        reco_loss = chamfer(particles, reconstruction, ops, mask)
+        if by_product:
+            reco_loss = chamfer_by_product(particles, reconstruction, ops, mask, self._pt)
+        else:
+            reco_loss = chamfer(particles, reconstruction, ops, mask)
         kl_loss = kl_divergence(z_mean, z_log_var, ops)
         return {
             "loss": reco_loss + self.card.beta * kl_loss,

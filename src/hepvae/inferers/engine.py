@@ -1,0 +1,118 @@
+"""How many jets are cut into blocks for a runtime: sizes, threads, and lengths of their particle axis.
+
+A block is small enough that what a model makes of it on the way stays in the caches, whatever number of jets a
+user gives at once. Each thread takes the next block that nobody has, so that no operator has to be split among
+threads. Where a model masks padding and its runtime takes shorter jets, jets of like lengths go together, and
+the padding behind them is not computed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+__all__ = ["LEAST_SHARE", "PARALLEL", "Block", "Tuning", "cut", "length_classes", "run_blocks"]
+
+#: Where threads work: on blocks next to each other, or together inside the operators of one block.
+PARALLEL = ("blocks", "operators")
+
+#: Fewer jets are not divided among threads: starting them takes longer.
+LEAST_SHARE = 8
+#: Steps of the lengths that jets are sorted into.
+LENGTH_STEP = 16
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a runtime is given jets."""
+
+    block_size: int
+    """Jets of a block."""
+    parallel: str
+    """One of `PARALLEL`."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Jets that a runtime is given at once."""
+
+    jets: slice | np.ndarray
+    """Which, of all that were given: a slice, or their numbers."""
+    count: int
+    """How many."""
+    length: int
+    """Of the particle axis."""
+
+
+def length_classes(least: int, most: int) -> np.ndarray:
+    """Lengths that jets are brought to, rising up to ``most``."""
+    steps = np.arange(-(-least // LENGTH_STEP) * LENGTH_STEP, most, LENGTH_STEP)
+    return np.append(steps, most).astype(np.int64)
+
+
+def cut(count: int, tuning: Tuning, threads: int, length: int, lengths=None, classes=None) -> list[Block]:
+    """Divide jets into blocks.
+
+    Parameters
+    ----------
+    count : int
+        Jets.
+    tuning : Tuning
+    threads : int
+    length : int
+        Of the particle axis of all, where ``classes`` is None.
+    lengths : int array (jets,), optional
+        Places that each jet needs.
+    classes : int array, optional
+        As `length_classes` gives them.
+    """
+    if classes is None:
+        return [Block(slice(a, b), b - a, length) for a, b in _even(count, tuning, threads)]
+    group = np.searchsorted(classes, lengths)
+    blocks = []
+    # The long ones first: what is left for the end, when threads run out of blocks, shall be short.
+    for i in range(len(classes) - 1, -1, -1):
+        jets = np.flatnonzero(group == i)
+        blocks += [Block(jets[a:b], b - a, int(classes[i])) for a, b in _even(len(jets), tuning, threads)]
+    return blocks
+
+
+def _even(count: int, tuning: Tuning, threads: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of blocks of even sizes."""
+    number = -(-count // tuning.block_size)
+    if tuning.parallel == "blocks" and count >= threads * LEAST_SHARE:
+        number = -(-max(number, threads) // threads) * threads
+    edges = [count * i // number for i in range(number + 1)] if number else [0]
+    return pairwise(edges)
+
+
+def run_blocks(blocks: list[Block], run: Callable[[Block], None], threads: int) -> None:
+    """Run blocks on some threads, this one among them; what the first that fails raises is raised."""
+    waiting, lock, errors = iter(blocks), threading.Lock(), []
+
+    def work() -> None:
+        while not errors:
+            with lock:
+                block = next(waiting, None)
+            if block is None:
+                return
+            try:
+                run(block)
+            except BaseException as error:  # of whatever kind: it belongs to the caller
+                errors.append(error)
+
+    others = [
+        threading.Thread(target=work, name="hepvae blocks", daemon=True)
+        for _ in range(min(threads, len(blocks)) - 1)
+    ]
+    for other in others:
+        other.start()
+    work()
+    for other in others:
+        other.join()
+    if errors:
+        raise errors[0]

@@ -1,0 +1,127 @@
+"""The loops of padding, compiled: over jets, and over the constituents of each."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+
+__all__ = ["EMPTY", "NEGATIVE", "NOT_FINITE", "PHI", "PT", "examine", "pad"]
+
+#: Numbers of the features.
+ETA, PHI, PT = 0, 1, 2
+#: Why a jet cannot be scored; 0 where it can.
+EMPTY, NOT_FINITE, NEGATIVE = 1, 2, 3
+
+#: Of more constituents the order is found by sorting.
+FEW = 192
+
+TURN, PER_TURN = np.float32(2 * np.pi), np.float32(1 / (2 * np.pi))
+#: Of more constituents the order is found by sorting.
+FEW = 192
+
+_VALUES = types.Array(types.float32, 1, "C", readonly=True)
+_NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
+
+
+def _compiled(signature):
+    """Compiled for one signature, and kept on disk for the next process where there is a place for it."""
+
+    def compiled(function):
+        try:
+            return njit(signature, nogil=True, cache=True)(function)
+        except RuntimeError:  # no folder that can be written to
+            return njit(signature, nogil=True)(function)
+
+    return compiled
+
+
+@_compiled(types.Array(types.uint8, 1, "C")(_NUMBERS, _NUMBERS, *[_VALUES] * 5))
+def examine(starts, counts, pt, eta, phi, axis_eta, axis_phi):
+    """Why each jet cannot be scored. The axes are empty where there are none."""
+    found = np.zeros(len(counts), np.uint8)
+    for jet in range(len(counts)):
+        empty, negative, finite = True, False, True
+        for i in range(starts[jet], starts[jet] + counts[jet]):
+            # A difference of a finite number to itself is zero.
+            finite = finite and (pt[i] - pt[i]) + (eta[i] - eta[i]) + (phi[i] - phi[i]) == 0
+            empty = empty and pt[i] == 0
+            negative = negative or pt[i] < 0
+        if len(axis_eta):
+            finite = finite and (axis_eta[jet] - axis_eta[jet]) + (axis_phi[jet] - axis_phi[jet]) == 0
+        if empty:
+            found[jet] = EMPTY
+        elif not finite:
+            found[jet] = NOT_FINITE
+        elif negative:
+            found[jet] = NEGATIVE
+    return found
+
+
+@njit(nogil=True)
+def _places(pt, values, place, alike):
+    """The place of each constituent by falling pt; those of equal pt in their order."""
+    count = len(pt)
+    if count > FEW:
+        order = np.argsort(-pt, kind="mergesort")
+        for i in range(count):
+            place[order[i]] = i
+        return
+    # It is the number of harder ones: all compared with all, which a processor does eight at a time.
+    for i in range(count):
+        values[i], alike[i] = pt[i], 0
+    for i in range(count):
+        value, harder = values[i], np.int32(0)
+        for k in range(count):
+            harder += np.int32(values[k] > value)
+        place[i] = harder
+    for i in range(count):
+        harder = place[i]
+        place[i] = harder + alike[harder]
+        alike[harder] += 1
+
+
+@_compiled(
+    types.void(_NUMBERS, _NUMBERS, _NUMBERS, *[_VALUES] * 5, _NUMBERS, types.boolean, types.float32[:, :, ::1])
+)
+def pad(starts, counts, chosen, pt, eta, phi, axis_eta, axis_phi, features, relative, padded):
+    """Pad the chosen jets: the hardest constituents that there is room for, by falling pt, and zeros."""
+    length = padded.shape[1]
+    most = 0
+    for row in range(len(chosen)):
+        most = max(most, counts[chosen[row]])
+    values, place = np.empty(most, np.float32), np.empty(most, np.int32)
+    alike = np.empty(most, np.int32)
+    for row in range(len(chosen)):
+        jet = chosen[row]
+        start, count = starts[jet], counts[jet]
+        used = min(count, length)
+        rises = np.int32(0)
+        for i in range(1, count):
+            rises += np.int32(pt[start + i] > pt[start + i - 1])
+        if rises:
+            _places(pt[start : start + count], values, place, alike)
+        for f in range(len(features)):
+            feature = features[f]
+            if feature == PHI:
+                axis, column = axis_phi[jet] if relative else np.float32(0), phi
+            elif feature == ETA:
+                axis, column = axis_eta[jet] if relative else np.float32(0), eta
+            else:
+                axis, column = np.float32(0), pt
+            if not rises and feature == PHI and relative:
+                for i in range(used):
+                    value = column[start + i] - axis
+                    padded[row, i, f] = value - TURN * np.rint(value * PER_TURN)
+            elif not rises:
+                for i in range(used):
+                    padded[row, i, f] = column[start + i] - axis
+            elif feature == PHI and relative:
+                for i in range(count):
+                    value = column[start + i] - axis
+                    if place[i] < length:
+                        padded[row, place[i], f] = value - TURN * np.rint(value * PER_TURN)
+            else:
+                for i in range(count):
+                    if place[i] < length:
+                        padded[row, place[i], f] = column[start + i] - axis
+        padded[row, used:] = 0
