@@ -11,7 +11,15 @@ from importlib.util import find_spec
 
 from .errors import MissingPackageError
 
-__all__ = ["load_exporter", "load_h5py", "load_openvino", "load_pyarrow", "load_tensorflow", "load_xrootd", "quiet_tensorflow"]
+__all__ = [
+    "load_exporter",
+    "load_h5py",
+    "load_openvino",
+    "load_pyarrow",
+    "load_tensorflow",
+    "load_xrootd",
+    "quiet_tensorflow",
+]
 
 #: What XRootD's client should do sooner than it does by itself; variables like XRD_CONNECTIONWINDOW count more.
 XROOTD_TIMES_S = {

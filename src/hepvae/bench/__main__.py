@@ -9,7 +9,7 @@ from pathlib import Path
 from ..bundled import MODELS
 from ..command import run_command
 from ..errors import OptionError
-from ..inferers import RUNTIMES, runtime_names
+from ..inferers import runtime_names
 from ..parity import TOLERANCE
 from ..sources import resolve
 from .cells import PIPELINES, SOURCES, Matrix
@@ -20,6 +20,7 @@ __all__ = ["main"]
 
 #: The models of the study that this one repeats.
 STUDIED = ("conv", "graph")
+STUDIED_RUNTIMES = ("tensorflow", "onnxruntime")
 #: Queries at batch size 1 that MLPerf's rules ask for.
 SINGLE_STREAM_CALLS = 1024
 #: Of each model, in the full study.
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--runtimes",
         type=_names(runtime_names()),
-        default=tuple(sorted(RUNTIMES, reverse=True)),
+        default=STUDIED_RUNTIMES,
         help="default: tensorflow,onnxruntime",
     )
     parser.add_argument("--batch-sizes", type=_sizes, help="jets (default: 1,8,64,512)")
@@ -106,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=1.0, help="per cell (default %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("bench-output"), help="folder (default bench-output)")
     how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--engine",
+        action="store_true",
+        help="instead: hepvae's scoring beside other ways to run the same models, the floor of this machine, and"
+        " the way from a file to a scored file",
+    )
     how.add_argument("--quick", action="store_true", help="one short run: a look, not a measurement")
     how.add_argument(
         "--full",
@@ -149,17 +156,30 @@ def _plan(options) -> Plan:
     return Plan(tuple(matrices), effort, tuple(options.input) if options.input else None, trainings)
 
 
-def _bench(options) -> int:
+def _console():
     from rich.console import Console
 
+    console = Console(markup=False)
+    return console if console.is_terminal else Console(width=200, markup=False)
+
+
+def _bench_engine(options) -> int:
+    from .engine import print_engine, run_engine
+
+    found = run_engine(seconds=options.seconds)
+    print_engine(found, _console())
+    return 1 if found.failures else 0
+
+
+def _bench(options) -> int:
     from ..journal import forget
     from .report import print_study, write_study
     from .study import run_study, unfinished
 
+    if options.engine:
+        return _bench_engine(options)
     study = run_study(_plan(options), options.output)
-    console = Console(markup=False)
-    if not console.is_terminal:
-        console = Console(width=200, markup=False)
+    console = _console()
     print_study(study, console)
     for path in write_study(study, options.output):
         console.print(str(path), highlight=False)

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ..errors import DataError, HepvaeError, one_line
 from ..extras import load_tensorflow
 from ..inferers import load_inferer
 from ..outputs import whole_file
+from .contenders import CONTENDERS
 from .memory import forget_peak, resident, slope
 from .reader import ALL_DIJETS, STEP
 
@@ -38,7 +40,7 @@ class Worker:
     Parameters
     ----------
     path, runtime, batch_size, threads
-        The model file and how to run it.
+        The model file and how to run it: on a runtime, or, a model directory, as one of `CONTENDERS`.
     pipeline : str
         ``"numpy"`` takes batches from an array, ``"tf.data"`` from the files.
     """
@@ -56,8 +58,10 @@ class Worker:
         start = time.perf_counter()
         if self.streams:
             load_tensorflow("the pipeline tf.data")
-        # What is asked of a runtime here is a batch of so many jets, as it is.
-        self.inferer = load_inferer(self.path, runtime=self.runtime, threads=self.threads, engine=False)
+        if self.runtime in CONTENDERS:
+            self.inferer = CONTENDERS[self.runtime](Path(self.path), self.threads)
+        else:  # what is asked of a runtime here is a batch of so many jets, as it is
+            self.inferer = load_inferer(self.path, runtime=self.runtime, threads=self.threads, engine=False)
         load_s = time.perf_counter() - start
         return {
             "load_s": load_s,

@@ -1,0 +1,177 @@
+"""Around inference: padding, the whole way from a file to a scored file, and the import.
+
+``python -m hepvae.bench.pipeline`` measures them in a process of its own, each beside what does the same
+without hepvae, in turns.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from ..bundled import SAMPLES, sample_path
+from ..dijets import iterate_dijets, read_dijets
+from ..errors import HepvaeError
+from ..inferers import load_inferer
+from ..padding import FlatJets, flatten_jets, pad_into, pad_particles
+from ..scores import LOSSES
+from ..scoring import score_files
+from ..selection import select_dijets
+from ..spec import InputSpec
+
+__all__ = ["measure", "pad_with_awkward", "score_with_a_script"]
+
+ROUNDS = 7
+#: Of the plain script.
+BATCH = 1024
+
+
+def pad_with_awkward(events, spec: InputSpec, *, sort: bool) -> np.ndarray:
+    """What `pad_particles` gives, by functions of awkward; constituents as they come, unless sorted by pt."""
+    jets, constituents = events.jets, events.jets.constituents
+    if sort:
+        constituents = constituents[ak.argsort(constituents.pt, axis=-1, ascending=False, stable=True)]
+    phi = (constituents.phi - jets.phi + np.pi) % (2 * np.pi) - np.pi
+    columns = (constituents.eta - jets.eta, phi, constituents.pt)
+    padded = (ak.fill_none(ak.pad_none(c, spec.n_particles, axis=-1, clip=True), 0) for c in columns)
+    return np.stack([ak.to_numpy(c) for c in padded], axis=-1).astype(np.float32)
+
+
+def score_with_a_script(paths: list[str], function, spec: InputSpec, output) -> int:
+    """What people write: arrays by uproot, padding by awkward, a ``tf.function`` in batches, written by uproot.
+
+    Gives the number of jets. Selection as hepvae's.
+    """
+    import tensorflow as tf
+
+    jets = 0
+    with uproot.recreate(output) as file:
+        for path in paths:
+            tree = uproot.open(path)["Events"]
+            read = tree.arrays(filter_name=["FatJet_*", "PFCand_*", "FatJetPFCand_*", "event"])
+            names = ("pt", "eta", "phi", "mass")
+            fat = ak.zip({c: read[f"FatJet_{c}"] for c in names}, depth_limit=2)
+            candidates = ak.zip({c: read[f"PFCand_{c}"] for c in names[:3]})[read.FatJetPFCand_pfCandIdx]
+            counts = [ak.sum(read.FatJetPFCand_jetIdx == i, axis=1) for i in (0, 1)]
+            good = (ak.num(fat) >= 2) & (counts[0] > 0) & (counts[1] > 0)
+            fat, candidates = fat[good][:, :2], candidates[good]
+            index = read.FatJetPFCand_jetIdx[good]
+            constituents = [candidates[index == i][:, np.newaxis] for i in (0, 1)]
+            events = ak.zip(
+                {"jets": ak.with_field(fat, ak.concatenate(constituents, axis=1), "constituents")}, depth_limit=1
+            )
+            first, second = fat[:, 0], fat[:, 1]
+            mjj2 = (first.mass**2 + second.mass**2) + 2 * (
+                np.sqrt(first.mass**2 + (first.pt * np.cosh(first.eta)) ** 2)
+                * np.sqrt(second.mass**2 + (second.pt * np.cosh(second.eta)) ** 2)
+                - first.pt * second.pt * np.cos(first.phi - second.phi)
+                - first.pt * second.pt * np.sinh(first.eta) * np.sinh(second.eta)
+            )
+            kept = (mjj2 > 1200.0**2) & ak.all(fat.pt > 200, axis=1) & ak.all(abs(fat.eta) < 2.4, axis=1)
+            padded = pad_with_awkward(events[kept], spec, sort=True).reshape(-1, *spec.shape)
+            found = [function(tf.constant(padded[i : i + BATCH])) for i in range(0, len(padded), BATCH)]
+            losses = {name: np.concatenate([part[name].numpy() for part in found]) for name in LOSSES}
+            columns = {"event": ak.to_numpy(read.event[good][kept]), "mjj": np.sqrt(ak.to_numpy(mjj2[kept]))}
+            for j in (0, 1):
+                columns |= {f"j{j + 1}_{name}": values[j::2] for name, values in losses.items()}
+            columns["score"] = np.minimum(columns["j1_loss"], columns["j2_loss"])
+            if "Events" in file:
+                file["Events"].extend(columns)
+            else:
+                file["Events"] = columns
+            jets += len(padded)
+    return jets
+
+
+def _in_turns(sides: dict, rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """Seconds of each side in each round, after one call that is not timed."""
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for i in range(rounds + 1):
+        for name in list(sides) if i % 2 else list(sides)[::-1]:
+            start = time.perf_counter()
+            sides[name]()
+            if i:
+                found[name].append(time.perf_counter() - start)
+    return found
+
+
+def _padding(spec: InputSpec) -> dict:
+    events = ak.concatenate([read_dijets(sample_path(name)) for name in SAMPLES])
+    jets = events.jets
+    order = ak.argsort(jets.constituents.pt, axis=-1, ascending=False)
+    falling = ak.with_field(jets, jets.constituents[order], "constituents")
+    falling = ak.to_packed(ak.with_field(events, falling, "jets"))
+    padded = pad_particles(events, spec)
+    copy = np.empty_like(padded)
+    made = {"n_jets": 2 * len(events)}
+    for name, given, sort in (("falling", falling, False), ("any order", events, True)):
+        made[name] = _in_turns(
+            {
+                "hepvae": lambda given=given: pad_particles(given, spec),
+                "awkward": lambda given=given, sort=sort: pad_with_awkward(given, spec, sort=sort),
+                "copy": lambda: np.copyto(copy, padded),
+            }
+        )
+    return made
+
+
+def _files(folder: Path, threads: int) -> dict:
+    from ..extras import load_tensorflow
+    from ..models.vae import load_vae
+
+    load_tensorflow("the plain script")
+    from ..inferers.tf import traced
+
+    spec = InputSpec()
+    paths = [str(sample_path(name)) for name in SAMPLES]
+    function = traced(load_vae(folder / "model.keras"), LOSSES)
+    inferer = load_inferer(folder / "model.onnx", threads=threads)
+    jets: list[FlatJets] = [flatten_jets(select_dijets(e)) for path in paths for e in iterate_dijets(path)]
+    chosen = [np.flatnonzero(flat.unscorable() == 0) for flat in jets]
+    padded = [pad_into(flat, good, spec, spec.n_particles) for flat, good in zip(jets, chosen)]
+    with tempfile.TemporaryDirectory() as made:
+        output = Path(made, "scored.root")
+
+        def read() -> None:
+            for path in paths:
+                for events in iterate_dijets(path):
+                    flatten_jets(select_dijets(events))
+
+        found = _in_turns(
+            {
+                "hepvae": lambda: score_files(paths, inferer, output, overwrite=True),
+                "script": lambda: score_with_a_script(paths, function, spec, Path(made, "script.root")),
+                "reading": read,
+                "padding": lambda: [pad_into(f, c, spec, spec.n_particles) for f, c in zip(jets, chosen)],
+                "inference": lambda: [inferer(block) for block in padded],
+            },
+            rounds=5,
+        )
+        ours, theirs = (uproot.open(f"{made}/{name}.root")["Events"].arrays() for name in ("scored", "script"))
+        if len(ours) != len(theirs) or not np.allclose(ours.score, theirs.score, rtol=1e-3):
+            raise HepvaeError("the plain script has other scores than hepvae")
+    return {"n_jets": sum(map(len, chosen)), **found}
+
+
+def _imports() -> dict:
+    def process(code: str):
+        return lambda: subprocess.run([sys.executable, "-c", code], check=True)
+
+    return _in_turns({"hepvae": process("import hepvae"), "uproot": process("import uproot")})
+
+
+def measure(folder: str, threads: int) -> dict:
+    """Seconds of each side in each round, by what is measured."""
+    return {"padding": _padding(InputSpec()), "files": _files(Path(folder), threads), "import": _imports()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(**json.loads(sys.stdin.readline()))))
