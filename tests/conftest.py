@@ -25,7 +25,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 #: Real CMS simulation, beside a checkout of the developers; absent elsewhere.
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
-NEEDS_PACKAGE = {"tensorflow": "tensorflow", "onnxruntime": "onnxruntime"}
+NEEDS_PACKAGE = {
+    "tensorflow": "tensorflow",
+    "tensorflow-xla": "tensorflow",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+}
 
 
 @pytest.fixture

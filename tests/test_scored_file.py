@@ -51,11 +51,11 @@ class Dying:
         self.inferer, self.calls = inferer, 0
     def __getattr__(self, name):
         return getattr(self.inferer, name)
-    def __call__(self, padded):
+    def losses_of(self, jets, chosen):
         self.calls += 1
         if self.calls == 11:
             os.kill(os.getpid(), signal.SIGKILL)
-        return self.inferer(padded)
+        return self.inferer.losses_of(jets, chosen)
 
 folder, how = sys.argv[1:]
 inferer = hepvae.load_inferer(hepvae.model_path("conv"))

@@ -46,6 +46,7 @@ ORDER = [
     "parity",
     "rewrites",
     "export",
+    "tune",
     "training",
     "scored_formats",
     "scored_file",

@@ -15,7 +15,7 @@ from .schemas import (
     Formula,
     JetByJet,
 )
-from .selection import dijet_events
+from .selection import dijet_events, load_vector
 
 __all__ = ["dijets", "single_jets"]
 
@@ -70,6 +70,7 @@ def single_jets(columns: dict, layout: JetByJet, first_entry: int, where: str):
 
 
 def _jets(flat, constituents):
+    load_vector()
     return ak.contents.RecordArray(
         [*(ak.contents.NumpyArray(ak.to_numpy(flat[c])) for c in JET_COLUMNS), constituents],
         [*JET_COLUMNS, "constituents"],

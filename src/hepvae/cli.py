@@ -183,6 +183,19 @@ def _serve_local(options) -> int:
     return 0
 
 
+def _tune(options) -> int:
+    from .tune import tune
+
+    path = named_model(options.model, runtime=options.runtime)
+    found = tune(path, runtime=options.runtime, threads=options.threads)
+    print(f"{'block size':>10}  {'threads on':<10}  us/jet")
+    for tuning, seconds in sorted(found["seconds"].items(), key=lambda both: both[1]):
+        chosen = "  chosen" if tuning == found["chosen"] else ""
+        print(f"{tuning.block_size:>10}  {tuning.parallel:<10}  {1e6 * seconds:6.1f}{chosen}")
+    print(f"{found['table']}: what {found['runtime']} uses for such a model on this machine from now on")
+    return 0
+
+
 def _bench_compare(options) -> int:
     from .bench.compare import compare_results
 
@@ -301,6 +314,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("model", type=Path, metavar="MODEL_DIR", help="a model directory or a .keras file")
     export.add_argument("--output", type=Path, help="default: model.onnx in the directory, or beside the file")
     export.set_defaults(run=_export)
+
+    tune = commands.add_parser("tune", help="measure how a model is run fastest on this machine, and keep it")
+    tune.add_argument("--model", required=True, help=f"a bundled name ({', '.join(MODELS)}) or a path")
+    tune.add_argument("--runtime", choices=runtime_names(), help="default: by the kind of the model file")
+    tune.add_argument("--threads", type=int, help="default: HEPVAE_NUM_THREADS, else the cores at hand")
+    tune.set_defaults(run=_tune)
 
     plot = commands.add_parser("plot", help="anomaly-score histograms of scored files")
     plot.add_argument("scored", nargs="+", type=Path, help="files of hepvae score; each is a sample")

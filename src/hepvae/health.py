@@ -33,8 +33,12 @@ class Health:
     def add(self, events) -> None:
         """Count the jets of some events, as `read_dijets` gives them, or jets with constituents."""
         flat = flatten_jets(events)
-        jets = events.jets if "jets" in events.fields else events
-        masks = unscorable(flat)
+        self.add_flat(flat, unscorable(flat), (events.jets if "jets" in events.fields else events).pt)
+
+    def add_flat(self, flat: FlatJets, masks: dict[str, np.ndarray], pt) -> None:
+        """Count jets that were taken apart already: with those `unscorable`, and the pt of all."""
+        from .padding_kernels import sums
+
         for reason, mask in masks.items():
             self.unscorable[reason] = self.unscorable.get(reason, 0) + int(mask.sum())
         chosen = np.flatnonzero(scorable(flat, masks))
@@ -42,12 +46,11 @@ class Health:
         self.good += len(chosen)
         if len(chosen) == 0:
             return
-        good = flat.take(chosen)
-        total, kept = self._sums(good)
-        self.truncated += int(np.count_nonzero(good.counts > self.n_particles))
+        total, kept = sums(flat.starts, flat.counts, chosen, flat.pt, self.n_particles).T
+        self.truncated += int(np.count_nonzero(flat.counts[chosen] > self.n_particles))
         self._pt += total.sum()
         self._pt_kept += kept.sum()
-        ratio = total / np.asarray(jets.pt, np.float64).ravel()[chosen]
+        ratio = total / np.asarray(pt, np.float64).ravel()[chosen]
         self._ratio += ratio.sum()
         self._ratio_squared += (ratio**2).sum()
 
@@ -57,14 +60,6 @@ class Health:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for reason, number in other.unscorable.items():
             self.unscorable[reason] = self.unscorable.get(reason, 0) + number
-
-    def _sums(self, jets: FlatJets) -> tuple[np.ndarray, np.ndarray]:
-        """Sum of pt of each jet (jets,), and of its hardest ``n_particles`` constituents."""
-        jet, pt = jets.jet, np.asarray(jets.pt, np.float64)
-        order = np.lexsort((-pt, jet))
-        rank = np.arange(len(pt)) - np.repeat(np.cumsum(jets.counts) - jets.counts, jets.counts)
-        hard = pt[order] * (rank < self.n_particles)
-        return np.bincount(jet, pt, len(jets.counts)), np.bincount(jet, hard, len(jets.counts))
 
     @property
     def truncated_share(self) -> float:

@@ -53,15 +53,6 @@ class FlatJets:
         none = np.empty(0, np.float32)
         return examine(self.starts, self.counts, self.pt, self.eta, self.phi, *(self.axis or (none, none)))
 
-    def take(self, chosen: np.ndarray) -> FlatJets:
-        """Some of the jets, by their numbers; their shape is (jets,)."""
-        start = np.cumsum(self.counts) - self.counts
-        counts = self.counts[chosen]
-        before = np.cumsum(counts) - counts
-        index = np.repeat(start[chosen] - before, counts) + np.arange(counts.sum())
-        axis = None if self.axis is None else tuple(a[chosen] for a in self.axis)
-        return FlatJets((len(chosen),), counts, self.pt[index], self.eta[index], self.phi[index], axis)
-
 
 def flatten_jets(events_or_constituents) -> FlatJets:
     """Take events (with ``jets``), jets (with ``constituents``) or bare constituents apart."""

@@ -5,19 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-__all__ = ["EMPTY", "NEGATIVE", "NOT_FINITE", "PHI", "PT", "examine", "pad"]
+__all__ = ["EMPTY", "NEGATIVE", "NOT_FINITE", "PHI", "PT", "examine", "pad", "sums"]
 
 #: Numbers of the features.
 ETA, PHI, PT = 0, 1, 2
 #: Why a jet cannot be scored; 0 where it can.
 EMPTY, NOT_FINITE, NEGATIVE = 1, 2, 3
 
-#: Of more constituents the order is found by sorting.
-FEW = 192
 
 TURN, PER_TURN = np.float32(2 * np.pi), np.float32(1 / (2 * np.pi))
-#: Of more constituents the order is found by sorting.
-FEW = 192
 
 _VALUES = types.Array(types.float32, 1, "C", readonly=True)
 _NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
@@ -58,15 +54,20 @@ def examine(starts, counts, pt, eta, phi, axis_eta, axis_phi):
 
 
 @njit(nogil=True)
+def _room(counts, chosen):
+    """What `_places` works in, for the largest of the chosen jets."""
+    most = 0
+    for row in range(len(chosen)):
+        most = max(most, counts[chosen[row]])
+    return np.empty(most, np.float32), np.empty(most, np.int32), np.empty(most, np.int32)
+
+
+@njit(nogil=True)
 def _places(pt, values, place, alike):
     """The place of each constituent by falling pt; those of equal pt in their order."""
     count = len(pt)
-    if count > FEW:
-        order = np.argsort(-pt, kind="mergesort")
-        for i in range(count):
-            place[order[i]] = i
-        return
-    # It is the number of harder ones: all compared with all, which a processor does eight at a time.
+    # It is the number of harder ones: all compared with all, which a processor does eight at a time, and sooner
+    # done than a sort for as many as a jet has.
     for i in range(count):
         values[i], alike[i] = pt[i], 0
     for i in range(count):
@@ -80,17 +81,31 @@ def _places(pt, values, place, alike):
         alike[harder] += 1
 
 
+@_compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _NUMBERS, _VALUES, types.int64))
+def sums(starts, counts, chosen, pt, hardest):
+    """Of the chosen jets: the sum of pt, and that of so many hardest constituents (jets, 2)."""
+    found = np.zeros((len(chosen), 2))
+    values, place, alike = _room(counts, chosen)
+    for row in range(len(chosen)):
+        start, count = starts[chosen[row]], counts[chosen[row]]
+        for i in range(start, start + count):
+            found[row, 0] += pt[i]
+        found[row, 1] = found[row, 0]
+        if count > hardest:
+            _places(pt[start : start + count], values, place, alike)
+            for i in range(count):
+                if place[i] >= hardest:
+                    found[row, 1] -= pt[start + i]
+    return found
+
+
 @_compiled(
     types.void(_NUMBERS, _NUMBERS, _NUMBERS, *[_VALUES] * 5, _NUMBERS, types.boolean, types.float32[:, :, ::1])
 )
 def pad(starts, counts, chosen, pt, eta, phi, axis_eta, axis_phi, features, relative, padded):
     """Pad the chosen jets: the hardest constituents that there is room for, by falling pt, and zeros."""
     length = padded.shape[1]
-    most = 0
-    for row in range(len(chosen)):
-        most = max(most, counts[chosen[row]])
-    values, place = np.empty(most, np.float32), np.empty(most, np.int32)
-    alike = np.empty(most, np.int32)
+    values, place, alike = _room(counts, chosen)
     for row in range(len(chosen)):
         jet = chosen[row]
         start, count = starts[jet], counts[jet]

@@ -377,18 +377,25 @@ def _freed_constant(graph: Graph, begin: list, shape: dict[str, str], name: str,
         begin += [joined, expanded]
         return expanded.output[0]
     rows = values.ravel()
-    if values.size == TRACED_JETS and np.array_equal(rows, np.arange(TRACED_JETS) * TRACED_PARTICLES):
-        # jet * particles, as Range(0, jets * particles, particles)
+    step = int(rows[1]) if values.size == TRACED_JETS else 0
+    if step and np.array_equal(rows, np.arange(TRACED_JETS) * step):
+        # The number of the first row of each jet, jet * particles, as Range(0, jets * particles, particles).
         scalar = graph.constant([0], np.int64)
-        particles = graph.node("Squeeze", [shape[PARTICLES], scalar])
         jets = graph.node("Squeeze", [shape[JETS], scalar])
-        last = graph.node("Mul", [jets.output[0], particles.output[0]])
-        counted = graph.node("Range", [graph.constant(0, np.int64), last.output[0], particles.output[0]])
-        cast = graph.node(
-            "Cast", list(counted.output), to=graph.onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
-        )
+        begin.append(jets)
+        if shape[PARTICLES]:
+            begin.append(graph.node("Squeeze", [shape[PARTICLES], scalar]))
+            if step != TRACED_PARTICLES:
+                raise ModelError(f"constant {name!r} of the traced graph is no multiple of the particles")
+            stride = begin[-1].output[0]
+        else:
+            stride = graph.constant(step, np.int64)
+        last = graph.node("Mul", [jets.output[0], stride])
+        counted = graph.node("Range", [graph.constant(0, np.int64), last.output[0], stride])
+        kind = graph.onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
+        cast = graph.node("Cast", list(counted.output), to=kind)
         to = [-1 if d == TRACED_JETS else d for d in values.shape]
         shaped = graph.node("Reshape", [cast.output[0], graph.constant(to, np.int64)])
-        begin += [particles, jets, last, counted, cast, shaped]
+        begin += [last, counted, cast, shaped]
         return shaped.output[0]
     raise ModelError(f"constant {name!r} of the traced graph depends on the number of jets or particles")

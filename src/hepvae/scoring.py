@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import awkward as ak
@@ -19,7 +21,7 @@ from .faults import ACCESS, Access
 from .health import Health
 from .journal import Journal, forget
 from .outputs import check_output
-from .padding import flatten_jets
+from .padding import FlatJets, flatten_jets
 from .progress import event_bar
 from .quality import scorable, unscorable
 from .reports import FileReport, ScoreReport
@@ -58,7 +60,13 @@ def score_dijets(events, inferer, *, strategy="min", kl_weight=None):
     UnscoredJetsWarning
         Jets have no constituents, values that are not finite or a negative pt: their losses are NaN.
     """
-    scored, problems = _score(events, inferer, strategy, kl_weight)
+    check_strategy(strategy, kl_weight)
+    flat = _flat_pairs(events)
+    masks = unscorable(flat)
+    losses, score, problems = _score(flat, masks, inferer, strategy, kl_weight)
+    for jet in (0, 1):
+        for name in LOSSES:
+            events = ak.with_field(events, losses[name][:, jet], f"j{jet + 1}_{name}")
     if problems:
         counts = ", ".join(f"{number} {reason}" for reason, number in problems.items())
         warnings.warn(
@@ -66,18 +74,22 @@ def score_dijets(events, inferer, *, strategy="min", kl_weight=None):
             UnscoredJetsWarning,
             stacklevel=2,
         )
-    return scored
+    return ak.with_field(events, score, "score")
 
 
-def _score(events, inferer, strategy, kl_weight):
-    """Scored events, and the jets that could not be scored, counted by reason."""
-    check_strategy(strategy, kl_weight)
+def _flat_pairs(events) -> FlatJets:
+    """The jets of dijet events, taken apart."""
     if "jets" not in ak.fields(events):
         raise SpecError("no field 'jets': expected dijet events, as read_dijets gives them")
     flat = flatten_jets(events)
     if flat.shape != (len(events), 2):
         raise SpecError(f"jets have shape {flat.shape}: expected two jets for each of {len(events)} events")
-    masks = unscorable(flat)
+    return flat
+
+
+def _score(flat: FlatJets, masks: dict[str, np.ndarray], inferer, strategy, kl_weight):
+    """Losses (events, 2) by name, scores (events,), and the jets that could not be scored, counted by reason."""
+    masks = dict(masks)
     losses = {name: np.full(len(flat.counts), np.nan, np.float32) for name in LOSSES}
     good = scorable(flat, masks)
     chosen = np.flatnonzero(good)
@@ -91,11 +103,9 @@ def _score(events, inferer, strategy, kl_weight):
     for name in LOSSES:
         losses[name][overflown] = np.nan
         losses[name] = losses[name].reshape(-1, 2)
-        for jet in (0, 1):
-            events = ak.with_field(events, losses[name][:, jet], f"j{jet + 1}_{name}")
     weight = inferer.card.beta if kl_weight is None else kl_weight
     score = event_score(losses["reco_loss"], losses["kl_loss"], strategy=strategy, kl_weight=weight)
-    return ak.with_field(events, score, "score"), {r: int(m.sum()) for r, m in masks.items()}
+    return losses, score, {r: int(m.sum()) for r, m in masks.items()}
 
 
 def score_files(
@@ -189,18 +199,19 @@ def score_files(
         report.files_resumed = len(sources) - len(missing)
         reports = [report.files[i] for i in missing]
         chunks = iterate_sources([sources[i] for i in missing], reports, access=access, **reading)
+        chunks = _prepared(chunks, region, selection)
         files = iter(missing)
         with event_bar("scoring", report.files) as look, closing(read_ahead(chunks)) as ahead:
             i = next(files, None)
-            for file, events in ahead:
+            for file, jets in ahead:
                 look()
-                if events is None:
+                if jets is None:
                     if file.failure is None:
                         scores.finish(i, file)
                     i = next(files, None)
                 elif file.failure is None:
                     try:
-                        rows = _scored_rows(events, file, inferer, strategy, kl_weight, region, selection)
+                        rows = _scored_rows(jets, file, inferer, strategy, kl_weight)
                         if friend:
                             rows = {name: column for name, column in rows.items() if name not in EVENT_COLUMNS}
                         scores.check(i, rows)
@@ -216,17 +227,49 @@ def score_files(
     return report
 
 
-def _scored_rows(events, report, inferer, strategy, kl_weight, region, selection) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class _Prepared:
+    """The selected events of a chunk, ready for a model."""
+
+    flat: FlatJets
+    masks: dict[str, np.ndarray]
+    """Of the jets that cannot be scored."""
+    pt: np.ndarray
+    """float32 (jets,)."""
+    columns: dict[str, np.ndarray]
+    """Of the events, without losses and scores."""
+
+
+def _prepared(chunks, region, selection) -> Iterator[tuple[FileReport, _Prepared | None]]:
+    """Select events and take their jets apart: done by the thread that reads ahead, while a model runs."""
+    for file, events in chunks:
+        if events is None:
+            yield file, None
+            continue
+        if file.failure is not None:
+            continue
+        try:
+            events = select_dijets(events, region=region, **selection)
+            flat = _flat_pairs(events)
+            yield file, _Prepared(flat, unscorable(flat), ak.to_numpy(events.jets.pt).ravel(), _columns(events))
+        except HepvaeError as error:
+            file.failure = str(error)
+
+
+def _scored_rows(jets: _Prepared, report, inferer, strategy, kl_weight) -> dict[str, np.ndarray]:
     """The columns of the scored file for one chunk, counted in the report of its file."""
-    kept = select_dijets(events, region=region, **selection)
-    scored, problems = _score(kept, inferer, strategy, kl_weight)
+    losses, score, problems = _score(jets.flat, jets.masks, inferer, strategy, kl_weight)
     for reason, number in problems.items():
         report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + number
-    rows = _rows(scored)
-    report.events_kept += len(kept)
-    report.health.add(kept)
-    report.events_scored += len(rows["score"])
-    return rows
+    scored = np.isfinite(score)
+    report.events_kept += len(score)
+    report.health.add_flat(jets.flat, jets.masks, jets.pt)
+    report.events_scored += int(scored.sum())
+    columns = dict(jets.columns)
+    for jet in (1, 2):
+        columns |= {f"j{jet}_{name}": losses[name][:, jet - 1] for name in LOSSES}
+    columns["score"] = score
+    return {name: columns[name][scored] for name in _ordered(columns)}
 
 
 def _provenance(inferer, strategy, kl_weight, region, selection) -> dict:
@@ -243,15 +286,17 @@ def _provenance(inferer, strategy, kl_weight, region, selection) -> dict:
     }
 
 
-def _rows(events) -> dict[str, np.ndarray]:
-    """The columns of the scored file, for the events that have a score."""
-    events = events[np.isfinite(ak.to_numpy(events.score))]
+def _columns(events) -> dict[str, np.ndarray]:
+    """The columns of the scored file that are known before the scores."""
     columns = {c: events[c] for c in ("entry", *EVENT_COLUMNS) if c in events.fields}
     for jet in (1, 2):
-        for c in JET_COLUMNS:
-            columns[f"j{jet}_{c}"] = events.jets[:, jet - 1][c]
-        for name in LOSSES:
-            columns[f"j{jet}_{name}"] = events[f"j{jet}_{name}"]
-    for c in ("mjj", "deta", "score"):
-        columns[c] = events[c]
+        columns |= {f"j{jet}_{c}": events.jets[:, jet - 1][c] for c in JET_COLUMNS}
+    columns |= {c: events[c] for c in ("mjj", "deta")}
     return {name: ak.to_numpy(column) for name, column in columns.items()}
+
+
+def _ordered(columns) -> list[str]:
+    """Names of columns in the order of the scored file."""
+    of_jets = [f"j{jet}_{name}" for jet in (1, 2) for name in (*JET_COLUMNS, *LOSSES)]
+    last = [*of_jets, "mjj", "deta", "score"]
+    return [*(name for name in columns if name not in last), *last]

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from numbers import Real
 
 import awkward as ak
 import numpy as np
-import vector
 
 from .errors import OptionError
 
-__all__ = ["REGIONS", "check_selection", "dijet_events", "select_dijets", "select_jets"]
-
-vector.register_awkward()
+__all__ = ["REGIONS", "check_selection", "dijet_events", "load_vector", "select_dijets", "select_jets"]
 
 #: The regions of deta = |eta1 - eta2| and what a region keeps, given the cut.
 REGIONS = {
     "signal": lambda deta, cut: deta < cut,
     "sideband": lambda deta, cut: deta >= cut,
 }
+
+
+@cache
+def load_vector():
+    """The package vector, whose momenta the jets of this one are; it takes long to import."""
+    import vector
+
+    vector.register_awkward()
+    return vector
 
 
 def check_selection(region: str | None = None, **cuts) -> None:
@@ -62,6 +69,7 @@ def dijet_events(jets, **columns):
 
 def _mjj_deta(jets):
     # In float64: the sum of two float32 four-vectors loses digits of a small mass.
+    vector = load_vector()
     p4 = {
         name: np.asarray(ak.flatten(jets[name], axis=None), np.float64).reshape(-1, 2)
         for name in ("pt", "eta", "phi", "mass")

@@ -98,7 +98,7 @@ def run_engine(*, seconds: float = 1.0) -> Engine:
                 for one in opened:
                     one.end()
             engine.failures += [f"{one.cell}: {one.failure}" for one in opened if one.failure]
-            bar(advance=1)
+            bar(1)
         bar(description="from files to scored files")
         try:
             request = {"folder": str(model_path("conv").parent), "threads": engine.threads}

@@ -1,0 +1,102 @@
+"""Blocks: each jet in one, none too large, and the same losses however jets are cut."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from hepvae import load_inferer, model_path, read_dijets, sample_path
+from hepvae.inferers.engine import LEAST_SHARE, PARALLEL, Block, Tuning, cut, length_classes, run_blocks
+from hepvae.padding import flatten_jets
+from hepvae.scores import LOSSES
+
+
+@pytest.mark.parametrize("parallel", PARALLEL)
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 7, 48, 49, 1000])
+def test_every_jet_is_in_one_block(parallel, threads, count, rng):
+    lengths = rng.integers(0, 101, count)
+    classes = length_classes(8, 100)
+    for given in ((None, None), (lengths, classes)):
+        blocks = cut(count, Tuning(48, parallel), threads, 100, *given)
+        numbers = [np.arange(count)[block.jets] for block in blocks]
+        assert sorted(np.concatenate([*numbers, []]).tolist()) == list(range(count))
+        assert all(0 < block.count == len(found) <= 48 for block, found in zip(blocks, numbers))
+        if given[0] is not None:
+            assert all(lengths[found].max() <= block.length for block, found in zip(blocks, numbers))
+
+
+def test_jets_are_shared_among_threads_where_it_pays():
+    assert len(cut(2 * LEAST_SHARE, Tuning(48, "blocks"), 2, 100)) == 2
+    assert len(cut(2 * LEAST_SHARE - 1, Tuning(48, "blocks"), 2, 100)) == 1
+    assert len(cut(2 * LEAST_SHARE, Tuning(48, "operators"), 2, 100)) == 1
+
+
+@pytest.mark.parametrize("least, most", [(1, 100), (16, 100), (17, 30), (1, 16), (1, 7)])
+def test_length_classes(least, most):
+    classes = length_classes(least, most)
+    assert classes[-1] == most and classes[0] >= least
+    assert (np.diff(classes) > 0).all()
+
+
+def test_blocks_run_on_several_threads_and_a_failure_ends_them():
+    blocks = [Block(slice(i, i + 1), 1, 1) for i in range(50)]
+    seen, meet = set(), threading.Barrier(3, timeout=30)
+
+    def run(block):
+        if block.jets.start < 3:
+            meet.wait()  # passed only if three run at the same time
+        seen.add(block.jets.start)
+
+    run_blocks(blocks, run, 3)
+    assert seen == set(range(50))
+
+    def fail(block):
+        seen.add(block.jets.start)
+        raise ZeroDivisionError
+
+    seen.clear()
+    with pytest.raises(ZeroDivisionError):
+        run_blocks(blocks, fail, 3)
+    assert len(seen) <= 3
+
+
+@pytest.mark.parametrize("model", ["conv", "graph", "edge"])
+@pytest.mark.parametrize("options", [{"parallel": "blocks", "threads": 3}, {"parallel": "operators"}, {}], ids=str)
+def test_same_losses_however_jets_are_cut(model, options, signal_jets):
+    whole = load_inferer(model_path(model), engine=False)(signal_jets)
+    for block_size in (5, 32):
+        cut_up = load_inferer(model_path(model), block_size=block_size, **options)(signal_jets)
+        for name in LOSSES:
+            assert np.allclose(cut_up[name], whole[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["conv", "graph"])
+def test_ragged_jets_without_a_padded_array(model, runtime):
+    inferer = load_inferer(model_path(model, runtime=runtime), runtime=runtime, block_size=16)
+    flat = flatten_jets(read_dijets(sample_path("qcdSig"), entry_stop=30))
+    chosen = np.flatnonzero(np.arange(60) % 7 != 3)
+    from hepvae.padding import pad_into
+
+    expected = inferer(pad_into(flat, chosen, inferer.spec, 100))
+    for name, values in inferer.losses_of(flat, chosen).items():
+        assert np.allclose(values, expected[name], rtol=1e-4)
+
+
+def test_padding_is_not_computed_and_not_seen(signal_jets):
+    """A masked model is run with short particle axes, also on jets with gaps in them."""
+    inferer = load_inferer(model_path("graph"), threads=1)
+    lengths = []
+    run = inferer._run
+    inferer._run = lambda session, batch, outputs: lengths.append(batch.shape[1]) or run(session, batch, outputs)
+    jets = signal_jets[:40].copy()
+    jets[:, 2] = 0  # a gap
+    jets[:, 30:] = 0
+    jets[0, 60] = (0.1, 0.2, 3.0)
+    found = inferer(jets)
+    assert sorted(set(lengths)) == [32, 64]
+    whole = load_inferer(model_path("graph"), engine=False)(jets)
+    for name in LOSSES:
+        assert np.allclose(found[name], whole[name], rtol=1e-5)
