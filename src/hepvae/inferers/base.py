@@ -31,13 +31,26 @@ LEAST_KEY = "hepvae.least_particles"
 
 
 def default_threads() -> int:
-    """``HEPVAE_NUM_THREADS``, else the cores this process may run on."""
+    """``HEPVAE_NUM_THREADS``, else 1 inside a Dask worker, else the cores this process may run on."""
     asked = os.environ.get("HEPVAE_NUM_THREADS")
     if asked is None:
+        if _in_dask_worker():  # which has one task a core, and so as many of us
+            return 1
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not asked.isdigit() or int(asked) < 1:
         raise OptionError(f"HEPVAE_NUM_THREADS is {asked!r}: expected a positive whole number")
     return int(asked)
+
+
+def _in_dask_worker() -> bool:
+    worker = sys.modules.get("distributed.worker")  # not there: nobody uses Dask in this process
+    if worker is None:
+        return False
+    try:
+        worker.get_worker()
+    except ValueError:
+        return False
+    return True
 
 
 class Inferer(ABC):
@@ -85,12 +98,13 @@ class Inferer(ABC):
         if parallel not in (None, *PARALLEL):
             raise OptionError(f"parallel is {parallel!r}: expected one of {', '.join(PARALLEL)}")
         self.path = Path(path).absolute()  # it may be opened again in another folder
-        self.threads = threads or default_threads()
+        self._threads_asked = threads
         self.engine = engine
         self._asked = block_size, parallel
         self._restore()
 
     def _restore(self) -> None:
+        self.threads = self._threads_asked or default_threads()
         self._session = None
         self._lock = threading.Lock()
         self._opened()
@@ -139,6 +153,7 @@ class Inferer(ABC):
 
     def __setstate__(self, state):
         self.__dict__.update(state)
+        self.threads = self._threads_asked or default_threads()  # of the process it came to
         self._session = None
         self._lock = threading.Lock()
 

@@ -57,10 +57,9 @@ class TensorFlowInferer(Inferer):
     #: Whether XLA compiles it.
     jit = False
 
-    def __init__(self, path, *, device: str = "CPU", threads: int | None = None, **options):
+    def __init__(self, path, *, device: str = "CPU", **options):
         self.device = device
-        self._threads_asked = threads is not None
-        super().__init__(path, threads=threads, **options)
+        super().__init__(path, **options)
 
     def _open(self):
         tf = load_tensorflow(str(self.path))
@@ -86,7 +85,7 @@ class TensorFlowInferer(Inferer):
             config.set_intra_op_parallelism_threads(self.threads)
             config.set_inter_op_parallelism_threads(1)
         except RuntimeError as error:
-            if self._threads_asked:
+            if self._threads_asked is not None:
                 raise OptionError(
                     f"threads={self.threads}: TensorFlow has started in this process already, with"
                     f" {config.get_intra_op_parallelism_threads() or 'all cores'}; set threads before"
