@@ -15,8 +15,9 @@ from conftest import NEEDS_PACKAGE
 
 import hepvae
 from hepvae import inferers, load_inferer, model_path
-from hepvae.inferers.base import Inferer, default_threads
+from hepvae.inferers.base import Inferer
 from hepvae.scores import LOSSES
+from hepvae.threads import default_threads
 
 
 def test_gives_the_losses_of_each_jet(inferer, runtime, signal_jets):

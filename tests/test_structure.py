@@ -13,6 +13,7 @@ ORDER = [
     "errors",
     "faults",
     "extras",
+    "threads",
     "progress",
     "ahead",
     "outputs",

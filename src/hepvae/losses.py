@@ -6,8 +6,6 @@ float64, say) to hold it against.
 
 from __future__ import annotations
 
-import numpy as np
-
 __all__ = ["chamfer", "chamfer_by_product", "kl_divergence"]
 
 
@@ -68,10 +66,9 @@ def chamfer_by_product(particles, reconstruction, ops, mask=None, pt=None):
     array, (jets,)
         As `chamfer`, to 10^-6 of it where the pt of no constituent is above 3 TeV.
     """
-    left, right = _operand_maps(particles.shape[-1], pt, mask is not None)
-    a = _operand(particles, mask, left, ops)
-    b = _operand(reconstruction, mask, right, ops)
-    distance = ops.matmul(a, ops.transpose(b, (0, 2, 1)))
+    left, _ = _operands(particles, mask, pt, ops)
+    _, right = _operands(reconstruction, mask, pt, ops)
+    distance = ops.matmul(ops.transpose(left, (0, 2, 1)), right)
     # What is left of a cancellation may be below zero.
     nearest = (ops.maximum(ops.min(distance, axis=axis), 0.0) for axis in (2, 1))
     if mask is None:
@@ -79,62 +76,34 @@ def chamfer_by_product(particles, reconstruction, ops, mask=None, pt=None):
     return ops.sum(sum(nearest) * mask, axis=1) / ops.sum(mask, axis=1)
 
 
-def _operand(x, mask, maps, ops):
-    """Rows whose products are the squared distances."""
-    half, partner, last, constant = maps
-    columns = [x]
-    if half is not None:
-        columns += [ops.round(ops.matmul(x, half))] * 2
-    if mask is not None:
-        columns.append(ops.expand_dims(1.0 - mask, 2))
-    x = ops.concatenate(columns, axis=2)
-    return ops.matmul(ops.concatenate([x, x * ops.matmul(x, partner)], axis=2), last) + constant
+def _operands(x, mask, pt: int | None, ops):
+    """Operands whose product is the squared distances, for its left and its right side: (jets, rows, particles).
 
+    Of particles a and b, with q and r from pt, other features x, and w = r (pt + q) + sum of x^2,
 
-def _operand_maps(n_features: int, pt: int | None, masked: bool):
-    """Constant matrices that make the operands of the product, for its left and its right side.
+        left   q^2  1    -2q  w  1  -2q  -2r   -2x ...
+        right  1    q^2   q   1  w   r    pt    x  ...
 
-    With h = q / 2 from the features by the first matrix, and 1 - mask, the columns are x = (features, h, h,
-    1 - mask). The second matrix gives each a partner, so that their products are the square of each feature but
-    pt, and pt r, h^2, 2 h r. The third matrix and a constant put columns and products into
-
-        left   q^2  1    -2q  w  1  -2q  -2r  -2x ...
-        right  1    q^2   q   1  w   r   pt    x  ...
-
-    where w is 2 q r + r^2 and the squares of the other features, and for padding far more than any distance. The
-    terms that are exact come first.
+    The terms that are exact come first. w of padding is far more than any distance.
     """
-    others = [i for i in range(n_features) if i != pt]
-    h = n_features
-    n = n_features + 2 * (pt is not None) + masked
-    partner = np.zeros((n, n), np.float32)
-    rest = dict.fromkeys((n + i for i in others), 1.0)
-    for i in others:
-        partner[i, i] = 1
-    if masked:
-        rest[n - 1] = FAR**2
-    half, exact, split = None, [], []
+    # One feature after the other, (jets, particles): the last axis is the long one.
+    rows = [ops.reshape(row, (-1, x.shape[1])) for row in ops.split(x, x.shape[2], axis=2)]
+    others = [row for i, row in enumerate(rows) if i != pt]
+    one, w = ops.ones_like(rows[0]), sum(row * row for row in others)
+    left, right = [], []
     if pt is not None:
-        half = np.zeros((n_features, 1), np.float32)
-        half[pt] = 0.5
-        partner[[pt, h], pt] = 1, -2  # r, of pt
-        partner[h, h] = 1
-        partner[[pt, h], h + 1] = 2, -4  # 2 r, of h
-        rest |= {n + pt: 1.0, n + h + 1: 1.0}
-        q, r, square = {h: 2.0}, {pt: 1.0, h: -2.0}, {n + h: 4.0}
-        exact = [(square, 1.0), (1.0, square), ({h: -4.0}, q)]
-        split = [({h: -4.0}, r), ({pt: -2.0, h: 4.0}, {pt: 1.0})]
-    columns = [*exact, (rest, 1.0), (1.0, rest), *split, *(({i: -2.0}, {i: 1.0}) for i in others)]
-    maps = []
-    for side in (0, 1):
-        last, constant = np.zeros((2 * n, len(columns)), np.float32), np.zeros(len(columns), np.float32)
-        for column, made in enumerate(columns):
-            if isinstance(made[side], dict):
-                last[list(made[side]), column] = list(made[side].values())
-            else:
-                constant[column] = made[side]
-        maps.append((half, partner, last, constant))
-    return maps
+        q = ops.round(rows[pt] * 0.5) * 2.0
+        r, square, twice = rows[pt] - q, q * q, q * -2.0
+        w = w + r * (rows[pt] + q)
+        left, right = [square, one, twice], [one, square, q]
+    if mask is not None:
+        w = w + (1.0 - mask) * FAR**2
+    left, right = [*left, w, one], [*right, one, w]
+    if pt is not None:
+        left, right = [*left, twice, r * -2.0], [*right, r, rows[pt]]
+    left += [row * -2.0 for row in others]
+    sides = left, [*right, *others]
+    return tuple(ops.reshape(ops.concatenate(side, axis=1), (-1, len(side), x.shape[1])) for side in sides)
 
 
 def kl_divergence(z_mean, z_log_var, ops):

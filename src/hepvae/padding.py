@@ -10,8 +10,13 @@ import numpy as np
 
 from .errors import DataError, SpecError
 from .spec import FEATURES, InputSpec
+from .threads import default_threads, on_threads
 
 __all__ = ["FlatJets", "flatten_jets", "pad_into", "pad_particles"]
+
+
+#: Jets that a thread pads before it takes others.
+AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,10 @@ def pad_particles(events_or_constituents, spec: InputSpec) -> np.ndarray:
     """
     jets = flatten_jets(events_or_constituents)
     _check(jets)
-    padded = pad_into(jets, np.arange(len(jets.counts)), spec, spec.n_particles)
+    chosen = np.arange(len(jets.counts))
+    padded = np.empty((len(chosen), *spec.shape), np.float32)
+    parts = [slice(i, i + AT_ONCE) for i in range(0, len(chosen), AT_ONCE)]
+    on_threads(parts, lambda part: _fill(jets, chosen[part], spec, padded[part]), default_threads())
     return padded.reshape(*jets.shape, *spec.shape)
 
 
@@ -179,15 +187,19 @@ def pad_into(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, length: int) -
     -------
     numpy array, float32 (chosen, length, n_features)
     """
+    padded = np.empty((len(chosen), length, len(spec.features)), np.float32)
+    _fill(jets, chosen, spec, padded)
+    return padded
+
+
+def _fill(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, padded: np.ndarray) -> None:
     from .padding_kernels import pad
 
-    padded = np.empty((len(chosen), length, len(spec.features)), np.float32)
     relative = spec.coordinates == "relative"
     none = np.empty(0, np.float32)
     directions = jets.directions if relative else (none, none)
     features = np.array([FEATURES.index(name) for name in spec.features], np.int64)
     pad(jets.starts, jets.counts, chosen, jets.pt, jets.eta, jets.phi, *directions, features, relative, padded)
-    return padded
 
 
 def _momentum_axis(jets: FlatJets):

@@ -22,6 +22,8 @@ TRACED_JETS, TRACED_PARTICLES = 1009, 1013
 
 #: Operators that change nothing but the shape.
 VIEWS = ("Reshape", "Squeeze", "Unsqueeze")
+#: Operators of two values, of which one may be repeated.
+WITH_SCALARS = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Greater", "Less")
 #: Of a jet: an activation of fewer is left as one operator.
 FEW_VALUES = 500
 
@@ -34,8 +36,11 @@ class Graph:
         self.nodes = list(proto.graph.node)
         self.constants = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
         self.outputs = {node.name for node in proto.graph.output}
+        self.expanded: dict[tuple, str] = {}
+        """Names of constants that were given the number of jets or particles, by what they hold."""
         self._number = 0
-        inferred = onnx.shape_inference.infer_shapes(proto).graph
+        del proto.graph.value_info[:]  # tf2onnx leaves shapes from before it moved transpositions
+        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
         values = [(v.name, v.type.tensor_type) for v in (*inferred.value_info, *inferred.output, *inferred.input)]
         #: Of the values of the traced graph, and of new ones.
         self.shapes = {name: tuple(d.dim_value for d in value.shape.dim) for name, value in values}
@@ -123,6 +128,7 @@ def rewrite(onnx, proto, *, free_particles: bool) -> None:
     _convolution_bias(graph)
     _activation_in_place(graph)
     _elu(graph)
+    _scalars(graph)
     _views(graph)
     _free_axes(graph, free_particles)
     graph.write()
@@ -289,6 +295,26 @@ def _elu(graph: Graph) -> None:
         graph.replace([node], [low, power, below, graph.node("Max", [below.output[0], source], [made])])
 
 
+def _scalars(graph: Graph) -> None:
+    """Operators between a scalar and values whose last axis has length 1, without that axis.
+
+    With it ONNX Runtime repeats the scalar once for each value, and takes thirty times as long.
+    """
+    for node in [node for node in graph.nodes if node.op_type in WITH_SCALARS and len(node.input) == 2]:
+        which = [i for i in (0, 1) if np.size(graph.constants.get(node.input[i], (0, 0))) == 1]
+        shape = graph.shapes.get(node.output[0], ())
+        if len(which) != 1 or len(shape) < 2 or shape[-1] != 1:
+            continue
+        source = node.input[1 - which[0]]
+        if graph.shapes.get(source) != shape:
+            continue
+        flat = graph.reshape(source, shape[:-1])
+        inputs = [flat.output[0], flat.output[0]]
+        inputs[which[0]] = graph.constant(graph.constants[node.input[which[0]]].reshape(()))
+        made = graph.node(node.op_type, inputs, shape=shape[:-1])
+        graph.replace([node], [flat, made, graph.reshape(made.output[0], shape, list(node.output))])
+
+
 def _views(graph: Graph) -> None:
     """Of several changes of shape in a row the last one; none where nothing changes."""
     made_by, shapes, same = graph.made_by, graph.shapes, {}
@@ -372,10 +398,13 @@ def _freed_constant(graph: Graph, begin: list, shape: dict[str, str], name: str,
             else graph.constant([values.shape[axis]], np.int64)
             for axis in range(values.ndim)
         ]
-        joined = graph.node("Concat", dims, axis=0)
-        expanded = graph.node("Expand", [graph.constant(once), joined.output[0]])
-        begin += [joined, expanded]
-        return expanded.output[0]
+        key = once.tobytes(), once.dtype, values.shape
+        if key not in graph.expanded:
+            joined = graph.node("Concat", dims, axis=0)
+            expanded = graph.node("Expand", [graph.constant(once), joined.output[0]])
+            begin += [joined, expanded]
+            graph.expanded[key] = expanded.output[0]
+        return graph.expanded[key]
     rows = values.ravel()
     step = int(rows[1]) if values.size == TRACED_JETS else 0
     if step and np.array_equal(rows, np.arange(TRACED_JETS) * step):

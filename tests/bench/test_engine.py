@@ -14,7 +14,7 @@ from hepvae.bench.pipeline import pad_with_awkward
 
 
 def known(**seconds) -> Engine:
-    found = Engine(2, rates={"matrix_flop_per_s": 1e11, "bytes_per_s": 1e10})
+    found = Engine(2, rates={("conv", 512): {"matrix_flop_per_s": 1e11, "bytes_per_s": 1e10}})
     found.work["conv"] = Work(1.6e6, 1e5, 1_000_000, 2_000, 300_000)
     found.times["conv", 512] = {name: [s] * 10 for name, s in seconds.items()}
     return found
@@ -57,4 +57,4 @@ def test_one_unit_of_it(monkeypatch):
     assert found.failures == []
     assert found.ratio("conv", 8, "plain export").value > 0
     assert 0 < found.floor_share("conv", 8) < 1
-    assert asked == ["reader", "floor", "pipeline", "floor"]
+    assert asked == ["reader", "floor", "floor", "pipeline"]

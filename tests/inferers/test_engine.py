@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
 from hepvae import load_inferer, model_path, read_dijets, sample_path
-from hepvae.inferers.engine import LEAST_SHARE, PARALLEL, Block, Tuning, cut, length_classes, run_blocks
+from hepvae.inferers.engine import LEAST_SHARE, PARALLEL, Tuning, cut, length_classes
 from hepvae.padding import flatten_jets
 from hepvae.scores import LOSSES
 
@@ -39,28 +37,6 @@ def test_length_classes(least, most):
     classes = length_classes(least, most)
     assert classes[-1] == most and classes[0] >= least
     assert (np.diff(classes) > 0).all()
-
-
-def test_blocks_run_on_several_threads_and_a_failure_ends_them():
-    blocks = [Block(slice(i, i + 1), 1, 1) for i in range(50)]
-    seen, meet = set(), threading.Barrier(3, timeout=30)
-
-    def run(block):
-        if block.jets.start < 3:
-            meet.wait()  # passed only if three run at the same time
-        seen.add(block.jets.start)
-
-    run_blocks(blocks, run, 3)
-    assert seen == set(range(50))
-
-    def fail(block):
-        seen.add(block.jets.start)
-        raise ZeroDivisionError
-
-    seen.clear()
-    with pytest.raises(ZeroDivisionError):
-        run_blocks(blocks, fail, 3)
-    assert len(seen) <= 3
 
 
 @pytest.mark.parametrize("model", ["conv", "graph", "edge"])

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..bundled import SAMPLES, model_path, sample_path
 from ..errors import HepvaeError
-from ..inferers.base import default_threads
 from ..progress import progress_bar
 from ..spec import InputSpec
+from ..threads import default_threads
 from .cells import Cell
 from .floor import floor_s, work
 from .intervals import Ratio, log_ratios, time_ratio
@@ -46,7 +46,7 @@ class Engine:
 
     threads: int
     rates: dict = field(default_factory=dict)
-    """Of this machine, by `floor.rates`: the best of what was measured before and after."""
+    """Of this machine, by model and batch size: `floor.rates`, the mean of before and after these were timed."""
     times: dict = field(default_factory=dict)
     """Seconds of a jet in each round, by model, batch size and contender."""
     work: dict = field(default_factory=dict)
@@ -66,7 +66,11 @@ class Engine:
         found = self.times.get((model, batch_size), {})
         if "hepvae" not in found:
             return None
-        return floor_s(self.work[model], self.rates, batch_size) / float(np.median(found["hepvae"]))
+        return self.floor_s(model, batch_size) / float(np.median(found["hepvae"]))
+
+    def floor_s(self, model: str, batch_size: int) -> float:
+        """Seconds of a jet, below which no program gets."""
+        return floor_s(self.work[model], self.rates[model, batch_size], batch_size)
 
 
 def run_engine(*, seconds: float = 1.0) -> Engine:
@@ -98,6 +102,9 @@ def run_engine(*, seconds: float = 1.0) -> Engine:
                 for one in opened:
                     one.end()
             engine.failures += [f"{one.cell}: {one.failure}" for one in opened if one.failure]
+            after = run_module("floor", {"threads": engine.threads})
+            engine.rates[model, batch_size] = {name: (before[name] + after[name]) / 2 for name in before}
+            before = after
             bar(1)
         bar(description="from files to scored files")
         try:
@@ -105,8 +112,6 @@ def run_engine(*, seconds: float = 1.0) -> Engine:
             engine.pipeline = run_module("pipeline", request)
         except HepvaeError as error:
             engine.failures.append(f"pipeline: {error}")
-        after = run_module("floor", {"threads": engine.threads})
-        engine.rates = {name: max(before[name], after[name]) for name in before}
     return engine
 
 
@@ -114,10 +119,13 @@ def print_engine(engine: Engine, console) -> None:
     """Tables of times and floors, then the targets with what was found."""
     from rich.table import Table
 
-    rates = engine.rates
+    flop, copied = (
+        [found[name] / 1e9 for found in engine.rates.values()] for name in ("matrix_flop_per_s", "bytes_per_s")
+    )
     console.print(
-        f"This machine, {engine.threads} threads: {rates['matrix_flop_per_s'] / 1e9:.0f} GFLOP/s in float32 matrix"
-        f" products, {rates['bytes_per_s'] / 1e9:.0f} GB/s of memory copies (read and written)",
+        f"This machine, {engine.threads} threads, from measurement to measurement: {min(flop):.0f} to"
+        f" {max(flop):.0f} GFLOP/s in float32 matrix products, {min(copied):.0f} to {max(copied):.0f} GB/s"
+        " of memory copies (read and written)",
         highlight=False,
     )
     table = Table(title="What a jet takes, by its graph, padded to its full length")
@@ -134,7 +142,7 @@ def print_engine(engine: Engine, console) -> None:
         table.add_column(name, justify="left" if name == "model" else "right")
     for (model, batch_size), found in engine.times.items():
         cells = [f"{1e6 * np.median(found[n]):.4g}" if n in found else "" for n in names]
-        floor = 1e6 * floor_s(engine.work[model], rates, batch_size)
+        floor = 1e6 * engine.floor_s(model, batch_size)
         share = engine.floor_share(model, batch_size)
         table.add_row(
             model, str(batch_size), *cells, f"{floor:.3g}", "" if share is None else f"{100 * share:.0f} %"

@@ -82,7 +82,7 @@ def floor_s(work: Work, rates: dict, batch_size: int) -> float:
 
 
 def rates(threads: int) -> dict:
-    """Rates of this machine, the best of some rounds: float32 products by ONNX Runtime, and copies in memory."""
+    """Rates of this machine, the median of some rounds: float32 products by ONNX Runtime, and copies in memory."""
     import onnxruntime
     from onnx import TensorProto, helper
 
@@ -104,8 +104,8 @@ def rates(threads: int) -> dict:
         for worker in workers:
             worker.join()
 
-    product_s = min(_timed(lambda: session.run(None, feed)) for _ in range(4 * ROUNDS))
-    copy_s = min(_timed(copy) for _ in range(ROUNDS))
+    product_s = np.median([_timed(lambda: session.run(None, feed)) for _ in range(4 * ROUNDS)])
+    copy_s = np.median([_timed(copy) for _ in range(ROUNDS)])
     return {"matrix_flop_per_s": 2 * MATRIX_SIZE**3 / product_s, "bytes_per_s": 2 * COPIED_BYTES / copy_s}
 
 

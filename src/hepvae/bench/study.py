@@ -11,13 +11,13 @@ from pathlib import Path
 
 from ..card import ModelCard
 from ..errors import HepvaeError
-from ..inferers.base import default_threads
 from ..journal import Journal
 from ..outputs import make_folder
 from ..parity import Parity
 from ..progress import progress_bar
 from ..sources import stamp
 from ..spec import InputSpec
+from ..threads import default_threads
 from .accuracy import Accuracy, parity_of, scores_of
 from .cells import Cell, cell_key
 from .environment import environment

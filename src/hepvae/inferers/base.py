@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import threading
 from abc import ABC, abstractmethod
@@ -17,10 +16,11 @@ from ..errors import DataError, OptionError
 from ..padding import FlatJets, pad_into
 from ..scores import LOSSES
 from ..spec import InputSpec
-from .engine import LEAST_SHARE, PARALLEL, Block, Tuning, cut, length_classes, run_blocks
+from ..threads import default_threads, on_threads
+from .engine import LEAST_SHARE, PARALLEL, Block, Tuning, cut, length_classes
 from .tuning import tuned
 
-__all__ = ["INPUT", "JETS", "LEAST_KEY", "PARTICLES", "RECONSTRUCTION", "Inferer", "default_threads"]
+__all__ = ["INPUT", "JETS", "LEAST_KEY", "PARTICLES", "RECONSTRUCTION", "Inferer"]
 
 #: Names in the graph of an exported model; its other outputs are the `LOSSES`.
 INPUT, RECONSTRUCTION = "particles", "reconstruction"
@@ -28,29 +28,6 @@ INPUT, RECONSTRUCTION = "particles", "reconstruction"
 JETS, PARTICLES = "jets", "particles"
 #: Key, in the metadata of an .onnx file, of the shortest particle axis that the graph takes.
 LEAST_KEY = "hepvae.least_particles"
-
-
-def default_threads() -> int:
-    """``HEPVAE_NUM_THREADS``, else 1 inside a Dask worker, else the cores this process may run on."""
-    asked = os.environ.get("HEPVAE_NUM_THREADS")
-    if asked is None:
-        if _in_dask_worker():  # which has one task a core, and so as many of us
-            return 1
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not asked.isdigit() or int(asked) < 1:
-        raise OptionError(f"HEPVAE_NUM_THREADS is {asked!r}: expected a positive whole number")
-    return int(asked)
-
-
-def _in_dask_worker() -> bool:
-    worker = sys.modules.get("distributed.worker")  # not there: nobody uses Dask in this process
-    if worker is None:
-        return False
-    try:
-        worker.get_worker()
-    except ValueError:
-        return False
-    return True
 
 
 class Inferer(ABC):
@@ -254,7 +231,7 @@ class Inferer(ABC):
             for array, values in zip(found, self._run(self._session, filled(block), outputs)):
                 array[block.jets] = values
 
-        run_blocks(blocks, run, self.threads if self.tuning.parallel == "blocks" else 1)
+        on_threads(blocks, run, self.threads if self.tuning.parallel == "blocks" else 1)
         return found
 
 

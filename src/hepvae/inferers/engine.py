@@ -8,14 +8,13 @@ the padding behind them is not computed.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["LEAST_SHARE", "PARALLEL", "Block", "Tuning", "cut", "length_classes", "run_blocks"]
+__all__ = ["LEAST_SHARE", "PARALLEL", "Block", "Tuning", "cut", "length_classes"]
 
 #: Where threads work: on blocks next to each other, or together inside the operators of one block.
 PARALLEL = ("blocks", "operators")
@@ -88,31 +87,3 @@ def _even(count: int, tuning: Tuning, threads: int) -> Iterator[tuple[int, int]]
         number = -(-max(number, threads) // threads) * threads
     edges = [count * i // number for i in range(number + 1)] if number else [0]
     return pairwise(edges)
-
-
-def run_blocks(blocks: list[Block], run: Callable[[Block], None], threads: int) -> None:
-    """Run blocks on some threads, this one among them; what the first that fails raises is raised."""
-    waiting, lock, errors = iter(blocks), threading.Lock(), []
-
-    def work() -> None:
-        while not errors:
-            with lock:
-                block = next(waiting, None)
-            if block is None:
-                return
-            try:
-                run(block)
-            except BaseException as error:  # of whatever kind: it belongs to the caller
-                errors.append(error)
-
-    others = [
-        threading.Thread(target=work, name="hepvae blocks", daemon=True)
-        for _ in range(min(threads, len(blocks)) - 1)
-    ]
-    for other in others:
-        other.start()
-    work()
-    for other in others:
-        other.join()
-    if errors:
-        raise errors[0]
