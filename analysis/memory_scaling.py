@@ -38,11 +38,11 @@ from hepvae.bundled import SAMPLES
 from hepvae.card import ModelCard
 from hepvae.export import export_onnx
 from hepvae.extras import load_tensorflow
-from hepvae.inferers.base import default_threads
 from hepvae.models import hyperparameters
 from hepvae.outputs import make_folder, whole_file
 from hepvae.progress import progress_bar
 from hepvae.quality import pad_scorable
+from hepvae.threads import default_threads
 
 FORMS = ("graph", "edge", "edge-dense")
 SUFFIXES = {"tensorflow": ".keras", "onnxruntime": ".onnx"}

@@ -278,17 +278,18 @@ def _activation_in_place(graph: Graph) -> None:
 
 
 def _elu(graph: Graph) -> None:
-    """elu(x) = max(x, exp(min(x, 0)) - 1): ONNX Runtime's Elu takes exponentials one by one.
+    """elu(x) = max(x, exp(min(x, 0)) - 1): ONNX Runtime's Elu takes exponentials one by one, and has no float64.
 
     Where a jet has few values, three more operators take longer than their exponentials.
     """
-    zero, one = graph.constant(0, np.float32), graph.constant(1, np.float32)
     for node in [node for node in graph.nodes if node.op_type == "Elu"]:
         source, made = node.input[0], node.output[0]
-        if not graph.float32(made) or graph.attributes(node).get("alpha", 1) != 1:
+        single = graph.float32(made)
+        if graph.attributes(node).get("alpha", 1) != 1:
             continue
-        if np.prod(graph.shapes[made][1:]) < FEW_VALUES:
+        if single and np.prod(graph.shapes[made][1:]) < FEW_VALUES:
             continue
+        zero, one = (graph.constant(value, np.float32 if single else np.float64) for value in (0, 1))
         low = graph.node("Min", [source, zero], like=made)
         power = graph.node("Exp", list(low.output), like=made)
         below = graph.node("Sub", [power.output[0], one], like=made)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -59,6 +62,26 @@ def test_ragged_jets_without_a_padded_array(model, runtime):
     expected = inferer(pad_into(flat, chosen, inferer.spec, 100))
     for name, values in inferer.losses_of(flat, chosen).items():
         assert np.allclose(values, expected[name], rtol=1e-4)
+
+
+MANY_JETS = """
+import numpy as np
+import hepvae
+from hepvae.bench.memory import resident
+
+inferer = hepvae.load_inferer(hepvae.model_path("conv"), threads=2)
+jets = np.ones((20_000, 100, 3), np.float32)
+inferer(jets[:500])
+before = resident()["now"]
+inferer(jets)
+print(resident()["now"] - before)
+"""
+
+
+def test_many_jets_at_once_leave_nothing_resident():
+    """Whole, 20,000 jets take ONNX Runtime's arena to gigabytes, and there they stay."""
+    done = subprocess.run([sys.executable, "-c", MANY_JETS], capture_output=True, text=True, timeout=120)
+    assert int(done.stdout) < 20_000_000, done.stderr
 
 
 def test_padding_is_not_computed_and_not_seen(signal_jets):

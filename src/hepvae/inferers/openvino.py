@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from collections import defaultdict
 
 from ..errors import ModelError, one_line
 from ..extras import load_openvino
@@ -27,21 +27,20 @@ class OpenVinoInferer(Inferer):
         openvino = load_openvino(str(self.path))
         checked = OnnxRuntimeInferer(self.path, threads=1)
         self._free, self._least = checked.open_axis()
-        self._core, self._compiled, self._requests = openvino.Core(), {}, threading.local()
+        self._core, self._compiled, self._idle = openvino.Core(), {}, defaultdict(list)
         return self._core, checked.card
 
     def _least_length(self):
         return self._least if self._free else None
 
     def _request(self, particles: int):
-        """The request of this thread for a length of the particle axis."""
-        own = self._requests.__dict__
-        if particles not in own:
-            with self._lock:
-                if particles not in self._compiled:
-                    self._compiled[particles] = self._compile(particles)
-                own[particles] = self._compiled[particles].create_infer_request()
-        return own[particles]
+        """A request for a length of the particle axis that no other thread uses."""
+        with self._lock:
+            if self._idle[particles]:
+                return self._idle[particles].pop()
+            if particles not in self._compiled:
+                self._compiled[particles] = self._compile(particles)
+            return self._compiled[particles].create_infer_request()
 
     def _compile(self, particles: int):
         blocks = self.tuning.parallel == "blocks"
@@ -61,9 +60,11 @@ class OpenVinoInferer(Inferer):
 
     def _run(self, session, batch, outputs):
         request = self._request(batch.shape[1])
-        found = request.infer({INPUT: batch}, share_inputs=True)
-        return [found[name].copy() for name in outputs]
+        made = request.infer({INPUT: batch}, share_inputs=True)
+        found = [made[name].copy() for name in outputs]
+        self._idle[batch.shape[1]].append(request)
+        return found
 
     def __getstate__(self):
-        gone = ("_core", "_compiled", "_requests")
+        gone = ("_core", "_compiled", "_idle")
         return {name: value for name, value in super().__getstate__().items() if name not in gone}
