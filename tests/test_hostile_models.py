@@ -60,7 +60,7 @@ def test_onnx_weights_in_other_files(tmp_path, location):
 
 def test_onnx_card_of_another_shape(tmp_path):
     onnx = pytest.importorskip("onnx")
-    model = onnx.load(hepvae.model_path("graph"))
+    model = onnx.load(hepvae.model_path("conv"))
     for entry in model.metadata_props:
         if entry.key == CARD_KEY:
             card = ModelCard.from_json(entry.value, "x")

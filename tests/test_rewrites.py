@@ -30,9 +30,10 @@ def test_nothing_is_left_of_the_shape_it_was_traced_with(model):
 
 def test_convolutions_are_plain_and_shapes_known():
     kinds = [node.op_type for node in onnx.load(model_path("conv")).graph.node]
-    assert not {"ConvTranspose", "Shape", "Gather", "Slice", "Cast", "Expand"}.intersection(kinds)
-    assert kinds.count("Conv") == 4
-    assert len(kinds) < 115  # of tf2onnx by itself: 157
+    assert not {"ConvTranspose", "Gather", "Slice", "Cast"}.intersection(kinds)
+    # The rows of ones in the product of the distances need the number of jets.
+    assert (kinds.count("Conv"), kinds.count("Shape"), kinds.count("Expand")) == (4, 1, 1)
+    assert len(kinds) < 130  # of tf2onnx by itself: 157
 
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "conv"])
