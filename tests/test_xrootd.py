@@ -115,11 +115,11 @@ class Meddling:
     def __getattr__(self, name):
         return getattr(self.inferer, name)
 
-    def __call__(self, padded):
+    def losses_of(self, jets, chosen):
         self.calls += 1
         if self.calls == self.call:
             self.deed()
-        return self.inferer(padded)
+        return self.inferer.losses_of(jets, chosen)
 
 
 PATIENT = Access(timeout_s=2, attempts=12, wait_s=0.2)
