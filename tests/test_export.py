@@ -4,6 +4,7 @@ import json
 import logging
 
 import numpy as np
+import onnx
 import pytest
 
 import hepvae
@@ -11,7 +12,6 @@ from hepvae import export_onnx, model_path
 from hepvae.bundled import MODELS
 from hepvae.export import _check_graph, _without_gemm_warnings, reference_jets
 
-onnx = pytest.importorskip("onnx")
 pytest.importorskip("tensorflow")
 
 

@@ -33,7 +33,8 @@ def test_card_that_asks_for_any_amount_of_memory(n_particles):
 
 def initialisers_outside(model, folder, location):
     """Move the largest tensor of a model into a file of its own."""
-    onnx = pytest.importorskip("onnx")
+    import onnx
+
     tensor = max(model.graph.initializer, key=lambda t: len(t.raw_data))
     (folder / "outside").mkdir(exist_ok=True)
     for place in (folder / "weights.bin", folder / "outside" / "weights.bin"):
@@ -50,7 +51,8 @@ def initialisers_outside(model, folder, location):
 @pytest.mark.parametrize("location", ["weights.bin", "../outside/weights.bin", "/etc/hostname", "link.bin"])
 def test_onnx_weights_in_other_files(tmp_path, location):
     """hepvae writes one file; what others write beside it or anywhere else is not opened."""
-    onnx = pytest.importorskip("onnx")
+    import onnx
+
     model = onnx.load(hepvae.model_path("conv"))
     initialisers_outside(model, tmp_path, location)
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
@@ -59,7 +61,8 @@ def test_onnx_weights_in_other_files(tmp_path, location):
 
 
 def test_onnx_card_of_another_shape(tmp_path):
-    onnx = pytest.importorskip("onnx")
+    import onnx
+
     model = onnx.load(hepvae.model_path("conv"))
     for entry in model.metadata_props:
         if entry.key == CARD_KEY:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 import hepvae
@@ -13,8 +14,6 @@ from hepvae.inferers.base import INPUT
 from hepvae.losses import chamfer
 from hepvae.rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
 from hepvae.scores import LOSSES
-
-onnx = pytest.importorskip("onnx")
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -18,7 +18,7 @@ from .dijets import read_dijets
 from .errors import ModelError
 from .extras import load_exporter
 from .inferers import load_inferer
-from .inferers.base import INPUT, LEAST_KEY, RECONSTRUCTION
+from .inferers.base import DISTANCE_KEY, DISTANCES, INPUT, LEAST_KEY, RECONSTRUCTION
 from .outputs import make_folder, whole_file
 from .parity import TOLERANCE, Parity, compare
 from .quality import pad_scorable
@@ -81,9 +81,13 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
     with whole_file(path) as onnx_file, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
         keras_file = Path(folder, "model.keras")
         model.save(keras_file)
-        about = {CARD_KEY: model.card.to_json(), LEAST_KEY: str(_least_particles(model.card))}
+        about = {
+            CARD_KEY: model.card.to_json(),
+            LEAST_KEY: str(_least_particles(model.card)),
+            DISTANCE_KEY: DISTANCES[model.mask is not None],
+        }
         _write(onnx, proto, onnx_file, about)
-        parity = compare(load_inferer(keras_file), load_inferer(onnx_file), jets)
+        parity = compare(load_inferer(keras_file), load_inferer(onnx_file, engine=False), jets)
         if not parity.worst <= tolerance:
             raise ModelError(f"{path}: TensorFlow and ONNX Runtime differ by more than {tolerance:g}: {parity}")
         record = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
+from .compiled import compiled
+
 __all__ = ["EMPTY", "NEGATIVE", "NOT_FINITE", "PHI", "PT", "examine", "pad", "sums"]
 
 #: Numbers of the features.
@@ -19,19 +21,7 @@ _VALUES = types.Array(types.float32, 1, "C", readonly=True)
 _NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 
 
-def _compiled(signature):
-    """Compiled for one signature, and kept on disk for the next process where there is a place for it."""
-
-    def compiled(function):
-        try:
-            return njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError:  # no folder that can be written to
-            return njit(signature, nogil=True)(function)
-
-    return compiled
-
-
-@_compiled(types.Array(types.uint8, 1, "C")(_NUMBERS, _NUMBERS, *[_VALUES] * 5))
+@compiled(types.Array(types.uint8, 1, "C")(_NUMBERS, _NUMBERS, *[_VALUES] * 5))
 def examine(starts, counts, pt, eta, phi, axis_eta, axis_phi):
     """Why each jet cannot be scored. The axes are empty where there are none."""
     found = np.zeros(len(counts), np.uint8)
@@ -81,7 +71,7 @@ def _places(pt, values, place, alike):
         alike[harder] += 1
 
 
-@_compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _NUMBERS, _VALUES, types.int64))
+@compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _NUMBERS, _VALUES, types.int64))
 def sums(starts, counts, chosen, pt, hardest):
     """Of the chosen jets: the sum of pt, and that of so many hardest constituents (jets, 2)."""
     found = np.zeros((len(chosen), 2))
@@ -99,7 +89,7 @@ def sums(starts, counts, chosen, pt, hardest):
     return found
 
 
-@_compiled(
+@compiled(
     types.void(_NUMBERS, _NUMBERS, _NUMBERS, *[_VALUES] * 5, _NUMBERS, types.boolean, types.float32[:, :, ::1])
 )
 def pad(starts, counts, chosen, pt, eta, phi, axis_eta, axis_phi, features, relative, padded):

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from hepvae import model_path
 from hepvae.bench.floor import floor_s, rates, work
-
-pytest.importorskip("onnx")
 
 
 def test_work_of_the_conv_vae():

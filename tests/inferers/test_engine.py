@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hepvae import load_inferer, model_path, read_dijets, sample_path
-from hepvae.inferers.engine import LEAST_SHARE, PARALLEL, Tuning, cut, length_classes
+from hepvae.inferers.engine import LEAST_CLASS, LEAST_SHARE, PARALLEL, Tuning, cut, length_classes
 from hepvae.padding import flatten_jets
 from hepvae.scores import LOSSES
 
@@ -33,6 +33,23 @@ def test_jets_are_shared_among_threads_where_it_pays():
     assert len(cut(2 * LEAST_SHARE, Tuning(48, "blocks"), 2, 100)) == 2
     assert len(cut(2 * LEAST_SHARE - 1, Tuning(48, "blocks"), 2, 100)) == 1
     assert len(cut(2 * LEAST_SHARE, Tuning(48, "operators"), 2, 100)) == 1
+
+
+def test_few_jets_of_a_length_go_with_longer_ones():
+    classes = length_classes(8, 100)
+    assert classes.tolist() == [16, 32, 48, 64, 80, 96, 100]
+
+    def shapes(*lengths):
+        return [
+            (block.count, block.length)
+            for block in cut(len(lengths), Tuning(99, "operators"), 1, 100, np.array(lengths), classes)
+        ]
+
+    assert shapes(3, 20, 90) == [(3, 96)]
+    assert cut(0, Tuning(99, "operators"), 1, 100, np.array([], int), classes) == []
+    many, few = [10] * LEAST_CLASS, [20] * (LEAST_CLASS - 1)
+    assert shapes(*many, *few) == [(len(few), 32), (len(many), 16)]
+    assert shapes(*many, *few, 50) == [(len(few) + 1, 64), (len(many), 16)]
 
 
 @pytest.mark.parametrize("least, most", [(1, 100), (16, 100), (17, 30), (1, 16), (1, 7)])

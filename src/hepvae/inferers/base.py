@@ -20,7 +20,7 @@ from ..threads import default_threads, on_threads
 from .engine import LEAST_SHARE, PARALLEL, Block, Tuning, cut, length_classes
 from .tuning import tuned
 
-__all__ = ["INPUT", "JETS", "LEAST_KEY", "PARTICLES", "RECONSTRUCTION", "Inferer"]
+__all__ = ["DISTANCES", "DISTANCE_KEY", "INPUT", "JETS", "LEAST_KEY", "PARTICLES", "RECONSTRUCTION", "Inferer"]
 
 #: Names in the graph of an exported model; its other outputs are the `LOSSES`.
 INPUT, RECONSTRUCTION = "particles", "reconstruction"
@@ -28,6 +28,8 @@ INPUT, RECONSTRUCTION = "particles", "reconstruction"
 JETS, PARTICLES = "jets", "particles"
 #: Key, in the metadata of an .onnx file, of the shortest particle axis that the graph takes.
 LEAST_KEY = "hepvae.least_particles"
+#: Key of what its reconstruction loss is: `chamfer`, of all places or of those with a particle.
+DISTANCE_KEY, DISTANCES = "hepvae.reco_loss", ("chamfer", "masked chamfer")
 
 
 class Inferer(ABC):
@@ -126,7 +128,7 @@ class Inferer(ABC):
         """The named outputs for one float32 batch (jets, n_particles, n_features)."""
 
     def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k not in ("_session", "_sessions", "_lock")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_session", "_sessions", "_content", "_lock")}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -231,7 +233,10 @@ class Inferer(ABC):
             for array, values in zip(found, self._run(self._session, filled(block), outputs)):
                 array[block.jets] = values
 
-        on_threads(blocks, run, self.threads if self.tuning.parallel == "blocks" else 1)
+        if len(blocks) == 1:
+            run(blocks[0])
+        else:
+            on_threads(blocks, run, self.threads if self.tuning.parallel == "blocks" else 1)
         return found
 
 

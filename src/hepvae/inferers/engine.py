@@ -23,6 +23,8 @@ PARALLEL = ("blocks", "operators")
 LEAST_SHARE = 8
 #: Steps of the lengths that jets are sorted into.
 LENGTH_STEP = 16
+#: Fewer jets of one length go with the longer ones: a run of their own costs more than their padding.
+LEAST_CLASS = 16
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,20 @@ def cut(count: int, tuning: Tuning, threads: int, length: int, lengths=None, cla
     """
     if classes is None:
         return [Block(slice(a, b), b - a, length) for a, b in _even(count, tuning, threads)]
+    if count <= LEAST_CLASS:
+        longest = int(classes[np.searchsorted(classes, lengths.max())]) if count else length
+        return [Block(slice(a, b), b - a, longest) for a, b in _even(count, tuning, threads)]
     group = np.searchsorted(classes, lengths)
+    sizes = np.bincount(group, minlength=len(classes))
+    for i in range(len(classes) - 1):
+        if 0 < sizes[i] < LEAST_CLASS and sizes[i + 1 :].any():
+            longer = i + 1 + np.flatnonzero(sizes[i + 1 :])[0]
+            group[group == i] = longer
+            sizes[longer] += sizes[i]
+            sizes[i] = 0
     blocks = []
     # The long ones first: what is left for the end, when threads run out of blocks, shall be short.
-    for i in range(len(classes) - 1, -1, -1):
+    for i in np.flatnonzero(sizes)[::-1]:
         jets = np.flatnonzero(group == i)
         blocks += [Block(jets[a:b], b - a, int(classes[i])) for a, b in _even(len(jets), tuning, threads)]
     return blocks
