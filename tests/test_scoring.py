@@ -301,14 +301,14 @@ def test_real_file_without_events_is_scored(real_data, tmp_path):
 MEMORY_SCRIPT = """
 import sys
 import hepvae
-from hepvae import scoring
+from hepvae import scored_chunks
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1])
 
 seen = []
-rows = scoring._scored_rows
-scoring._scored_rows = lambda *given: (rows(*given), seen.append(resident()))[0]
+rows = scored_chunks._scored_rows
+scored_chunks._scored_rows = lambda *given: (rows(*given), seen.append(resident()))[0]
 inferer = hepvae.load_inferer(hepvae.model_path("conv"), threads=1)
 hepvae.score_files(sys.argv[1:-1], inferer, sys.argv[-1], mjj_min=0, step_size=100)
 print(len(seen), max(seen[5:15]), min(seen[95:105]))

@@ -7,13 +7,14 @@ import json
 import os
 import signal
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 
 from . import __version__
 from .bundled import MODELS, named_model
 from .command import run_command
 from .errors import OptionError
+from .extras import load_distributed
 from .faults import ACCESS, Access
 from .inferers import load_inferer, runtime_names
 from .models import ARCHITECTURES
@@ -34,24 +35,26 @@ def _score(options) -> int:
         threads=options.threads,
         block_size=options.block_size,
     )
-    report = score_files(
-        options.files,
-        inferer,
-        options.output,
-        strategy=options.strategy,
-        kl_weight=options.kl_weight,
-        region=options.region,
-        tree=options.tree,
-        pt_min=options.pt_min,
-        eta_max=options.eta_max,
-        mjj_min=options.mjj_min,
-        deta_cut=options.deta_cut,
-        access=Access(timeout_s=options.timeout, attempts=options.attempts),
-        resume=options.resume,
-        overwrite=options.overwrite,
-        friend=options.friend,
-        schema=options.schema,
-    )
+    with _client(options.dask) as client:
+        report = score_files(
+            options.files,
+            inferer,
+            options.output,
+            client=client,
+            strategy=options.strategy,
+            kl_weight=options.kl_weight,
+            region=options.region,
+            tree=options.tree,
+            pt_min=options.pt_min,
+            eta_max=options.eta_max,
+            mjj_min=options.mjj_min,
+            deta_cut=options.deta_cut,
+            access=Access(timeout_s=options.timeout, attempts=options.attempts),
+            resume=options.resume,
+            overwrite=options.overwrite,
+            friend=options.friend,
+            schema=options.schema,
+        )
     if report.files_resumed:
         print(f"{report.files_resumed} of {len(report.files)} files were scored already", file=sys.stderr)
     failed = report.failed
@@ -66,6 +69,16 @@ def _score(options) -> int:
             file=sys.stderr,
         )
     return 1 if len(failed) > options.allow_failed or not report.written else 0
+
+
+def _client(where: str | None):
+    """The Dask client that is asked for."""
+    if where is None:
+        return nullcontext()
+    load_distributed("--dask")
+    from .dask_scoring import dask_client
+
+    return dask_client(where)
 
 
 def _inspect(options) -> int:
@@ -257,6 +270,11 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--runtime", choices=runtime_names(), help="default: by the kind of the model file")
     score.add_argument("--strategy", choices=STRATEGIES, default="min", help="two jets to a score (default min)")
     score.add_argument("--kl-weight", type=float, help="score = reco_loss + W kl_loss (default: the model's beta)")
+    score.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="score on Dask workers: a scheduler's address, or local[:N] for N workers of this machine",
+    )
     score.add_argument("--region", choices=REGIONS, help="only events of this region of deta")
     _add_layout(score)
     score.add_argument("--pt-min", type=float, default=200.0, help="GeV, both jets (default %(default)s)")

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from .errors import MissingPackageError
 
 __all__ = [
+    "load_coffea_processor",
+    "load_distributed",
     "load_exporter",
     "load_h5py",
     "load_openvino",
@@ -66,6 +68,16 @@ def load_h5py(what: str):
 def load_openvino(what: str):
     """The runtime of that name."""
     return _load("openvino", what, "openvino")
+
+
+def load_distributed(what: str):
+    """Dask's scheduler and workers."""
+    return _load("distributed", what, "dask")
+
+
+def load_coffea_processor(what: str):
+    """The module of coffea with its processors."""
+    return _load("coffea.processor", what, "coffea")
 
 
 def load_pyarrow(what: str):

@@ -8,7 +8,7 @@ import numpy as np
 
 from .errors import DataError, OptionError
 
-__all__ = ["observable_histogram", "score_histogram"]
+__all__ = ["observable_histogram", "score_histogram", "search_histogram"]
 
 
 def score_histogram(samples: Mapping[str, tuple], *, bins: int = 40, limits: tuple[float, float] | None = None):
@@ -43,7 +43,7 @@ def score_histogram(samples: Mapping[str, tuple], *, bins: int = 40, limits: tup
     low, high = limits or _enclosing(everything)
     histogram = hist.Hist(
         hist.axis.StrCategory(list(usable), name="dataset", label="Dataset"),
-        hist.axis.Regular(bins, low, high, transform=hist.axis.transform.log, name="score", label="Anomaly score"),
+        _score_axis(bins, low, high),
         storage=hist.storage.Weight(),
     )
     for name, (score, weight) in usable.items():
@@ -51,6 +51,44 @@ def score_histogram(samples: Mapping[str, tuple], *, bins: int = 40, limits: tup
             raise DataError(f"sample {name!r}: its weights add up to {weight.sum()}: expected more than zero")
         histogram.fill(dataset=name, score=score, weight=weight)
     return histogram
+
+
+def search_histogram(*, bins: int = 40, limits: tuple[float, float]):
+    """An empty histogram of what a search looks at, that takes datasets as they come.
+
+    Parameters
+    ----------
+    bins : int
+        Of the score.
+    limits : (float, float)
+        Ends of the axis of the score.
+
+    Returns
+    -------
+    hist.Hist
+        Axes ``dataset`` (growing categories), ``score`` (logarithmic), ``mjj`` (GeV, 100 bins up to 11 TeV),
+        storage Weight.
+    """
+    import hist
+
+    if bins < 1 or not 0 < limits[0] < limits[1]:
+        raise OptionError(
+            f"{bins} bins from {limits[0]} to {limits[1]}: expected some, and rising limits above zero"
+        )
+    return hist.Hist(
+        hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),
+        _score_axis(bins, *limits),
+        hist.axis.Regular(100, 1000, 11000, name="mjj", label=r"$m_{jj}$ [GeV]"),
+        storage=hist.storage.Weight(),
+    )
+
+
+def _score_axis(bins: int, low: float, high: float):
+    import hist
+
+    return hist.axis.Regular(
+        bins, low, high, transform=hist.axis.transform.log, name="score", label="Anomaly score"
+    )
 
 
 def observable_histogram(samples: Mapping[str, np.ndarray], *, label: str, bins: int = 40):

@@ -10,6 +10,10 @@ from .schemas import SCHEMAS
 __all__ = ["FileReport", "ScoreReport"]
 
 
+#: What a `FileReport` counts of the entries that were read.
+COUNTS = ("events_read", "events_without_dijet", "events_not_finite", "events_kept", "events_scored")
+
+
 @dataclass
 class FileReport:
     """What became of one file."""
@@ -43,6 +47,17 @@ class FileReport:
     def single_jets(self) -> bool:
         """Whether an entry of the file is one jet, and no event."""
         return self.schema is not None and SCHEMAS[self.schema].single_jets
+
+    def merge(self, other: FileReport) -> None:
+        """Add what another one has of other entries of the same file."""
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for reason, number in other.unscored_jets.items():
+            self.unscored_jets[reason] = self.unscored_jets.get(reason, 0) + number
+        self.health.merge(other.health)
+        self.retried += other.retried
+        self.entries, self.schema = other.entries, other.schema
+        self.failure = self.failure or other.failure
 
     to_dict = asdict
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import sys
 import threading
 from abc import ABC, abstractmethod
@@ -18,6 +19,7 @@ from ..scores import LOSSES
 from ..spec import InputSpec
 from ..threads import default_threads, on_threads
 from .engine import LEAST_SHARE, PARALLEL, Block, Tuning, cut, length_classes
+from .travel import arrived, bytes_to_carry, check_travels, digest, local_file
 from .tuning import tuned
 
 __all__ = ["DISTANCES", "DISTANCE_KEY", "INPUT", "JETS", "LEAST_KEY", "PARTICLES", "RECONSTRUCTION", "Inferer"]
@@ -49,12 +51,15 @@ class Inferer(ABC):
         Whether threads run blocks next to each other, or work together inside the operators of one block.
     engine : bool
         False: a call is given to the runtime as it is, whole and padded, threads inside its operators.
+    travels : {"bytes", "path"}, optional
+        How a pickled inferer brings its model file along (default: as bytes, up to 32 MiB).
 
     What is not given is what ``hepvae tune`` found for such a model on this machine, or the runtime's default.
 
     Notes
     -----
-    An inferer can be pickled: it travels as path and options, and opens its model again on first use.
+    An inferer can be pickled: it travels as options and model file, or path and checksum of that, and opens its
+    model on first use, once for each process however often it arrives there. Threads may share it.
     """
 
     runtime: ClassVar[str]
@@ -70,30 +75,37 @@ class Inferer(ABC):
         block_size: int | None = None,
         parallel: str | None = None,
         engine: bool = True,
+        travels: str | None = None,
     ):
         for name, value in (("threads", threads), ("block_size", block_size)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise OptionError(f"{name} is {value!r}: expected a positive whole number")
         if parallel not in (None, *PARALLEL):
             raise OptionError(f"parallel is {parallel!r}: expected one of {', '.join(PARALLEL)}")
+        check_travels(travels)
         self.path = Path(path).absolute()  # it may be opened again in another folder
         self._threads_asked = threads
         self.engine = engine
         self._asked = block_size, parallel
+        self._travels = travels
+        self.sha256 = None
         self._restore()
+        self._opened()
 
     def _restore(self) -> None:
-        self.threads = self._threads_asked or default_threads()
         self._session = None
         self._lock = threading.Lock()
-        self._opened()
 
     def _opened(self):
         """What ``_open`` gave, opened once, by whichever thread comes first."""
         if self._session is None:
             with self._lock:
                 if self._session is None:
+                    self.threads = self._threads_asked or default_threads()  # of the process it came to
+                    if self.sha256 is not None:
+                        self.path = local_file(self.path, self.sha256, self._carried)
                     session, self.card = self._open()
+                    self.sha256, self._carried = self.sha256 or digest(self.path), None
                     self._prepare()
                     self._session = session
         return self._session
@@ -127,14 +139,17 @@ class Inferer(ABC):
     def _run(self, session, batch: np.ndarray, outputs: tuple[str, ...]) -> list[np.ndarray]:
         """The named outputs for one float32 batch (jets, n_particles, n_features)."""
 
+    def __reduce__(self):
+        content = self._carried or bytes_to_carry(self.path, self.sha256, self._travels)
+        return arrived, (type(self), pickle.dumps(self.__getstate__()), self.sha256, content)
+
     def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k not in ("_session", "_sessions", "_content", "_lock")}
+        gone = ("_session", "_sessions", "_content", "_carried", "_lock", "threads")
+        return {k: v for k, v in self.__dict__.items() if k not in gone}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        self.threads = self._threads_asked or default_threads()  # of the process it came to
-        self._session = None
-        self._lock = threading.Lock()
+        self._restore()
 
     @property
     def spec(self) -> InputSpec:
@@ -142,7 +157,7 @@ class Inferer(ABC):
         return self.card.spec
 
     def __repr__(self):
-        return f"{type(self).__name__}({str(self.path)!r}, threads={self.threads}, {self.tuning})"
+        return f"{type(self).__name__}({str(self.path)!r}, {self.tuning})"
 
     def __call__(self, padded) -> dict[str, np.ndarray]:
         """Losses of each jet.

@@ -1,0 +1,49 @@
+"""Scores of lazy arrays (dask-awkward): computed on the workers, of a type that is known before."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import awkward as ak
+
+from .nanoevents import needed
+
+__all__ = ["is_lazy", "map_lazily"]
+
+
+def is_lazy(events) -> bool:
+    """Whether events are an array of dask-awkward, which is not imported to find out."""
+    dask_awkward = sys.modules.get("dask_awkward")
+    return dask_awkward is not None and isinstance(events, dask_awkward.Array)
+
+
+def map_lazily(of_events: Callable, events):
+    """A function of events for each partition of a lazy array.
+
+    The type of its result is that of no events: no model runs to find it, and no file is read.
+    """
+    import dask_awkward
+
+    return dask_awkward.map_partitions(_OfPartition(of_events), events, meta=_type(of_events, events._meta))
+
+
+class _OfPartition:
+    """The function on a partition; of a partition that is a type only, its type."""
+
+    def __init__(self, of_events: Callable):
+        self.of_events = of_events
+
+    def __call__(self, events):
+        if ak.backend(events) != "typetracer":
+            return self.of_events(events)
+        # Which columns are to be read, dask-awkward sees from those that are touched.
+        for column in needed(events):
+            ak.typetracer.touch_data(column)
+        return _type(self.of_events, events)
+
+
+def _type(of_events: Callable, events):
+    # Not ak.typetracer.length_zero_if_typetracer, which touches all columns.
+    nothing = ak.Array(events.layout.form.length_zero_array(), behavior=events.behavior)
+    return ak.Array(of_events(nothing).layout.to_typetracer(forget_length=True))

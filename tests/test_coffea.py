@@ -1,0 +1,181 @@
+"""In coffea: two lines in a processor, and the processor that comes with hepvae."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+import hepvae
+from hepvae.cli import main
+from hepvae.histograms import score_histogram
+from hepvae.scored_formats import read_scores
+
+pytest.importorskip("coffea")
+from coffea import processor
+from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
+
+from hepvae.coffea import DijetScoreProcessor
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Missing cross-reference index"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+SCRIPT = Path(__file__).parents[1] / "analysis" / "coffea_scores.py"
+SAMPLES = ("qcdSig", "GtoWW15na")
+NEEDED = {
+    *(f"FatJet_{c}" for c in ("pt", "eta", "phi", "mass")),
+    *(f"PFCand_{c}" for c in ("pt", "eta", "phi")),
+    "FatJetPFCand_jetIdx",
+    "FatJetPFCand_pfCandIdx",
+    *("run", "luminosityBlock", "event", "genWeight"),
+    *("nFatJet", "nPFCand", "nFatJetPFCand"),
+}
+
+
+@pytest.fixture(scope="module")
+def inferer():
+    return hepvae.load_inferer(hepvae.model_path("conv"))
+
+
+def nano_events(path, mode, **options):
+    return NanoEventsFactory.from_root(
+        {str(path): "Events"},
+        schemaclass=NanoAODSchema,
+        mode=mode,
+        metadata={"dataset": Path(path).stem},
+        **options,
+    ).events()
+
+
+@pytest.mark.parametrize("mode", ["eager", "virtual"])
+def test_two_lines_in_a_processor(inferer, mode):
+    path = hepvae.sample_path("GtoWW15na")
+    scores = hepvae.score_dijets(nano_events(path, mode, entry_stop=300), inferer)
+    expected = hepvae.score_dijets(hepvae.read_dijets(path, entry_stop=300), inferer)
+    assert len(scores) == 300
+    for name in ("score", "j1_loss", "j2_loss", "mjj", "event"):
+        assert ak.array_equal(ak.drop_none(scores[name]), expected[name]), name
+
+
+def test_virtual_arrays_read_the_branches_that_are_needed(inferer):
+    read = []
+    events = nano_events(hepvae.sample_path("GtoWW15na"), "virtual", entry_stop=50, access_log=read)
+    hepvae.score_dijets(events, inferer)
+    assert {getattr(entry, "branch", entry) for entry in read} == NEEDED
+
+
+def test_lazy_scores(inferer):
+    """Their type is known without a model that runs, and computing reads what is needed."""
+    dask_awkward = pytest.importorskip("dask_awkward")
+    path = hepvae.sample_path("GtoWW15na")
+    lazy = nano_events(path, "dask")
+
+    class Fused:
+        """Nobody may run it to find a type."""
+
+        card, spec = inferer.card, inferer.spec
+
+        def losses_of(self, jets, chosen):
+            raise AssertionError("the network ran")
+
+    assert isinstance(lazy, dask_awkward.Array)
+    assert hepvae.score_dijets(lazy, Fused()).score.type is not None
+    scores = hepvae.score_dijets(lazy, inferer)
+    (columns,) = dask_awkward.necessary_columns(scores.score).values()
+    assert set(columns) <= NEEDED and "FatJetPFCand_jetIdx" in columns
+    computed = scores.compute(scheduler="sync")
+    assert str(computed.type).split("*", 1)[1] == str(scores.type).split("*", 1)[1]
+    expected = hepvae.score_dijets(hepvae.read_dijets(path), inferer)
+    assert ak.array_equal(ak.drop_none(computed.score), expected.score)
+
+
+def fileset(names=SAMPLES):
+    return {name: {"files": {str(hepvae.sample_path(name)): "Events"}} for name in names}
+
+
+EXECUTORS = {
+    "iterative": lambda: processor.IterativeExecutor(status=False),
+    "processes": lambda: processor.FuturesExecutor(workers=2, status=False),
+}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_the_processor_gives_what_the_command_line_gives(inferer, executor, tmp_path):
+    runner = processor.Runner(executor=EXECUTORS[executor](), schema=NanoAODSchema, chunksize=700)
+    result = runner(fileset(), processor_instance=DijetScoreProcessor(inferer, region="signal"))
+    found = result["histogram"]
+    for name in SAMPLES:
+        output = tmp_path / f"{name}.root"
+        report = hepvae.score_files(hepvae.sample_path(name), inferer, output, region="signal")
+        expected = score_histogram({name: read_scores(output)}, limits=(1, 1e6))
+        one = found[{"dataset": name, "mjj": sum}]
+        assert np.allclose(one.values(), expected[{"dataset": name}].values(), rtol=1e-12)
+        assert np.allclose(one.variances(), expected[{"dataset": name}].variances(), rtol=1e-12)
+        cutflow = result["cutflow"][name]
+        assert (cutflow["events"], cutflow["selected"], cutflow["scored"]) == (
+            report.events_read,
+            report.events_kept,
+            report.events_scored,
+        )
+        with uproot.open(hepvae.sample_path(name)) as file:
+            assert cutflow["sum of weights"] == pytest.approx(file["Events/genWeight"].array(library="np").sum())
+
+
+CUTS = ("--pt-min=170", "--mjj-min=100")  # some dijets of all files pass
+
+
+def run_script(*arguments):
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_script_of_a_user(tmp_path, real_files):
+    """On samples and real files, on two real Dask workers: as `hepvae score` and `hepvae plot` have it."""
+    files = {name: hepvae.sample_path(name) for name in SAMPLES} | real_files
+    run_script(
+        *(f"{name}={path}" for name, path in files.items()), *CUTS, "--dask=local:2", "--output", tmp_path / "out"
+    )
+    assert (tmp_path / "out" / "anomaly_score.png").stat().st_size > 10_000
+    cutflow = json.loads((tmp_path / "out" / "cutflow.json").read_text())
+    with uproot.open(tmp_path / "out" / "histograms.root") as file:
+        for name, path in files.items():
+            scored = tmp_path / f"{name}.root"
+            assert main(["score", str(path), "--model", "conv", *CUTS, "--output", str(scored)]) == 0
+            expected = score_histogram({name: read_scores(scored)}, limits=(1, 1e6))[{"dataset": name}]
+            found = file[f"{name}/score_mjj"].to_hist()
+            flow = found.values(flow=True)[1:-1].sum(axis=1)
+            assert np.allclose(flow, expected.values(), rtol=1e-6), name
+            assert cutflow[name]["scored"] == len(read_scores(scored)[0])
+
+
+@pytest.fixture
+def real_files():
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    names = {"tt": "nano_tt_v15.root", "pfnano": "pfnano.root"}
+    return {name: folder / file for name, file in names.items()} if folder.is_dir() else {}
+
+
+def test_what_htcondor_would_be_given(tmp_path):
+    pytest.importorskip("dask_jobqueue")
+    script = SCRIPT.with_name("htcondor_cluster.py")
+    done = subprocess.run(
+        [sys.executable, script, "--dry-run", "--port=0", "--logs", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    for line in ("HEPVAE_NUM_THREADS=1", "MY.DaskWorkerCores = 1", "--nthreads 1", '+JobFlavour = "longlunch"'):
+        assert line in done.stdout, done.stdout
