@@ -37,7 +37,7 @@ def test_a_failure_ends_the_others():
 
 
 def test_one_thread_inside_a_dask_worker(monkeypatch):
-    """dask is not installed here, so a module of its shape stands for it."""
+    """A module of the shape of Dask's stands for it; real workers are in test_dask_scoring."""
     monkeypatch.delenv("HEPVAE_NUM_THREADS", raising=False)
     outside = default_threads()
 
