@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -65,9 +66,19 @@ def load_h5py(what: str):
     return _load("h5py", what, "hdf5")
 
 
+_first_use = threading.Lock()
+
+
 def load_openvino(what: str):
-    """The runtime of that name."""
-    return _load("openvino", what, "openvino")
+    """The runtime of that name.
+
+    Its table of dtypes is made when it is first asked for one; two threads that do so at once wait for each
+    other for ever (OpenVINO 2026: one has Python's lock, the other that of the table).
+    """
+    openvino = _load("openvino", what, "openvino")
+    with _first_use:
+        openvino.Type.f32.to_dtype()
+    return openvino
 
 
 def load_distributed(what: str):
