@@ -86,7 +86,14 @@ def main(arguments=None) -> int:
         result = run(options)
         make_folder(options.output)
         histogram, cutflow = result["histogram"], result["cutflow"]
-        plot_scores(histogram[{"mjj": sum}], figure_path=options.output / "anomaly_score.png", label=options.label)
+        filled = [name for name in histogram.axes["dataset"] if cutflow[name]["scored"]]
+        if not filled:
+            raise hepvae.DataError("no event of any dataset passes the selection: nothing to plot")
+        plot_scores(
+            histogram[{"dataset": filled, "mjj": sum}],
+            figure_path=options.output / "anomaly_score.png",
+            label=options.label,
+        )
         with whole_file(options.output / "histograms.root") as path, uproot.recreate(path) as file:
             for name in histogram.axes["dataset"]:
                 file[f"{name}/score_mjj"] = histogram[{"dataset": name}]

@@ -160,6 +160,20 @@ def test_the_script_of_a_user(tmp_path, real_files):
             assert cutflow[name]["scored"] == len(read_scores(scored)[0])
 
 
+def test_the_script_draws_what_has_events(tmp_path):
+    """No event of the sideband is in the signal region: its dataset is in the cutflow, and not in the plot."""
+    datasets = [f"{name}={hepvae.sample_path(name)}" for name in ("qcdSide", "GtoWW15na")]
+    run_script(*datasets, "--region=signal", "--output", tmp_path / "out")
+    cutflow = json.loads((tmp_path / "out" / "cutflow.json").read_text())
+    assert cutflow["qcdSide"]["scored"] == 0 < cutflow["GtoWW15na"]["scored"]
+    assert (tmp_path / "out" / "anomaly_score.png").exists()
+    command = [sys.executable, SCRIPT, datasets[0], "--region=signal", "--output", tmp_path / "none"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("coffea_scores: no event of any dataset passes")
+    assert not (tmp_path / "none" / "anomaly_score.png").exists()
+
+
 @pytest.fixture
 def real_files():
     folder = Path(__file__).parents[2] / "shared" / "data"

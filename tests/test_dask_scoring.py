@@ -6,15 +6,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import uproot
+from conftest import random_tables, write_events
 
 import hepvae
 from hepvae.cli import main
-from hepvae.xrootd_server import free_port
+from hepvae.xrootd_server import free_port, root_address, xrootd_server
 
 distributed = pytest.importorskip("distributed")
 from hepvae import dask_scoring  # noqa: E402 (needs it)
@@ -63,9 +65,9 @@ def cluster():
             yield address, workers, client
 
 
-def local(files, output, **options):
+def local(files, output, step_size=STEP, **options):
     inferer = hepvae.load_inferer(hepvae.model_path("conv"), threads=1)
-    return hepvae.score_files(files, inferer, output, step_size=STEP, overwrite=True, **options)
+    return hepvae.score_files(files, inferer, output, step_size=step_size, overwrite=True, **options)
 
 
 def everything(path):
@@ -82,7 +84,7 @@ def assert_equal_files(first, second):
 
 @pytest.fixture
 def files(tmp_path):
-    """Names of samples, of a file that is none, and of one without events of the signal region."""
+    """Copies of all samples; the sidebands have no event of the signal region."""
     made = []
     for i, name in enumerate(["qcdSig", "GtoWW15na", "qcdSide", "GtoWW15br"]):
         made.append(tmp_path / f"{i}.root")
@@ -115,22 +117,43 @@ def real_or_none():
     return [folder / name for name in names] if folder.is_dir() else []
 
 
-def test_a_worker_that_is_killed(cluster, files, tmp_path, monkeypatch):
-    """Half way: its chunks are made by the other one, and the file is the same, bit for bit."""
+@pytest.fixture
+def many(rng):
+    """Two hundred files of a few events, in a folder that a server can read."""
+    with tempfile.TemporaryDirectory(prefix="hepvae-served-") as folder:
+        Path(folder).chmod(0o755)
+        for i in range(200):
+            path = Path(folder, f"{i:03}.root")
+            write_events(path, random_tables(rng, events=20, constituents=(1, 60)))
+            path.chmod(0o644)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("where", ["disk", "xrootd"])
+def test_a_worker_that_is_killed(cluster, many, tmp_path, monkeypatch, where):
+    """Half way: its files are read by the other one, and the result is the same, bit for bit."""
     _, workers, client = cluster
-    here = local(files, tmp_path / "here.root")
+    options = {"step_size": 12, "mjj_min": 0, "pt_min": 0}
+    here = local(sorted(many.iterdir()), tmp_path / "here.root", **options)
     result, results = dask_scoring._result, []
 
     def killing(future, source):
         results.append(source)
-        if len(results) == 20:
+        if len(results) == 200:
             workers[0].kill()
         return result(future, source)
 
     monkeypatch.setattr(dask_scoring, "_result", killing)
-    there = local(files, tmp_path / "there.root", client=client)
-    assert workers[0].wait(10) == -signal.SIGKILL and len(results) > 30
-    assert there.events_scored == here.events_scored and not there.failed
+    with ExitStack() as stack:
+        files = sorted(many.iterdir())
+        if where == "xrootd":
+            if shutil.which("xrootd") is None:
+                pytest.skip("needs an XRootD server")
+            address = root_address(stack.enter_context(xrootd_server(many)))
+            files = [f"{address}{path.name}" for path in files]
+        there = local(files, tmp_path / "there.root", client=client, **options)
+    assert workers[0].wait(10) == -signal.SIGKILL and len(results) == 400
+    assert there.events_scored == here.events_scored > 1000 and not there.failed and len(there.files) == 200
     assert_equal_files(tmp_path / "here.root", tmp_path / "there.root")
 
 

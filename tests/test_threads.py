@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import threading
+from concurrent.futures import ProcessPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -34,6 +36,16 @@ def test_a_failure_ends_the_others():
     with pytest.raises(ZeroDivisionError):
         on_threads(range(50), fail, 3)
     assert len(seen) <= 3
+
+
+def test_one_thread_in_a_process_of_a_pool(monkeypatch):
+    """As many of us as there are cores, each with all cores, take turns in each other's way."""
+    monkeypatch.delenv("HEPVAE_NUM_THREADS", raising=False)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(default_threads).result() == 1
+        monkeypatch.setenv("HEPVAE_NUM_THREADS", "3")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(default_threads).result() == 3
 
 
 def test_one_thread_inside_a_dask_worker(monkeypatch):

@@ -14,7 +14,6 @@ from . import __version__
 from .bundled import MODELS, named_model
 from .command import run_command
 from .errors import OptionError
-from .extras import load_distributed
 from .faults import ACCESS, Access
 from .inferers import load_inferer, runtime_names
 from .models import ARCHITECTURES
@@ -75,7 +74,6 @@ def _client(where: str | None):
     """The Dask client that is asked for."""
     if where is None:
         return nullcontext()
-    load_distributed("--dask")
     from .dask_scoring import dask_client
 
     return dask_client(where)

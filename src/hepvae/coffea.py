@@ -33,7 +33,7 @@ class DijetScoreProcessor(processor.ProcessorABC):
     region, **selection
         As for `select_dijets`.
     bins, limits : int, (float, float)
-        Of the logarithmic axis of the score; what is outside is in its overflow.
+        Of the logarithmic axis of the score; what is outside is in its under- and overflow.
 
     Notes
     -----

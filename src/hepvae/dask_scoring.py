@@ -22,7 +22,7 @@ from .scored_chunks import Question, scored_chunks
 from .sources import Source
 from .threads import default_threads
 
-distributed = load_distributed("hepvae.dask_scoring")
+distributed = load_distributed("scoring on Dask")
 
 __all__ = ["dask_client", "scored_on_workers"]
 
@@ -164,11 +164,8 @@ def scored_on_workers(
                 continue
             report, rows = made.pop((head, number))
             ours = reports[head]
-            if (
-                number
-                and report.failure is None
-                and (report.entries, report.schema) != (ours.entries, ours.schema)
-            ):
+            same = (report.entries, report.schema) == (ours.entries, ours.schema)
+            if number and report.failure is None and not same:
                 report.failure = f"{ours.path}: is another file now than when its first entries were read"
             ours.merge(report)
             if ours.failure is None:

@@ -73,7 +73,7 @@ def search_histogram(*, bins: int = 40, limits: tuple[float, float]):
 
     if bins < 1 or not 0 < limits[0] < limits[1]:
         raise OptionError(
-            f"{bins} bins from {limits[0]} to {limits[1]}: expected some, and rising limits above zero"
+            f"{bins} bins from {limits[0]} to {limits[1]}: expected some bins, and rising limits above zero"
         )
     return hist.Hist(
         hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),

@@ -56,7 +56,8 @@ class FileReport:
             self.unscored_jets[reason] = self.unscored_jets.get(reason, 0) + number
         self.health.merge(other.health)
         self.retried += other.retried
-        self.entries, self.schema = other.entries, other.schema
+        if other.failure is None:  # one that failed may not have seen the tree
+            self.entries, self.schema = other.entries, other.schema
         self.failure = self.failure or other.failure
 
     to_dict = asdict

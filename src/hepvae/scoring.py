@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from contextlib import closing
@@ -217,7 +216,7 @@ def _provenance(inferer, strategy, kl_weight, region, selection) -> dict:
     """How the scores were made."""
     return {
         "model": inferer.path.name,
-        "sha256": hashlib.sha256(inferer.path.read_bytes()).hexdigest(),
+        "sha256": inferer.sha256,
         "runtime": inferer.runtime,
         "card": inferer.card.to_dict(),
         "strategy": strategy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import threading
@@ -16,15 +17,20 @@ Item = TypeVar("Item")
 
 
 def default_threads() -> int:
-    """``HEPVAE_NUM_THREADS``, else 1 inside a Dask worker, else the cores this process may run on."""
+    """``HEPVAE_NUM_THREADS``, else 1 in a worker of Dask or of a process pool, else the cores we may run on."""
     asked = os.environ.get("HEPVAE_NUM_THREADS")
     if asked is None:
-        if _in_dask_worker():  # which has one task a core, and so as many of us
+        if _in_pool() or _in_dask_worker():  # which has one task a core, and so as many of us
             return 1
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not asked.isdigit() or int(asked) < 1:
         raise OptionError(f"HEPVAE_NUM_THREADS is {asked!r}: expected a positive whole number")
     return int(asked)
+
+
+def _in_pool() -> bool:
+    """Whether Python's multiprocessing started this process, as it does for coffea's ``FuturesExecutor``."""
+    return multiprocessing.parent_process() is not None
 
 
 def _in_dask_worker() -> bool:

@@ -113,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
         help="instead: hepvae's scoring beside other ways to run the same models, the floor of this machine, and"
         " the way from a file to a scored file",
     )
+    how.add_argument(
+        "--scaling",
+        action="store_true",
+        help="instead: scoring on one and two Dask workers of this machine by size of chunk, and a model of it for"
+        " 10 to 1,000 workers",
+    )
     how.add_argument("--quick", action="store_true", help="one short run: a look, not a measurement")
     how.add_argument(
         "--full",
@@ -171,6 +177,13 @@ def _bench_engine(options) -> int:
     return 1 if found.failures else 0
 
 
+def _bench_scaling() -> int:
+    from .scaling import print_scaling, run_scaling
+
+    print_scaling(run_scaling(), _console())
+    return 0
+
+
 def _bench(options) -> int:
     from ..journal import forget
     from .report import print_study, write_study
@@ -178,6 +191,8 @@ def _bench(options) -> int:
 
     if options.engine:
         return _bench_engine(options)
+    if options.scaling:
+        return _bench_scaling()
     study = run_study(_plan(options), options.output)
     console = _console()
     print_study(study, console)

@@ -33,6 +33,7 @@ _kept: OrderedDict[tuple, object] = OrderedDict()
 
 
 def check_travels(travels: str | None) -> None:
+    """Raise `OptionError` where this is no way to travel."""
     if travels not in (None, *TRAVELS):
         raise OptionError(f"travels is {travels!r}: expected {', '.join(TRAVELS)} or None")
 

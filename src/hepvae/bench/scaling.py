@@ -1,0 +1,342 @@
+"""``python -m hepvae.bench --scaling``: scoring on Dask workers here, and what follows for a cluster.
+
+All ways to score the same files are run in turns. The process that asks for chunks and writes what comes back has
+Dask's scheduler in it, as with `hepvae score --dask local`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from ..bundled import SAMPLES, model_path, sample_path
+from ..delay_proxy import delay_proxy
+from ..dijets import iterate_source
+from ..errors import HepvaeError
+from ..extras import load_distributed
+from ..inferers import load_inferer
+from ..progress import progress_bar
+from ..reports import FileReport
+from ..schemas import find_schema
+from ..scoring import score_files
+from ..sources import Source
+from ..threads import default_threads
+from ..xrootd_server import root_address, xrootd_server
+from .cluster_model import Costs, Rates, chunk_cost, slowest
+from .intervals import Ratio, log_ratios, time_ratio
+
+__all__ = ["Scaling", "print_scaling", "run_scaling"]
+
+#: Events of a chunk.
+CHUNKS = (100, 400, 1600, 6400)
+WORKERS = (1, 2)
+#: More than there are cores on a small machine: whether they get in each other's way.
+MANY_WORKERS = 4
+#: Events of a chunk where other things than its size are compared.
+CHUNK = 1600
+#: Of all samples in a file.
+COPIES = 4
+FILES = 4
+#: What two workers should reach over one.
+TARGET = 1.8
+#: Of a cluster that is not here.
+CLUSTERS = (10, 100, 1000)
+CLUSTER_CHUNKS = (1600, 6400, 25600, 102400)
+#: The added round trip by which requests to a storage are counted, and how often.
+RTT_MS = 20.0
+READINGS = 7
+
+
+@dataclass
+class Run:
+    """One way to score the files."""
+
+    seconds: list[float] = field(default_factory=list)
+    """Of each round."""
+    tasks: int = 0
+    """Of a round."""
+    compute_s: list[float] = field(default_factory=list)
+    """Of all tasks of a round, on their workers."""
+    own_s: list[float] = field(default_factory=list)
+    """CPU time of the process that asks and writes, of each round."""
+    returned_bytes: int = 0
+    """What came back from the workers in a round."""
+
+
+@dataclass
+class Scaling:
+    """What came out."""
+
+    cores: int
+    events: int = 0
+    jets: int = 0
+    """Of a run: read, and scored."""
+    runs: dict[tuple[int, int], Run] = field(default_factory=dict)
+    """By workers (0: without Dask) and events of a chunk; all with one thread a process."""
+    crowd: dict[str, Run] = field(default_factory=dict)
+    """`MANY_WORKERS` workers, by how many threads each has."""
+    event_bytes: float = 0.0
+    requests: float | None = None
+    """Round trips of a chunk, to a server of XRootD; None where there is none."""
+
+    def ratio(self, more: Run, fewer: Run) -> Ratio:
+        """How many times more jets a second."""
+        return time_ratio([log_ratios(fewer.seconds, more.seconds)], np.zeros(0))
+
+    def rate(self, run: Run) -> float:
+        """Jets a second."""
+        return self.jets / float(np.median(run.seconds))
+
+    def lost(self, workers: int, run: Run) -> float:
+        """The share of the workers' time in which they compute nothing."""
+        shares = np.divide(run.compute_s, np.multiply(run.seconds, workers))
+        return 1 - float(np.median(shares))
+
+    @property
+    def costs(self) -> Costs:
+        """Of one worker, as nobody is in its way."""
+        found = {chunk: run for (workers, chunk), run in self.runs.items() if workers == 1}
+        sizes = [self.events / run.tasks for run in found.values()]
+        chunk_s, event_s = chunk_cost(sizes, [np.median(run.compute_s) / run.tasks for run in found.values()])
+        task_s, write_s = chunk_cost(sizes, [np.median(run.own_s) / run.tasks for run in found.values()])
+        return Costs(chunk_s, event_s, task_s, write_s, self.requests or 0.0, self.event_bytes)
+
+
+def make_file(path: Path, copies: int) -> int:
+    """All samples, some times over, in one file; gives its entries."""
+    entries = 0
+    with uproot.recreate(path) as file:
+        for name in list(SAMPLES) * copies:
+            with uproot.open(sample_path(name)) as sample:
+                columns = sample["Events"].arrays()
+            collections: dict[str, dict] = {}
+            for column in columns.fields:
+                collection, _, inner = column.partition("_")
+                if inner:
+                    collections.setdefault(collection, {})[inner] = columns[column]
+            counters = {f"n{collection}" for collection in collections}
+            flat = {c: columns[c] for c in columns.fields if "_" not in c and c not in counters}
+            rows = {**flat, **{collection: ak.zip(found) for collection, found in collections.items()}}
+            if "Events" not in file:
+                file.mktree("Events", {name: column.type for name, column in rows.items()})
+            file["Events"].extend(rows)
+            entries += len(columns)
+    return entries
+
+
+def _event_bytes(path: Path) -> float:
+    """What is read of a file for each of its entries."""
+    with uproot.open({str(path): None}, object_cache=None, array_cache=None) as file:
+        tree = file["Events"]
+        names = find_schema(tree.keys(recursive=False), str(path)).branches
+        before = file.file.source.num_requested_bytes
+        tree.arrays({name: tree[name].interpretation for name in names})
+        return (file.file.source.num_requested_bytes - before) / tree.num_entries
+
+
+def _reading_s(path: str) -> float:
+    """Seconds until a chunk is there."""
+    start = time.perf_counter()
+    with closing(iterate_source(Source(path), FileReport(path), step_size=CHUNK)) as chunks:
+        next(chunks)
+    return time.perf_counter() - start
+
+
+def _requests(folder: Path, name: str) -> float:
+    """Round trips that the first chunk of a file takes, from the time that a longer round trip adds."""
+    with xrootd_server(folder) as port, delay_proxy(port, 0.0) as near, delay_proxy(port, RTT_MS) as far:
+        added = []
+        for i in range(READINGS + 1):
+            seconds = [_reading_s(f"{root_address(one)}{name}") for one in (near, far)]
+            if i:  # the first connects
+                added.append(seconds[1] - seconds[0])
+    return float(np.median(added)) / (RTT_MS / 1000)
+
+
+def _timed(run: Run, files: list[str], inferer, output: Path, chunk: int, client=None) -> int:
+    """Add a round; gives the number of jets that are scored."""
+    options = {"step_size": chunk, "overwrite": True}
+    if client is None:
+        start = time.perf_counter()
+        report = score_files(files, inferer, output, **options)
+        run.seconds.append(time.perf_counter() - start)
+    else:
+        distributed = load_distributed("the scaling study")
+        # Dask's own record of what its workers did
+        with distributed.get_task_stream(client) as stream:
+            start, own = time.perf_counter(), time.process_time()
+            report = score_files(files, inferer, output, client=client, **options)
+            run.seconds.append(time.perf_counter() - start)
+            run.own_s.append(time.process_time() - own)
+            time.sleep(0.2)  # the record comes a little after the results
+        spans = [span for task in stream.data for span in task["startstops"] if span["action"] == "compute"]
+        run.tasks = len(stream.data)
+        run.compute_s.append(sum(span["stop"] - span["start"] for span in spans))
+        run.returned_bytes = sum(task["nbytes"] or 0 for task in stream.data)
+    if report.failed:
+        raise HepvaeError(report.failed[0].failure)
+    return 2 * report.events_scored
+
+
+def run_scaling(*, rounds: int = 5, chunks=CHUNKS, copies: int = COPIES) -> Scaling:
+    """Measure everything, all ways in turns.
+
+    Parameters
+    ----------
+    rounds : int
+        Timed; there is one more before them.
+    chunks : sequence of int
+        Events of a chunk.
+    copies : int
+        Of the samples, in each of `FILES` files.
+    """
+    from ..dask_scoring import dask_client
+
+    found = Scaling(default_threads())
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hepvae-bench-")))
+        folder.chmod(0o755)  # a server reads here as another user
+        first = folder / "0.root"
+        found.events = FILES * make_file(first, copies)
+        first.chmod(0o644)
+        files = [str(first)]
+        for i in range(1, FILES):
+            files.append(str(folder / f"{i}.root"))
+            os.link(first, files[-1])
+        found.event_bytes = _event_bytes(first)
+        try:
+            found.requests = _requests(folder, first.name)
+        except HepvaeError:  # no server is installed
+            found.requests = None
+
+        clients = {n: stack.enter_context(dask_client(f"local:{n}")) for n in (*WORKERS, MANY_WORKERS)}
+        path, output = model_path("conv"), folder / "scored.root"
+        one, usual, all_cores = (load_inferer(path, threads=n) for n in (1, None, found.cores))
+        ways = []
+        for chunk in chunks:
+            for workers in (0, *WORKERS):
+                run = found.runs[workers, chunk] = Run()
+                ways.append((run, one, chunk, clients.get(workers)))
+        for name, inferer in (("1", usual), (f"{found.cores} (all cores)", all_cores)):
+            run = found.crowd[name] = Run()
+            ways.append((run, inferer, CHUNK, clients[MANY_WORKERS]))
+        bar = stack.enter_context(progress_bar("scaling", (rounds + 1) * len(ways)))
+        for i in range(rounds + 1):
+            for run, inferer, chunk, client in ways if i % 2 else ways[::-1]:
+                found.jets = _timed(Run() if i == 0 else run, files, inferer, output, chunk, client)
+                bar(1)
+    return found
+
+
+def _table(title: str, *columns: str):
+    from rich.table import Table
+
+    table = Table(title=title)
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="right" if i else "left")
+    return table
+
+
+def print_scaling(found: Scaling, console, rates: Rates | None = None) -> None:
+    """Tables of what was measured, and of the model for clusters."""
+    rates = rates or Rates()
+    jets = found.jets / found.events
+    console.print(
+        f"{found.cores} cores here; {found.events:,} events, {found.jets:,} jets scored by the model conv, one"
+        " thread a process; medians of rounds in turns",
+        highlight=False,
+    )
+    table = _table(
+        "Jets a second",
+        "events a chunk",
+        "no Dask",
+        *(f"{n} worker{'s' * (n > 1)}" for n in WORKERS),
+        "2 workers / 1",
+        *(f"lost with {n}" for n in WORKERS),
+        "kB back a task",
+    )
+    chunks = list(dict.fromkeys(chunk for _, chunk in found.runs))
+    for chunk in chunks:
+        one, two = (found.runs[workers, chunk] for workers in WORKERS)
+        table.add_row(
+            f"{chunk:,}",
+            *(f"{found.rate(found.runs[n, chunk]):,.0f}" for n in (0, *WORKERS)),
+            str(found.ratio(two, one)),
+            *(f"{100 * found.lost(n, found.runs[n, chunk]):.1f} %" for n in WORKERS),
+            f"{two.returned_bytes / two.tasks / 1000:.0f}",
+        )
+    console.print(table)
+    console.print(
+        "lost: the share of the workers' time in which they compute nothing: scheduling, transfer, waiting for the"
+        " process that writes",
+        highlight=False,
+    )
+    best = max((found.ratio(found.runs[2, c], found.runs[1, c]) for c in chunks), key=lambda ratio: ratio.value)
+    met = "met" if best.value >= TARGET else "missed"
+    console.print(f"Two workers over one, at best: {best}; target {TARGET}: {met}", highlight=False)
+
+    table = _table(f"{MANY_WORKERS} workers on {found.cores} cores", "threads of each", "jets/s", "over the last")
+    *_, last = found.crowd.values()
+    for name, run in found.crowd.items():
+        table.add_row(name, f"{found.rate(run):,.0f}", "" if run is last else str(found.ratio(run, last)))
+    console.print(table)
+
+    costs = found.costs
+    trips = "not measured: no XRootD server" if found.requests is None else f"{found.requests:.1f}"
+    console.print(
+        f"Measured with one worker: {1e3 * costs.chunk_s:.1f} ms a chunk and {1e6 * costs.event_s:.0f} us an"
+        f" event; in the process that asks and writes {1e3 * costs.task_s:.2f} ms a chunk and"
+        f" {1e6 * costs.write_s:.2f} us an event; {costs.event_bytes:,.0f} bytes read an event;"
+        f" round trips a chunk: {trips}",
+        highlight=False,
+    )
+    here = Rates(storage_bytes_per_s=inf, task_s=0.0, round_trip_s=0.0)
+    parts = []
+    for workers, chunk in [(w, c) for w in WORKERS for c in chunks]:
+        run = found.runs[workers, chunk]
+        expected = jets * slowest(costs, here, workers, found.events // run.tasks)[1]
+        parts.append(f"{expected / found.rate(run):.2f}")
+    console.print(
+        f"The model over what was measured here, with {' then '.join(map(str, WORKERS))} workers, chunk by chunk:"
+        f" {', '.join(parts)}",
+        highlight=False,
+    )
+    table = _table(
+        "Model of a cluster: jets a second, and what limits them",
+        "workers",
+        *(f"{c:,} events a chunk" for c in CLUSTER_CHUNKS),
+        "a billion events",
+    )
+    for workers in CLUSTERS:
+        cells = [slowest(costs, rates, workers, chunk) for chunk in CLUSTER_CHUNKS]
+        hours = 1e9 / max(rate for _, rate in cells) / 3600
+        table.add_row(
+            f"{workers:,}", *(f"{jets * rate:.3g} ({name})" for name, rate in cells), f"{hours:.1f} h at best"
+        )
+    console.print(table)
+    console.print(
+        f"With published rates: storage {rates.storage_bytes_per_s / 1e9:.0f} GB/s, which facilities reached"
+        f" reading NanoAOD over XRootD (arXiv:2503.15464); Dask's scheduler {1e3 * rates.task_s:.0f} ms a task"
+        f" (distributed.dask.org, Efficiency); a round trip of {1e3 * rates.round_trip_s:.0f} ms. A core of a"
+        " worker is one of this machine",
+        highlight=False,
+    )
+    worker = slowest(costs, rates, 1, CLUSTER_CHUNKS[-1])[1]
+    for name, limit in (
+        ("the process that asks and writes", 1 / (costs.write_s + costs.task_s / CLUSTER_CHUNKS[-1])),
+        ("the storage", rates.storage_bytes_per_s / costs.event_bytes),
+    ):
+        console.print(
+            f"With chunks of {CLUSTER_CHUNKS[-1]:,} events, {name} is the limit from"
+            f" {limit / worker:,.0f} workers on",
+            highlight=False,
+        )

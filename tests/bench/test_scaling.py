@@ -1,0 +1,74 @@
+"""The study of scaling: figures of known runs, and a short real one."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import hepvae
+from hepvae.bench.scaling import CHUNKS, Run, Scaling, make_file, print_scaling, run_scaling
+
+pytest.importorskip("distributed")
+
+
+def known(gain: float) -> Scaling:
+    """1 ms a chunk and 0.1 ms an event, without losses but for what two workers do not gain."""
+    found = Scaling(2, events=64_000, jets=128_000, event_bytes=500.0, requests=5.0)
+    for chunk in CHUNKS:
+        tasks = 64_000 // chunk
+        alone = 6.4 + 1e-3 * tasks
+        for workers, seconds in ((0, alone), (1, alone), (2, alone / gain)):
+            own = 2e-4 * tasks + 64_000e-6
+            found.runs[workers, chunk] = Run([seconds] * 5, tasks, [alone] * 5, [own] * 5, 1000)
+    found.crowd = {"1": Run([1.0] * 5), "2 (all cores)": Run([2.0] * 5)}
+    return found
+
+
+def printed(found: Scaling) -> str:
+    console = Console(record=True, width=200, file=StringIO())
+    print_scaling(found, console)
+    return console.export_text()
+
+
+def test_figures_of_known_runs():
+    found = known(gain=1.6)
+    one, two = found.runs[1, 400], found.runs[2, 400]
+    assert found.ratio(two, one).value == pytest.approx(1.6)
+    assert found.lost(1, one) == pytest.approx(0) and found.lost(2, two) == pytest.approx(0.2)
+    costs = found.costs
+    assert (costs.chunk_s, costs.event_s) == (pytest.approx(1e-3), pytest.approx(1e-4))
+    assert (costs.task_s, costs.write_s) == (pytest.approx(2e-4), pytest.approx(1e-6))
+
+
+@pytest.mark.parametrize("gain, verdict", [(1.6, "missed"), (1.9, "met")])
+def test_the_target_is_held_against_what_was_found(gain, verdict):
+    text = printed(known(gain))
+    assert f"target 1.8: {verdict}" in text
+    # 10 workers of 0.1 ms an event, two jets each; the writer's 1 us an event stops 1,000 of them
+    assert "(workers)" in text and "(writer)" in text
+
+
+def test_the_file_has_the_events_of_the_samples(tmp_path):
+    path = tmp_path / "many.root"
+    entries = make_file(path, copies=1)
+    found, sample = hepvae.read_dijets(path), hepvae.read_dijets(hepvae.sample_path("qcdSide"))
+    assert entries > len(found) > 8000
+    ours = hepvae.pad_particles(found[: len(sample)], hepvae.InputSpec())
+    assert np.array_equal(ours, hepvae.pad_particles(sample, hepvae.InputSpec()))
+
+
+def test_a_short_real_run():
+    found = run_scaling(rounds=1, chunks=(800, 3200), copies=1)
+    assert found.jets > 60_000
+    for (workers, chunk), run in found.runs.items():
+        assert len(run.seconds) == 1
+        if workers:
+            assert run.tasks >= found.events / chunk
+            assert 0 < run.compute_s[0] < workers * run.seconds[0]
+            assert run.returned_bytes > 50 * found.events
+    assert found.costs.event_s > 0 and 100 < found.event_bytes < 5000
+    assert found.requests is None or 1 < found.requests < 50
+    assert "Model of a cluster" in printed(found)
