@@ -34,7 +34,7 @@ from hepvae.plotting import plot_reconstruction
 from hepvae.quality import pad_scorable
 from hepvae.reconstruction import OBSERVABLES, jet_observables
 from hepvae.scores import STRATEGIES, event_score
-from hepvae.separation import roc, with_uncertainty
+from hepvae.search.separation import roc, with_uncertainty
 
 BACKGROUND, SIDEBAND = "qcdSig", "qcdSide"
 

@@ -43,7 +43,7 @@ ORDER = [
     "losses",
     "chamfer_kernel",
     "scores",
-    "separation",
+    "search",
     "reconstruction",
     "models",
     "inferers",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import DataError
+from ..errors import DataError
 
 __all__ = ["Roc", "roc", "with_uncertainty"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepvae import DataError
-from hepvae.separation import LEAST_BACKGROUND, roc, with_uncertainty
+from hepvae.search.separation import LEAST_BACKGROUND, roc, with_uncertainty
 
 
 def cut_by_cut(background, signal):
