@@ -17,8 +17,11 @@ __all__ = [
     "load_distributed",
     "load_exporter",
     "load_h5py",
+    "load_iminuit",
+    "load_lightgbm",
     "load_openvino",
     "load_pyarrow",
+    "load_sklearn",
     "load_tensorflow",
     "load_xrootd",
     "quiet_tensorflow",
@@ -94,6 +97,21 @@ def load_coffea_processor(what: str):
 def load_pyarrow(what: str):
     """What Parquet files need."""
     return _load("pyarrow", what, "parquet")
+
+
+def load_iminuit(what: str):
+    """The minimiser of the fits."""
+    return _load("iminuit", what, "search")
+
+
+def load_lightgbm(what: str):
+    """Boosted trees of LightGBM."""
+    return _load("lightgbm", what, "search")
+
+
+def load_sklearn(what: str):
+    """scikit-learn."""
+    return _load("sklearn", what, "search")
 
 
 @contextmanager

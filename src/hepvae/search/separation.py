@@ -1,17 +1,35 @@
-"""How well a score tells signal from background: ROC curve, its area, significance improvement."""
+"""How well a score tells signal from background: ROC curve, its area, significance improvement.
+
+The significance improvement (SIC) of a cut is signal / sqrt(background) of the efficiencies: the factor by which
+the cut changes s / sqrt(b). Cuts that too few background events pass say nothing, and are left out everywhere.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, OptionError
 
-__all__ = ["Roc", "roc", "with_uncertainty"]
+__all__ = [
+    "BACKGROUND_EFFICIENCIES",
+    "FiguresOfMerit",
+    "Measured",
+    "Roc",
+    "figures_of_merit",
+    "in_window",
+    "over_folds",
+    "roc",
+    "with_uncertainty",
+]
 
 #: A cut that fewer background events pass (effective number, of weighted events) says nothing of it.
 LEAST_BACKGROUND = 10
+
+#: Where the significance improvement is quoted beside its maximum: shares of the background that pass.
+BACKGROUND_EFFICIENCIES = (0.1, 0.025, 0.01)
 
 
 @dataclass(frozen=True)
@@ -24,8 +42,10 @@ class Roc:
     """Share of the signal that passes."""
     background: np.ndarray
     """Share of the background that passes."""
+    signal_events: np.ndarray
+    """Effective number of signal events that pass: (sum of weights)^2 / sum of squared weights."""
     background_events: np.ndarray
-    """Effective number of background events that pass: (sum of weights)^2 / sum of squared weights."""
+    """Effective number of background events that pass."""
 
     @property
     def auc(self) -> float:
@@ -34,21 +54,143 @@ class Roc:
         return float(np.sum(np.diff(background) * (signal[1:] + signal[:-1]) / 2))
 
     @property
+    def signal_uncertainty(self) -> np.ndarray:
+        """Binomial standard deviation of ``signal``, of weighted events."""
+        return _binomial(self.signal, self.signal_events)
+
+    @property
+    def background_uncertainty(self) -> np.ndarray:
+        """Binomial standard deviation of ``background``, of weighted events."""
+        return _binomial(self.background, self.background_events)
+
+    @property
     def significance_improvement(self) -> np.ndarray:
         """signal / sqrt(background) of each cut; NaN where fewer than `LEAST_BACKGROUND` events pass."""
-        enough = (self.background_events >= LEAST_BACKGROUND) & (self.background > 0)
+        enough = _enough(self.background_events) & (self.background > 0)
         improvement = np.full_like(self.signal, np.nan)
         improvement[enough] = self.signal[enough] / np.sqrt(self.background[enough])
         return improvement
 
     @property
+    def significance_improvement_uncertainty(self) -> np.ndarray:
+        """Of each cut taken as given, from the binomial ones of both efficiencies; NaN as the improvement."""
+        known = np.isfinite(self.significance_improvement)
+        found = np.full_like(self.signal, np.nan)
+        found[known] = _improvement_uncertainty(
+            *(v[known] for v in (self.signal, self.signal_uncertainty)),
+            *(v[known] for v in (self.background, self.background_uncertainty)),
+        )
+        return found
+
+    @property
     def best(self) -> tuple[float, float]:
-        """Largest significance improvement, and the background efficiency it is reached at."""
+        """Largest significance improvement, and the background efficiency it is reached at.
+
+        The maximum of a curve that fluctuates: too high by some of its uncertainty where the curve is flat.
+        """
         improvement = self.significance_improvement
         if np.isnan(improvement).all():
             return np.nan, np.nan
         cut = int(np.nanargmax(improvement))
         return float(improvement[cut]), float(self.background[cut])
+
+    def improvement_at(self, background_efficiency: float) -> Measured:
+        """Significance improvement of the cut that keeps some share of the background.
+
+        Between two cuts the efficiency of the signal is interpolated. The uncertainty is binomial, of the cut
+        taken as given: right at the maximum, too small where the improvement rises with the background efficiency,
+        too large where it falls. NaN where fewer than `LEAST_BACKGROUND` events pass.
+        """
+        if not 0 < background_efficiency <= 1:
+            raise OptionError(f"background efficiency is {background_efficiency}: expected a share up to 1")
+        if not _enough(self._at(background_efficiency, self.background_events)):
+            return Measured(np.nan, np.nan)
+        signal, signal_uncertainty, background_uncertainty = (
+            self._at(background_efficiency, values)
+            for values in (self.signal, self.signal_uncertainty, self.background_uncertainty)
+        )
+        uncertainty = _improvement_uncertainty(
+            signal, signal_uncertainty, background_efficiency, background_uncertainty
+        )
+        return Measured(float(signal / np.sqrt(background_efficiency)), float(uncertainty))
+
+    def _at(self, background_efficiency, values):
+        """Values of the cuts, interpolated to background efficiencies."""
+        # Negative weights can make it fall.
+        background = np.maximum.accumulate(np.append(0.0, self.background))
+        return np.interp(background_efficiency, background, np.append(0.0, values))
+
+
+def _enough(events):
+    # Sums of weights are exact to rounding.
+    return np.greater_equal(events, LEAST_BACKGROUND * (1 - 1e-9))
+
+
+def _binomial(efficiency, events):
+    """Standard deviation of efficiencies, where ``events`` pass and the last cut passes all.
+
+    With weights, variance = ((1 - e)^2 sum of w^2 that pass + e^2 sum of w^2 that fail) / (sum of w)^2, the
+    propagation of both sums; e (1 - e) / N where all weights are one.
+    """
+    squares = np.divide(efficiency**2, events, where=events > 0, out=np.zeros_like(efficiency))
+    variance = (1 - 2 * efficiency) * squares + efficiency**2 * squares[-1]
+    return np.sqrt(np.maximum(variance, 0))
+
+
+def _improvement_uncertainty(signal, signal_uncertainty, background, background_uncertainty):
+    """Of signal / sqrt(background), the two being independent."""
+    relative = signal * background_uncertainty / (2 * background)
+    return np.sqrt((signal_uncertainty**2 + relative**2) / background)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """A sample by falling score."""
+
+    order: np.ndarray
+    """(events,): the events as they came, by falling score."""
+    weight: np.ndarray
+    """(events,), by falling score."""
+    passing: np.ndarray
+    """(cuts,): how many of them pass each cut."""
+
+    def curve(self, counts=None) -> tuple[np.ndarray, np.ndarray]:
+        """Efficiency and effective number of events of each cut, each event drawn ``counts`` (events,) times."""
+        weight, squares = self.weight, self.weight**2
+        if counts is not None:
+            counts = counts[self.order]
+            weight, squares = weight * counts, squares * counts
+        sums, squares = (np.append(0.0, np.cumsum(values)) for values in (weight, squares))
+        sums, squares, total = sums[self.passing], squares[self.passing], sums[-1]
+        events = np.divide(sums**2, squares, where=squares > 0, out=np.zeros_like(sums))
+        # A replica may have drawn nothing that has weight.
+        return (sums / total if total > 0 else np.full_like(sums, np.nan)), events
+
+
+def _ranked(background, signal) -> tuple[np.ndarray, list[_Ranked]]:
+    """Thresholds of all cuts, falling, and the samples by falling score."""
+    samples = []
+    for name, (score, weight) in (("background", background), ("signal", signal)):
+        score, weight = np.asarray(score, np.float64), np.asarray(weight, np.float64)
+        if not np.isfinite(score).all():
+            raise DataError(f"{name}: {int((~np.isfinite(score)).sum())} scores are not finite")
+        if not weight.sum() > 0:
+            raise DataError(
+                f"{name}: weights of {len(score)} events add up to {weight.sum()}: expected more than zero"
+            )
+        order = np.argsort(score)
+        samples.append((order[::-1], weight[order[::-1]], score[order]))
+    # Events of equal score pass together.
+    threshold = np.unique(np.concatenate([rising for _, _, rising in samples]))[::-1]
+    return threshold, [
+        _Ranked(order, weight, len(rising) - np.searchsorted(rising, threshold))
+        for order, weight, rising in samples
+    ]
+
+
+def _roc(threshold, curves) -> Roc:
+    (background, background_events), (signal, signal_events) = curves
+    return Roc(threshold, signal, background, signal_events, background_events)
 
 
 def roc(background, signal) -> Roc:
@@ -64,27 +206,30 @@ def roc(background, signal) -> Roc:
     DataError
         There are no events, or the weights do not add up to more than zero.
     """
-    scores, sums = [], []
-    for name, (score, weight) in (("background", background), ("signal", signal)):
-        score, weight = np.asarray(score, np.float64), np.asarray(weight, np.float64)
-        if not np.isfinite(score).all():
-            raise DataError(f"{name}: {int((~np.isfinite(score)).sum())} scores are not finite")
-        if not weight.sum() > 0:
-            raise DataError(
-                f"{name}: weights of {len(score)} events add up to {weight.sum()}: expected more than zero"
-            )
-        order = np.argsort(score)
-        scores.append(score[order])
-        # Sums over the events from the highest score down to each.
-        sums.append([np.append(np.cumsum(w[order][::-1])[::-1], 0.0) for w in (weight, weight**2)])
-    # Events of equal score pass together.
-    threshold = np.unique(np.concatenate(scores))[::-1]
-    passing = [
-        [total[np.searchsorted(score, threshold)] for total in totals] for score, totals in zip(scores, sums)
-    ]
-    (weights, squares), (signal_weights, _) = passing
-    effective = np.divide(weights**2, squares, where=squares > 0, out=np.zeros_like(weights))
-    return Roc(threshold, signal_weights / sums[1][0][0], weights / sums[0][0][0], effective)
+    threshold, samples = _ranked(background, signal)
+    return _roc(threshold, [sample.curve() for sample in samples])
+
+
+def _replicas(background, signal, replicas: int, seed: int) -> Iterator[Roc]:
+    """The curves of bootstrap replicas: each draws as many of the events of both, with replacement.
+
+    What is drawn changes how often each event counts, not how they are sorted.
+    """
+    if replicas < 2:
+        raise OptionError(f"replicas is {replicas}: expected two or more")
+    rng = np.random.default_rng(seed)
+    threshold, samples = _ranked(background, signal)
+    for _ in range(replicas):
+        draws = [rng.integers(len(sample.order), size=len(sample.order)) for sample in samples]
+        counts = [np.bincount(drawn, minlength=len(drawn)) for drawn in draws]
+        yield _roc(threshold, [sample.curve(drawn) for sample, drawn in zip(samples, counts)])
+
+
+def _spread(values, ddof: int = 0) -> float:
+    """Standard deviation of those that are no NaN."""
+    known = np.asarray(values, np.float64)
+    known = known[np.isfinite(known)]
+    return float(np.std(known, ddof=ddof)) if len(known) > 1 else np.nan
 
 
 def with_uncertainty(statistic, background, signal, *, replicas: int = 100, seed: int = 1) -> tuple[float, float]:
@@ -96,10 +241,106 @@ def with_uncertainty(statistic, background, signal, *, replicas: int = 100, seed
     background, signal : (scores, weights)
         As for `roc`; each replica draws as many of their events, with replacement.
     """
-    rng = np.random.default_rng(seed)
-    events = [tuple(np.asarray(values) for values in sample) for sample in (background, signal)]
-    found = []
-    for _ in range(replicas):
-        drawn = (rng.integers(len(score), size=len(score)) for score, _ in events)
-        found.append(statistic(roc(*[(s[i], w[i]) for (s, w), i in zip(events, drawn)])))
-    return statistic(roc(*events)), float(np.nanstd(found))
+    found = [statistic(curve) for curve in _replicas(background, signal, replicas, seed)]
+    return statistic(roc(background, signal)), _spread(found)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number and its standard deviation; formatted as ``0.71 ± 0.02``, or ``-`` where it is not known."""
+
+    value: float
+    """NaN where it is not known."""
+    uncertainty: float
+    """NaN where it is not known."""
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.value:{spec}} ± {self.uncertainty:{spec}}" if np.isfinite(self.value) else "-"
+
+
+@dataclass(frozen=True)
+class FiguresOfMerit:
+    """What a score is worth for one signal."""
+
+    auc: Measured
+    """Area under the ROC curve."""
+    best: Measured
+    """Largest significance improvement, see `Roc.best`."""
+    best_at: Measured
+    """Background efficiency that it is reached at."""
+    improvement: Mapping[float, Measured]
+    """Significance improvement by background efficiency."""
+    background_events: float
+    """Effective number of background events: their number where all weights are the same."""
+    signal_events: float
+    """Effective number of signal events."""
+
+
+def figures_of_merit(
+    background,
+    signal,
+    *,
+    background_efficiencies: Sequence[float] = BACKGROUND_EFFICIENCIES,
+    replicas: int = 100,
+    seed: int = 1,
+) -> FiguresOfMerit:
+    """Area under the ROC curve and significance improvement of weighted scores.
+
+    Parameters
+    ----------
+    background, signal : (scores, weights)
+        Arrays (events,): of the events of a mjj window, see `in_window`.
+    background_efficiencies : floats
+        Where the improvement is quoted beside its maximum.
+    replicas, seed : int
+        Of the bootstrap, which the uncertainties come from. Each replica chooses its own cut for a background
+        efficiency, which binomial uncertainties of both efficiencies do not know of.
+
+    Raises
+    ------
+    DataError
+        As `roc`.
+    """
+    curve = roc(background, signal)
+    at = np.asarray(background_efficiencies, np.float64)
+    values = (curve.auc, *curve.best, *(curve.improvement_at(efficiency).value for efficiency in at))
+    found = [
+        (replica.auc, *replica.best, *(replica._at(at, replica.signal) / np.sqrt(at)))
+        for replica in _replicas(background, signal, replicas, seed)
+    ]
+    auc, best, best_at, *improvement = (
+        Measured(value, _spread(drawn) if np.isfinite(value) else np.nan)
+        for value, drawn in zip(values, zip(*found))
+    )
+    return FiguresOfMerit(
+        auc,
+        best,
+        best_at,
+        dict(zip(background_efficiencies, improvement)),
+        float(curve.background_events[-1]),
+        float(curve.signal_events[-1]),
+    )
+
+
+def over_folds(folds: Sequence[FiguresOfMerit]) -> FiguresOfMerit:
+    """Mean over folds or seeds, and the standard deviation between them as the uncertainty of one.
+
+    A figure that is not known for some of the folds is not known.
+    """
+    if len(folds) < 2:
+        raise OptionError(f"{len(folds)} folds: expected two or more")
+
+    def combined(measured) -> Measured:
+        values = [one.value for one in measured]
+        return Measured(float(np.mean(values)), _spread(values, ddof=1) if np.isfinite(values).all() else np.nan)
+
+    return FiguresOfMerit(
+        *(combined([getattr(fold, name) for fold in folds]) for name in ("auc", "best", "best_at")),
+        {at: combined([fold.improvement[at] for fold in folds]) for at in folds[0].improvement},
+        *(float(np.mean([getattr(f, name) for f in folds])) for name in ("background_events", "signal_events")),
+    )
+
+
+def in_window(mjj, mass: float, half_width: float = 0.2) -> np.ndarray:
+    """Mask (events,) of the events with mjj within a share of the resonance mass (both in GeV) around it."""
+    return np.abs(np.asarray(mjj) / mass - 1) < half_width

@@ -1,0 +1,173 @@
+"""How well scores tell signal from background, and what a cut on them is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..search.injection import Counting
+from ..search.separation import Roc
+from .scores import legend_above
+from .style import ENERGY_TEV, LABEL, cms_figure, cms_label
+
+__all__ = ["plot_expected_significance", "plot_roc", "plot_significance_improvement"]
+
+#: The tightest cut that is drawn.
+LEAST_EFFICIENCY = 1e-3
+
+#: Colours of the CMS style, after which they begin anew with another of these.
+COLOURS, STYLES = 6, ("solid", "dashed", "dashdot")
+
+
+def plot_roc(
+    curves: Mapping[str, Roc], *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None
+):
+    """Signal against background efficiency, with binomial bands, where enough background events pass.
+
+    Parameters
+    ----------
+    curves : mapping of name to Roc
+        Of some scores for one signal, or of some signals; see `hepvae.search.separation.roc`. The legend gives
+        the area under each.
+    figure_path : path, optional
+        Where to save the figure.
+    label : str
+        Text above the axes.
+    energy : float or str
+        Centre-of-mass energy in TeV.
+    title : str, optional
+        Heading of the legend.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    DataError
+        No cut of any curve is passed by enough background events.
+    """
+    from matplotlib.ticker import FixedLocator
+
+    with cms_figure(figure_path) as figure:
+        axes = figure.subplots()
+        for i, (name, curve) in enumerate(curves.items()):
+            cuts = _cuts_to_draw(curve)
+            efficiency, uncertainty = curve.signal[cuts], curve.signal_uncertainty[cuts]
+            _line_with_band(
+                axes, i, curve.background[cuts], efficiency, uncertainty, f"{name} (AUC {curve.auc:.2f})"
+            )
+        _against_background(axes, curves, r"Signal efficiency $\epsilon_S$", lambda background: background, title)
+        axes.yaxis.set_major_locator(FixedLocator(np.linspace(0, 1, 6)))  # no efficiency is above one
+        axes.yaxis.set_minor_locator(FixedLocator(np.linspace(0, 1, 21)))
+        cms_label(axes, label=label, energy=energy)
+    return figure
+
+
+def plot_significance_improvement(
+    curves: Mapping[str, Roc], *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None
+):
+    """Significance improvement against background efficiency; a dot marks the maximum of each curve.
+
+    Parameters, returns and errors are those of `plot_roc`. The bands are binomial, of each cut taken as given.
+    """
+    with cms_figure(figure_path) as figure:
+        axes = figure.subplots()
+        for i, (name, curve) in enumerate(curves.items()):
+            cuts = _cuts_to_draw(curve)
+            improvement, uncertainty = curve.significance_improvement, curve.significance_improvement_uncertainty
+            line = _line_with_band(axes, i, curve.background[cuts], improvement[cuts], uncertainty[cuts], name)
+            best, at = curve.best
+            if at >= LEAST_EFFICIENCY:
+                axes.plot(at, best, "o", color=line.get_color(), markersize=9)
+        # The root sign of mathtext is not in the fonts of the style, and logs so.
+        name = r"Significance improvement  $\epsilon_S\,/\,$√$\epsilon_B$"
+        _against_background(axes, curves, name, np.sqrt, title)
+        cms_label(axes, label=label, energy=energy)
+    return figure
+
+
+def plot_expected_significance(
+    injected,
+    countings: Mapping[str, Counting],
+    *,
+    figure_path: str | Path | None = None,
+    label=LABEL,
+    energy=ENERGY_TEV,
+    title=None,
+):
+    """Expected significance against the number of injected signal events.
+
+    Parameters
+    ----------
+    injected : array
+        Numbers of injected signal events, rising.
+    countings : mapping of name to Counting
+        Without a cut, and with some; see `hepvae.search.injection.Counting`.
+    figure_path, label, energy, title : as for `plot_roc`
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    injected = np.asarray(injected, np.float64)
+    with cms_figure(figure_path) as figure:
+        axes = figure.subplots()
+        for i, (name, counting) in enumerate(countings.items()):
+            axes.plot(injected, counting.significance(injected), label=name, **_style(i))
+        axes.set_xlim(injected[0], injected[-1])
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("Injected signal events")
+        axes.set_ylabel("Expected significance (standard deviations)")
+        for deviations in (3, 5):
+            if deviations < axes.get_ylim()[1]:
+                axes.axhline(deviations, color="gray", linestyle=":", linewidth=1.5)
+                at = axes.get_yaxis_transform()
+                axes.text(0.02, deviations, rf"${deviations}\,\sigma$", transform=at, color="gray", va="bottom")
+        legend_above(axes, loc="upper left", title=title)
+        cms_label(axes, label=label, energy=energy)
+    return figure
+
+
+def _cuts_to_draw(curve: Roc, most: int = 400) -> np.ndarray:
+    """Some of the cuts that enough background events pass, evenly on a logarithmic axis."""
+    known = np.isfinite(curve.significance_improvement) & (curve.background >= LEAST_EFFICIENCY)
+    cuts = np.flatnonzero(known)
+    # Negative weights can make it fall.
+    background = np.maximum.accumulate(curve.background[cuts])
+    nearest = np.searchsorted(background, np.geomspace(LEAST_EFFICIENCY, 1, most))
+    return cuts[np.unique(nearest[nearest < len(cuts)])]
+
+
+def _style(number: int) -> dict:
+    return {
+        "color": f"C{number % COLOURS}",
+        "linestyle": STYLES[number // COLOURS % len(STYLES)],
+        "linewidth": 2.5,
+    }
+
+
+def _line_with_band(axes, number: int, x, y, uncertainty, name: str):
+    (line,) = axes.plot(x, y, label=name, **_style(number))
+    axes.fill_between(x, y - uncertainty, y + uncertainty, color=line.get_color(), alpha=0.25, linewidth=0)
+    return line
+
+
+def _against_background(axes, curves: Mapping[str, Roc], name: str, random, title) -> None:
+    """What ROC and improvement share: axes, the line of a score that knows nothing, room for the legend."""
+    lines = [line.get_ydata() for line in axes.lines]
+    if not any(len(values) for values in lines):
+        raise DataError(f"no cut of {', '.join(curves) or 'no curve'} is passed by enough background events")
+    efficiency = np.geomspace(LEAST_EFFICIENCY, 1, 100)
+    axes.plot(efficiency, random(efficiency), color="gray", linestyle=":", linewidth=2, label="Random")
+    highest = max(1.0, *(values.max(initial=0) for values in lines))
+    axes.set_xscale("log")
+    axes.set_xlim(LEAST_EFFICIENCY, 1)
+    axes.set_ylim(0, 1.05 * highest)
+    axes.set_xlabel(r"Background efficiency $\epsilon_B$")
+    axes.set_ylabel(name)
+    axes.tick_params(axis="x", pad=10)  # the first numbers of both axes stand in one corner
+    legend_above(axes, loc="upper left", title=title)

@@ -1,0 +1,192 @@
+"""The bump hunt: spectra of mjj with their fits, and p-values against the mass of a resonance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .style import ENERGY_TEV, LABEL, cms_figure, cms_label
+
+__all__ = ["plot_p_values", "plot_spectrum"]
+
+#: Densities are per this many GeV, about the width of the bins.
+PER_GEV = 100
+
+_LINES = ("solid", "dashed", "dashdot", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+
+
+def plot_spectrum(
+    fit,
+    *,
+    signals: Mapping[str, np.ndarray] | None = None,
+    points: str = "Data",
+    figure_path: str | Path | None = None,
+    label=LABEL,
+    energy=ENERGY_TEV,
+    right=None,
+    title=None,
+):
+    """Spectrum of mjj with its fit, and below how far it is from the fit.
+
+    Parameters
+    ----------
+    fit : SpectrumFit
+    signals : mapping of name to array (bins,), optional
+        Events in each bin, drawn by themselves; below, in units of the same uncertainty.
+    points : str
+        What the legend calls the spectrum.
+    figure_path : path, optional
+        Where to save the figure.
+    right : str, optional
+        Instead of the energy above the right end, such as "138 fb$^{-1}$ (13 TeV)".
+    title : str, optional
+        Heading of the legend, such as the name of the slice.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    from matplotlib.ticker import MultipleLocator
+
+    spectrum = fit.spectrum
+    edges = spectrum.edges / 1000
+    width = np.diff(spectrum.edges) / PER_GEV
+    centres = (edges[1:] + edges[:-1]) / 2
+    low, high = _errors(spectrum)
+    difference = spectrum.counts - fit.expected
+    if spectrum.variances is None:  # the error bar that points to the fit
+        uncertainty = np.where(difference > 0, low, high)
+    else:  # weights of a few events tell little of their variance
+        uncertainty = np.sqrt(fit.expected / spectrum.scale)
+    pull = difference / uncertainty
+    reach = max(3.5, 1.15 * np.abs(pull).max())
+    with cms_figure(figure_path) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
+        figure.subplots_adjust(hspace=0.06)
+        filled = spectrum.counts > 0
+        upper.errorbar(
+            centres[filled],
+            (spectrum.counts / width)[filled],
+            yerr=(np.stack([low, high]) / width)[:, filled],
+            xerr=np.diff(edges)[filled] / 2,
+            fmt="ko",
+            markersize=6,
+            linewidth=1.5,
+            label=points,
+            zorder=3,
+        )
+        fine = np.linspace(spectrum.edges[0], spectrum.edges[-1], 400)
+        text = f"{fit.n_parameters}-parameter fit\n$\\chi^2$/ndf = {fit.chi2:.1f}/{fit.ndf}, p = {fit.p_value:.2g}"
+        curve = fit.density(fine) * PER_GEV
+        upper.plot(fine / 1000, curve, color="C2", linewidth=2.5, label=text)
+        lower.stairs(pull, edges, fill=True, color="gray", alpha=0.55)
+        for i, (name, events) in enumerate((signals or {}).items()):
+            style = {"color": ("C1", "C3", "C4", "C5")[i % 4], "linewidth": 2.5, "baseline": None}
+            style["linestyle"] = _LINES[i % len(_LINES)]
+            upper.stairs(np.maximum(events, 1e-9) / width, edges, label=name, **style)
+            lower.stairs(events / uncertainty, edges, **style)
+            reach = max(reach, 1.15 * np.max(events / uncertainty))
+        smallest = min((spectrum.counts / width)[filled].min(), 1)
+        upper.set_yscale("log")
+        upper.set_ylim(0.2 * smallest, 30 * max((spectrum.counts / width).max(), curve.max()))
+        upper.set_ylabel(f"Events / {PER_GEV} GeV")
+        small = {"fontsize": "small", "title_fontsize": "small"}
+        handles, texts = upper.get_legend_handles_labels()
+        upper.legend(
+            [handles[-1], *handles[:-1]], [texts[-1], *texts[:-1]], loc="upper right", title=title, **small
+        )
+        lower.axhline(0, color="black", linewidth=1)
+        if reach < 8:
+            lower.yaxis.set_major_locator(MultipleLocator(2))
+        lower.set_ylim(-reach, reach)
+        lower.set_xlim(edges[0], edges[-1])
+        lower.set_ylabel(f"({points} $-$ fit) /\nuncertainty", fontsize="small", loc="center")
+        lower.set_xlabel(r"$m_{jj}$ (TeV)")
+        cms_label(upper, label=label, energy=energy, right=right)
+        figure.align_ylabels()
+    return figure
+
+
+def _errors(spectrum):
+    """Error bars below and above: roots of variances, or central 68 % intervals of Poisson.
+
+    Garwood, Biometrika 28 (1936) 437.
+    """
+    if spectrum.variances is not None:
+        return (np.sqrt(spectrum.variances),) * 2
+    from scipy.stats import chi2, norm
+
+    tail = norm.sf(1)
+    counts = spectrum.counts
+    low = np.where(counts > 0, counts - chi2.ppf(tail, 2 * np.maximum(counts, 1)) / 2, 0)
+    return low, chi2.isf(tail, 2 * (counts + 1)) / 2 - counts
+
+
+def plot_p_values(
+    scans: Iterable,
+    *,
+    names: Mapping[str, str] | None = None,
+    figure_path: str | Path | None = None,
+    label=LABEL,
+    energy=ENERGY_TEV,
+    right=None,
+    title=None,
+):
+    """Local p-values against the mass of the resonance, with lines at whole numbers of standard deviations.
+
+    Parameters
+    ----------
+    scans : Scan, several
+        That of `hepvae.search.bump_hunt.COMBINED` is drawn in black.
+    names : mapping of the name of a scan to one for the legend, optional
+    figure_path, right, title
+        As for `plot_spectrum`.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    from scipy.stats import norm
+
+    from ..search.bump_hunt import COMBINED
+
+    with cms_figure(figure_path) as figure:
+        axes = figure.subplots()
+        scans = list(scans)
+        others = 0
+        for one in scans:
+            style = {"color": f"C{others}", "linewidth": 2.5, "linestyle": _LINES[others % len(_LINES)]}
+            if one.name == COMBINED:
+                style = {"color": "black", "linewidth": 3.5, "marker": "o", "markersize": 7, "zorder": 3}
+            else:
+                others += 1
+            axes.plot(one.masses / 1000, one.p_value, label=(names or {}).get(one.name, one.name), **style)
+        masses = np.concatenate([one.masses for one in scans]) / 1000
+        strongest = max(one.significance.max() for one in scans)
+        bottom = norm.sf(max(strongest, 3) + 0.7)
+        axes.set_yscale("log")
+        # the legend has a band below the curves to itself
+        axes.set_ylim(bottom * 10 ** (0.32 * np.log10(bottom)), 2)
+        axes.set_xlim(masses.min(), masses.max())
+        highest = int(max(strongest, 3) + 0.7)
+        for z in range(1, highest + 1, 1 if highest <= 6 else 2):
+            axes.axhline(norm.sf(z), color="gray", linewidth=1.2, linestyle="dashed", zorder=0)
+            axes.annotate(
+                rf"${z}\sigma$",
+                (1, norm.sf(z)),
+                xycoords=("axes fraction", "data"),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize="small",
+                color="gray",
+            )
+        axes.set_xlabel("Resonance mass (TeV)")
+        axes.set_ylabel("Local p-value")
+        axes.legend(
+            loc="lower left", title=title, fontsize="small", title_fontsize="small", ncols=1 + (len(scans) > 2)
+        )
+        cms_label(axes, label=label, energy=energy, right=right)
+    return figure

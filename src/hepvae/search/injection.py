@@ -1,0 +1,104 @@
+"""What significance a number of injected signal events is worth: events counted in the mjj window.
+
+The window counts as one bin with a background that is known exactly: no shape, no uncertainty from a fit. So the
+numbers compare a cut with none, and say how much to inject; what a search finds is for the fit of mjj to tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import OptionError
+
+__all__ = ["Counting", "asimov_significance", "signal_for_significance"]
+
+
+def asimov_significance(signal, background):
+    """Median significance that events are counted with: sqrt(2 ((s + b) ln(1 + s / b) - s)).
+
+    Cowan, Cranmer, Gross and Vitells, arXiv:1007.1727, eq. 97; s / sqrt(b) where s is far below b.
+
+    Parameters
+    ----------
+    signal, background : arrays or floats
+        Expected numbers of events; background above zero.
+
+    Returns
+    -------
+    array or float
+        Standard deviations.
+    """
+    signal, background = np.asarray(signal, np.float64), np.asarray(background, np.float64)
+    if not (np.all(signal >= 0) and np.all(background > 0)):
+        raise OptionError(
+            f"{signal.min()} signal and {background.min()} background events: expected none below zero, and"
+            " background above it"
+        )
+    return np.sqrt(2 * background * _excess(signal / background))[()]
+
+
+def _excess(ratio):
+    """(1 + r) ln(1 + r) - r, which cancels where r is small: its series there."""
+    small = ratio < 1e-4
+    series = ratio**2 / 2 - ratio**3 / 6
+    return np.where(small, series, (1 + ratio) * np.log1p(ratio) - ratio)
+
+
+def signal_for_significance(significance: float, background: float) -> float:
+    """Expected number of signal events that `asimov_significance` gives a significance: its inverse."""
+    if not (significance >= 0 and 0 < background < np.inf):
+        raise OptionError(
+            f"significance {significance} over {background} background events: expected none below zero, and"
+            " background above it"
+        )
+    if significance == 0:
+        return 0.0
+    # By Newton's method, from above: the squared significance is convex in s, and at least s^2 / (b + s / 3)
+    # (Bernstein's inequality), so each step falls and none falls short.
+    square = significance**2
+    signal = square / 6 + np.sqrt(square**2 / 36 + square * background)
+    for _ in range(100):
+        ratio = signal / background
+        step = (background * _excess(ratio) - square / 2) / np.log1p(ratio)
+        signal -= step
+        if abs(step) <= 1e-12 * signal:
+            break
+    return float(signal)
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Events counted in a mjj window, after a cut on the score or without one.
+
+    Raises
+    ------
+    OptionError
+        The background is not above zero, or an efficiency is no share.
+    """
+
+    background: float
+    """Expected background events in the window, before the cut."""
+    signal_efficiency: float = 1.0
+    """Share of the injected events that are in the window and pass."""
+    background_efficiency: float = 1.0
+    """Share of the background events of the window that pass."""
+
+    def __post_init__(self):
+        if not 0 < self.background < np.inf:
+            raise OptionError(f"{self.background} background events are expected: expected more than zero")
+        for name in ("signal_efficiency", "background_efficiency"):
+            if not 0 < getattr(self, name) <= 1:
+                raise OptionError(f"{name} is {getattr(self, name)}: expected a share above zero, 1 at most")
+
+    def significance(self, injected):
+        """Expected significance for numbers of injected signal events, (...,)."""
+        return asimov_significance(
+            np.asarray(injected) * self.signal_efficiency, self.background * self.background_efficiency
+        )
+
+    def injected(self, significance: float = 3.0) -> float:
+        """Number of signal events to inject, before the cut, for an expected significance."""
+        passing = signal_for_significance(significance, self.background * self.background_efficiency)
+        return passing / self.signal_efficiency

@@ -1,0 +1,181 @@
+"""The bump hunt: injected signals are found, toys have uniform p-values, and fast fits are those of iminuit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from hepvae import OptionError
+from hepvae.search.bump_hunt import COMBINED, scan
+from hepvae.search.dijet_spectrum import DijetFunction, Spectrum, dijet_edges
+from hepvae.search.signal_shape import signal_shape
+from hepvae.search.toys import (
+    global_p_value,
+    scan_toys,
+    throw_toys,
+    uniformity,
+    yield_of_significance,
+)
+
+EDGES = dijet_edges()
+MASSES = np.array([1800.0, 2100, 2400, 2700, 3000, 3300, 3600, 4000, 4500])
+SHARES = {"tight": 0.6, "rest": 0.4}
+
+
+def background(events):
+    shape = DijetFunction.of_parameters(EDGES, (0, 8, 5, -0.3, 0))
+    return events * shape / shape.sum()
+
+
+EXPECTED = {"tight": background(1e4), "rest": background(1e6)}
+SAME_EDGES = dict.fromkeys(EXPECTED, EDGES)
+
+
+def gaussian(width):
+    """A peak without fluctuations."""
+    u = norm.ppf((np.arange(20000) + 0.5) / 20000, 1, width)
+    return signal_shape({3000: (3000 * u, np.ones(20000))})
+
+
+NARROW = gaussian(0.04)
+
+
+@pytest.fixture(scope="module")
+def toys():
+    return throw_toys(EXPECTED, 120, seed=4)
+
+
+@pytest.fixture(scope="module")
+def scanned(toys):
+    return scan_toys(toys, SAME_EDGES, NARROW, MASSES, shares=SHARES, n_parameters=4)
+
+
+def asimov(signal_yield, mass=3000.0):
+    template = NARROW.template(mass, EDGES)
+    return {name: Spectrum(EDGES, EXPECTED[name] + signal_yield * SHARES[name] * template) for name in EXPECTED}
+
+
+def test_asimov_spectrum_gives_its_signal_back():
+    spectra = asimov(100.0)
+    scans = scan(spectra, NARROW, MASSES, shares=SHARES, n_parameters=4)
+    at = list(MASSES).index(3000)
+    for name, share in (*SHARES.items(), (COMBINED, 1.0)):
+        assert scans[name].yields[at] == pytest.approx(100 * share, rel=0.01)
+        assert scans[name].most_significant == at
+    alone = np.hypot(*[scans[name].significance[at] for name in SHARES])
+    assert scans[COMBINED].significance[at] == pytest.approx(alone, rel=1e-3)  # all slices ask for the same yield
+    assert scans[COMBINED].uncertainties[at] < scans["tight"].uncertainties[at] / SHARES["tight"]
+    assert list(scans) == ["tight", "rest", COMBINED]
+    assert set(scans[COMBINED].fits) == set(EXPECTED)
+
+
+def test_yield_of_significance_and_the_median_of_toys():
+    templates = {name: share * NARROW.template(3000, EDGES) for name, share in SHARES.items()}
+    number = yield_of_significance(4, EXPECTED, templates, SAME_EDGES, n_parameters=4)
+    scans = scan(asimov(number), NARROW, [3000.0], shares=SHARES, n_parameters=4)
+    assert scans[COMBINED].significance[0] == pytest.approx(4, rel=0.005)
+    counts = throw_toys({n: EXPECTED[n] + number * templates[n] for n in EXPECTED}, 200, seed=2)
+    found = scan_toys(counts, SAME_EDGES, NARROW, [3000.0], shares=SHARES, n_parameters=4)[COMBINED]
+    assert np.median(found.significance) == pytest.approx(4, abs=0.3)
+    assert found.pulls(number).mean() == pytest.approx(0, abs=0.3)
+    assert found.pulls(number).std() == pytest.approx(1, abs=0.2)
+
+
+def test_injected_bump_is_found_at_its_mass(rng):
+    counts = {name: rng.poisson(s.counts) for name, s in asimov(250.0).items()}
+    spectra = {name: Spectrum(EDGES, values) for name, values in counts.items()}
+    found = scan(spectra, NARROW, MASSES, shares=SHARES)[COMBINED]
+    assert found.masses[found.most_significant] == 3000
+    assert found.significance.max() > 5
+    assert found.p_value[found.most_significant] == norm.sf(found.significance.max())
+
+
+@pytest.mark.parametrize("n_parameters", [(3, 4, 5), 4])
+def test_fast_fits_are_those_of_iminuit(n_parameters, toys, scanned):
+    some = {name: counts[:4] for name, counts in toys.items()}
+    fast = scan_toys(some, SAME_EDGES, NARROW, MASSES[::2], shares=SHARES, n_parameters=n_parameters)
+    for toy in range(4):
+        spectra = {name: Spectrum(EDGES, counts[toy]) for name, counts in some.items()}
+        orders = {name: int(fast[name].n_parameters[name][toy]) for name in spectra}
+        for name, one in scan(spectra, NARROW, MASSES[::2], shares=SHARES, n_parameters=orders).items():
+            assert fast[name].significance[toy] == pytest.approx(one.significance, abs=2e-3)
+            difference = (fast[name].yields[toy] - one.yields) / one.uncertainties
+            assert np.abs(difference).max() < 0.01
+            large = one.yields > 0  # Fisher's information and that observed differ in bins with few events
+            assert fast[name].uncertainties[toy][large] == pytest.approx(one.uncertainties[large], rel=0.2)
+
+
+@pytest.mark.parametrize("width", [0.04, 0.15])
+@pytest.mark.parametrize("events", [200, 3000])
+def test_fast_fits_are_those_of_iminuit_for_few_events(events, width):
+    """Where yields end at the bound: there is less than an event under the peak."""
+    shape, masses = gaussian(width), [2000.0, 3000.0, 4500.0, 6000.0]
+    counts = throw_toys({"few": background(events)}, 6, seed=3)
+    fast = scan_toys(counts, {"few": EDGES}, shape, masses, n_parameters=3)["few"]
+    assert (fast.yields < 0).any()
+    for toy in range(6):
+        one = scan({"few": Spectrum(EDGES, counts["few"][toy])}, shape, masses, n_parameters=3)["few"]
+        assert fast.significance[toy] == pytest.approx(one.significance, abs=5e-3)
+
+
+def test_p_values_without_signal_are_uniform(scanned):
+    for name, found in scanned.items():
+        for i in range(0, len(MASSES) - 2, 2):
+            assert uniformity(found.p_value[:, i]) > 0.001, (name, MASSES[i])
+        assert np.mean(found.significance > 2) < 0.06
+
+
+def test_p_values_with_signal_are_not():
+    template = NARROW.template(3000, EDGES)
+    counts = throw_toys({"": EXPECTED["tight"] + 30 * template}, 100, seed=5)
+    found = scan_toys(counts, {"": EDGES}, NARROW, [3000.0], n_parameters=4)[""]
+    assert uniformity(found.p_value[:, 0]) < 1e-6
+
+
+def test_look_elsewhere(scanned, toys):
+    """The smallest of many local p-values is small more often than it says."""
+    data = {name: Spectrum(EDGES, counts[0]) for name, counts in toys.items()}
+    found = scan(data, NARROW, MASSES, shares=SHARES, n_parameters=4)["tight"]
+    result = global_p_value(found, scanned["tight"])
+    assert result.toys == 120
+    assert found.p_value.min() < result.value <= 1
+    above = np.sum(scanned["tight"].significance.max(axis=1) >= found.significance.max())
+    assert result.value == pytest.approx((1 + above) / 121)
+    signal = scan(asimov(1000.0), NARROW, MASSES, shares=SHARES, n_parameters=4)["tight"]
+    assert global_p_value(signal, scanned["tight"]).value == pytest.approx(1 / 121)
+
+
+def test_deficit_has_no_significance():
+    counts = EXPECTED["tight"] - 40 * NARROW.template(2400, EDGES)
+    found = scan({"": Spectrum(EDGES, counts)}, NARROW, [2400.0], n_parameters=4)[""]
+    assert found.yields[0] == pytest.approx(-40, rel=0.02)
+    assert found.significance[0] < -0.3
+    assert found.p_value[0] == 0.5
+
+
+def test_shapes_and_parameters_of_each_slice():
+    scans = scan(
+        {name: Spectrum(EDGES, counts) for name, counts in EXPECTED.items()},
+        {"tight": NARROW, "rest": gaussian(0.15)},
+        [3000.0],
+        n_parameters={"tight": 3, "rest": (4, 5)},
+    )
+    assert [scans[name].fits[name].n_parameters for name in scans] == [3, 4]
+    assert COMBINED not in scans
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shares": {"tight": 0.5}}, "expected one from 0 to 1 for each of tight, rest"),
+        ({"shares": {"tight": 0.5, "rest": 0.7}}, "add up to no more than 1"),
+        ({"n_parameters": {"tight": 3}}, "no numbers of parameters for rest"),
+        ({"signal": {"rest": NARROW}}, "no signal shape for tight"),
+        ({"masses": [3000.0, 12000.0]}, "tight: a signal of 12000 GeV has no events in the range of the fit"),
+    ],
+)
+def test_options_that_make_no_scan(options, message):
+    spectra = {name: Spectrum(EDGES, counts) for name, counts in EXPECTED.items()}
+    with pytest.raises(OptionError, match=message):
+        scan(spectra, **{"signal": NARROW, "masses": [3000.0], **options})

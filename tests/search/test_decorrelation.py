@@ -1,0 +1,392 @@
+"""Cuts that follow mjj: closure on background with known quantiles, folds that were not seen, pass rates."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from hepvae import DataError, MissingPackageError, OptionError
+from hepvae.search import decorrelation
+from hepvae.search.decorrelation import (
+    LEAST_EXPECTED,
+    PassRate,
+    WorkingPoints,
+    balanced_weights,
+    constant_cut,
+    fit_working_points,
+    pass_rate,
+    quantile_spline,
+    working_point_efficiency,
+    working_point_name,
+)
+
+EFFICIENCIES = (0.5, 0.3, 0.1, 0.01)
+
+
+def background(events, rng):
+    """Scores that rise and spread with mjj, mjj in GeV, weights that fall over four decades."""
+    mjj = 1200 * (7000 / 1200) ** rng.beta(1, 1.6, events)
+    x = np.log(mjj / 1200)
+    score = np.exp(0.8 * x + 0.1 * np.tanh((x - 0.5) / 0.2) + (0.35 + 0.12 * x) * rng.gumbel(size=events))
+    return score, mjj, (mjj / 1200) ** -6 * rng.lognormal(0, 0.6, events)
+
+
+def true_cuts(mjj, efficiencies=EFFICIENCIES):
+    x = np.log(mjj / 1200)[:, None]
+    gumbel = -np.log(-np.log1p(-np.array(efficiencies)))
+    return np.exp(0.8 * x + 0.1 * np.tanh((x - 0.5) / 0.2) + (0.35 + 0.12 * x) * gumbel)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    pytest.importorskip("sklearn")
+    sample = background(12_000, np.random.default_rng(7))
+    return sample, fit_working_points(*sample, EFFICIENCIES, folds=2)
+
+
+@pytest.mark.parametrize(
+    ("efficiency", "name"), [(0.1, "eff10"), (0.01, "eff1"), (0.005, "eff0.5"), (0.07, "eff7"), (0.999, "eff99.9")]
+)
+def test_names(efficiency, name):
+    assert working_point_name(efficiency) == name
+    assert working_point_efficiency(name) == pytest.approx(efficiency)
+
+
+@pytest.mark.parametrize("name", ["q10", "10", "eff", "eff0", "eff100", "effx", "effnan", "eff-5"])
+def test_names_that_are_none(name):
+    with pytest.raises(OptionError, match=f"working point '{name}': expected 'eff'"):
+        working_point_efficiency(name)
+
+
+@pytest.mark.parametrize("efficiency", [0, 1, -0.1, 10, np.nan])
+def test_efficiencies_that_are_none(efficiency):
+    with pytest.raises(OptionError, match=f"background efficiency is {efficiency}"):
+        working_point_name(efficiency)
+
+
+def test_cuts_are_the_true_quantiles(fitted):
+    """Although 99 % of the weight lies below 2 TeV, they hold at every mjj."""
+    _, points = fitted
+    mjj = np.geomspace(1250, 5500, 30)
+    off = np.log(points.thresholds(mjj) / true_cuts(mjj))
+    assert np.abs(off[:, :3]).max() < 0.12
+    assert np.abs(off[:, 3]).max() < 0.35
+    assert np.sqrt(np.mean(off[:, :3] ** 2)) < 0.04
+
+
+def test_pass_rate_is_flat_where_one_cut_is_not(fitted):
+    """On independent events, fewer than were fitted, so that their own statistics dominate."""
+    (score, _, weight), points = fitted
+    edges = np.geomspace(1200, 7000, 16)
+    for name, efficiency in zip(points.names[:3], EFFICIENCIES):
+        found = []
+        for seed in range(5):
+            other, mjj, w = background(2_000, np.random.default_rng(100 + seed))
+            found.append(pass_rate(points.passes(name, other, mjj), mjj, w, edges).chi_square(efficiency))
+            before = pass_rate(other >= constant_cut(score, weight, efficiency), mjj, w, edges)
+            assert before.chi_square().p_value < 1e-6
+        # five times their own fluctuations, and a sixth of it by those of the cuts, which are the same each time
+        assert 0.6 < sum(one.value for one in found) / sum(one.ndf for one in found) < 1.5, (name, found)
+        assert min(one.p_value for one in found) > 1e-3, (name, found)
+
+
+def test_slices_are_disjoint_and_add_up(fitted):
+    (score, mjj, weight), points = fitted
+    assert points.slice_names == ("rest", "eff50-30", "eff30-10", "eff10-1", "eff1")
+    for fold in (points.fold, None):
+        slices = points.slices(score, mjj, fold)
+        assert slices.dtype == np.int8 and slices.min() == 0 and slices.max() == 4
+        masks = [slices == i for i in range(5)]
+        assert np.array_equal(np.sum(masks, axis=0), np.ones(len(score)))
+        balanced = balanced_weights(mjj, weight)
+        shares = [balanced[mask].sum() / balanced.sum() for mask in masks]
+        assert shares == pytest.approx([0.5, 0.2, 0.2, 0.09, 0.01], abs=0.015)
+        for i, name in enumerate(points.names):
+            assert np.array_equal(points.passes(name, score, mjj, fold), np.any(masks[i + 1 :], axis=0))
+            assert np.array_equal(points.passes(EFFICIENCIES[i], score, mjj, fold), slices > i)
+        assert (np.diff(points.thresholds(mjj, fold), axis=1) >= 0).all()
+
+
+def test_no_event_is_cut_by_a_regression_that_saw_it(fitted):
+    """Scores of one fold change: the cuts of that fold do not know, those of all others do."""
+    score, mjj, weight = (values[:3000] for values in fitted[0])
+    points = fit_working_points(score, mjj, weight, (0.3, 0.1), folds=3)
+    changed = np.where(points.fold == 1, 100 * score, score)
+    again = fit_working_points(changed, mjj, weight, (0.3, 0.1), folds=3)
+    assert np.array_equal(again.fold, points.fold)
+    assert np.array_equal(again.cuts[1], points.cuts[1])
+    assert (again.cuts[[0, 2]] != points.cuts[[0, 2]]).all()
+    for fold in range(3):
+        own = points.fold == fold
+        cuts = np.stack([np.interp(mjj[own], points.mjj, cut) for cut in points.cuts[fold]], axis=1)
+        assert np.array_equal(points.thresholds(mjj, points.fold)[own], cuts)
+
+
+def test_memorised_noise_shows_no_bias():
+    """A spline of 60 pieces follows single events: those that it saw are cut flatter than chance allows."""
+    pytest.importorskip("sklearn")
+    rng = np.random.default_rng(3)
+    score, mjj, weight = rng.normal(size=3000), rng.uniform(1200, 2200, 3000), np.ones(3000)
+    points = fit_working_points(score, mjj, weight, (0.2,), segments=60, folds=2)
+    edges = np.linspace(1200, 2200, 25)
+
+    def flatness(fold, cut_by):
+        passed = points.passes("eff20", score, mjj, cut_by)
+        own = points.fold == fold
+        return pass_rate(passed[own], mjj[own], weight[own], edges).chi_square(0.2)
+
+    for fold in (0, 1):
+        seen, held_out = flatness(fold, 1 - points.fold), flatness(fold, points.fold)
+        assert seen.p_value > 0.999
+        # their own fluctuations, and those of as many events that made the cut
+        assert held_out.value / held_out.ndf == pytest.approx(2, abs=0.9)
+
+
+def test_folds_are_dealt_at_random_and_reproducibly(fitted):
+    (score, mjj, weight), points = fitted
+    sizes = np.bincount(points.fold)
+    assert len(sizes) == 2 and np.ptp(sizes) <= 1
+    # samples are often concatenated, or in order of mjj: every stretch of events is in every fold
+    for block in np.array_split(points.fold, 20):
+        assert abs(np.mean(block) - 0.5) < 0.08
+    some = score[:3000], mjj[:3000], weight[:3000], (0.3,)
+    one, same, other = (fit_working_points(*some, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.fold, same.fold) and np.array_equal(one.cuts, same.cuts)
+    assert not np.array_equal(one.fold, other.fold)
+
+
+def test_scale_of_weights_and_order_of_working_points_do_not_matter(fitted):
+    (score, mjj, weight), _ = fitted
+    some = score[:3000], mjj[:3000]
+    one = fit_working_points(*some, weight[:3000], (0.3, 0.1), folds=2)
+    other = fit_working_points(*some, 1e-7 * weight[:3000], (0.1, 0.3), folds=2)
+    assert one.names == other.names == ("eff30", "eff10")
+    assert np.allclose(one.cuts, other.cuts, rtol=1e-6)
+
+
+def test_weights_are_respected():
+    """Half the events, of higher scores, weigh a ninth: the cuts are those of the mixture as weighted."""
+    pytest.importorskip("sklearn")
+    rng = np.random.default_rng(5)
+    high = rng.uniform(size=6000) < 0.5
+    score = np.where(high, rng.uniform(1, 2, 6000), rng.uniform(0, 1, 6000))
+    mjj = rng.uniform(1200, 5000, 6000)
+    points = fit_working_points(score, mjj, np.where(high, 1.0, 9.0), (0.5, 0.05), segments=1, folds=2)
+    # of the weight, 10 % lie evenly between 1 and 2, 90 % between 0 and 1
+    assert points.thresholds([2000, 4000]) == pytest.approx(np.array([[5 / 9, 1.5]] * 2), abs=0.08)
+
+
+def test_scores_below_zero(rng):
+    """No logarithm; also where the cuts meet events of another sample."""
+    pytest.importorskip("sklearn")
+    mjj = rng.uniform(1200, 5000, 4000)
+    score = mjj / 1000 - 3 + rng.uniform(-1, 1, 4000)
+    points = fit_working_points(score, mjj, np.ones(4000), (0.5,), segments=1, folds=2)
+    assert points.thresholds([2000, 3000, 4500])[:, 0] == pytest.approx([-1, 0, 1.5], abs=0.1)
+
+
+def test_beyond_the_range_fitted_the_ends_hold(fitted):
+    _, points = fitted
+    ends = points.thresholds(points.mjj[[0, -1]])
+    assert np.array_equal(points.thresholds([100.0, 20_000.0]), ends)
+
+
+def test_events_not_fitted_are_cut_by_the_mean_of_the_folds(fitted):
+    (_, mjj, _), points = fitted
+    folds = [points.thresholds(mjj[:50], np.full(50, fold)) for fold in range(2)]
+    assert np.allclose(points.thresholds(mjj[:50]), np.mean(folds, axis=0))
+    assert points.slices([], []).shape == (0,)
+
+
+def test_only_events_near_the_quantile_enter_the_program_and_it_is_the_same(rng):
+    pytest.importorskip("sklearn")
+    x = rng.uniform(0, 1, 4000)
+    basis = np.stack([x**i for i in range(4)], axis=1)
+    values, weight = x + rng.gumbel(size=4000), rng.lognormal(0, 1, 4000)
+    for quantile in (0.5, 0.99):
+        whole = decorrelation._solved(basis, values, weight, quantile)
+        assert np.allclose(decorrelation._quantile_coefficients(basis, values, weight, quantile), whole, atol=1e-6)
+
+
+def test_spline_holds_its_share_of_the_weight_below(rng):
+    """What the pinball loss demands of any quantile regression with a constant, known without solving it."""
+    pytest.importorskip("sklearn")
+    x, values, weight = rng.uniform(0, 1, 3000), rng.normal(size=3000), rng.lognormal(0, 1, 3000)
+    points = np.linspace(0, 1, 200)
+    below = values < np.interp(x, points, quantile_spline(x, values, weight, 0.9, points))
+    assert weight[below].sum() / weight.sum() == pytest.approx(0.9, abs=0.01)
+
+
+def test_balanced_weights(rng):
+    """Every stretch of mjj has its effective number of events; a function of mjj on top changes nothing."""
+    mjj, weight = np.sort(rng.uniform(1200, 5000, 4000)), rng.lognormal(0, 1, 4000)
+    balanced = balanced_weights(mjj, weight)
+    for w, b in zip(weight.reshape(20, 200), balanced.reshape(20, 200)):
+        assert b.sum() == pytest.approx(w.sum() ** 2 / np.sum(w**2))
+        assert np.allclose(b / w, b[0] / w[0])
+    steps = np.repeat(10.0 ** -np.arange(20), 200)
+    assert np.allclose(balanced_weights(mjj, steps * weight), balanced)
+    weight[::2] = 0
+    assert (balanced_weights(mjj, weight)[::2] == 0).all()
+    assert balanced_weights(mjj, np.zeros(4000)).tolist() == [0] * 4000
+
+
+def test_crossing_cuts_are_set_right():
+    """As few events as are let through, of which 60 pieces make anything: thresholds rise all the same."""
+    pytest.importorskip("sklearn")
+    rng = np.random.default_rng(2)
+    score, mjj = rng.normal(size=800), rng.uniform(1200, 2000, 800)
+    points = fit_working_points(score, mjj, np.ones(800), (0.5, 0.45, 0.4), segments=60, folds=2)
+    raw = [quantile_spline(mjj, score, np.ones(800), 1 - e, points.mjj, segments=60) for e in points.efficiencies]
+    assert (np.diff(raw, axis=0) < 0).any()
+    assert (np.diff(points.cuts, axis=1) >= 0).all()
+
+
+SOME = np.linspace(1, 2, 400), np.linspace(1200, 5000, 400), np.ones(400)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error", "message"),
+    [
+        ({0: np.append(SOME[0][1:], np.nan)}, {}, DataError, "scores of 1 events are not finite"),
+        ({1: np.append(SOME[1][1:], np.inf)}, {}, DataError, "mjj of 1 events are not finite"),
+        ({1: -SOME[1]}, {}, DataError, "an mjj is not positive"),
+        ({2: -SOME[2]}, {}, DataError, "a weight negative"),
+        ({2: 0 * SOME[2]}, {}, DataError, "eff30: 0 of the 400 events would pass in a fit: expected 10"),
+        ({2: SOME[2][1:]}, {}, DataError, "400 scores, 400 mjj, 399 weights"),
+        ({}, {"efficiencies": (0.5, 0.01)}, DataError, "eff1: 3.2 of the 400 events would pass in a fit"),
+        (
+            {},
+            {"efficiencies": (0.1, 0.1)},
+            OptionError,
+            "working points eff10, eff10: expected some, each of them once",
+        ),
+        ({}, {"efficiencies": ()}, OptionError, "working points none"),
+        ({}, {"efficiencies": (10,)}, OptionError, "background efficiency is 10"),
+        ({}, {"folds": 1}, OptionError, "1 folds, 4 segments"),
+        ({}, {"segments": 0}, OptionError, "5 folds, 0 segments"),
+    ],
+)
+def test_samples_that_are_not_fitted(change, options, error, message):
+    arrays = [change.get(i, values) for i, values in enumerate(SOME)]
+    with pytest.raises(error, match=message):
+        fit_working_points(*arrays, **{"efficiencies": (0.3,), **options})
+
+
+@pytest.fixture
+def points():
+    return WorkingPoints((0.5, 0.1), np.array([1000.0, 2000.0]), np.ones((2, 2, 2)), np.array([0, 1], np.int8))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda p: p.passes("eff30", [1.0], [1.0]), OptionError, "'eff30': expected one of eff50, eff10"),
+        (lambda p: p.passes(0.3, [1.0], [1.0]), OptionError, "'eff30': expected one of eff50, eff10"),
+        (lambda p: p.slices([np.nan], [1.0]), DataError, "scores of 1 events are not finite"),
+        (lambda p: p.slices([1.0], [1.0, 2.0]), DataError, "1 scores, 2 mjj"),
+        (lambda p: p.thresholds([np.nan, 1.0]), DataError, "mjj of 1 events are not finite"),
+        (lambda p: p.thresholds([1.0, 2.0], [0]), DataError, "1 folds, 2 mjj"),
+        (lambda p: p.thresholds([1.0, 2.0], [0, 2]), DataError, "folds from 0 to 2: expected 0 to 1"),
+        (lambda p: p.thresholds([1.0, 2.0], [-1, 1]), DataError, "folds from -1 to 1: expected 0 to 1"),
+    ],
+)
+def test_events_that_are_not_cut(points, call, error, message):
+    with pytest.raises(error, match=message):
+        call(points)
+
+
+def test_without_scikit_learn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingPackageError, match="needs sklearn"):
+        fit_working_points(*SOME, (0.3,))
+
+
+def test_constant_cut(rng):
+    score, weight = rng.normal(size=2000), rng.exponential(size=2000)
+    passes = score >= constant_cut(score, weight, 0.1)
+    assert weight[passes].sum() / weight.sum() == pytest.approx(0.1, abs=0.003)
+    with pytest.raises(DataError, match=r"add up to 0\.0"):
+        constant_cut([], [], 0.1)
+
+
+def rates_of_toys(rng, events, correlated=False):
+    """Pass rates of 600 experiments at 20 % in 6 bins, weights over decades, also larger ones for what passes."""
+    for _ in range(600):
+        mjj = rng.uniform(0, 6, events)
+        passed = rng.uniform(size=events) < 0.2
+        weight = 10**-mjj * rng.lognormal(0, 0.5, events)
+        if correlated:  # lighter by chance, heavier for a weight: 20 % of the weight passes
+            passed = rng.uniform(size=events) < 1 / 9
+            weight = np.where(passed, 2.0, 1.0) * 10**-mjj
+        yield pass_rate(passed, mjj, weight, np.arange(7))
+
+
+def test_uncertainty_is_the_spread_of_repeated_experiments(rng):
+    for correlated in (False, True):
+        rates = list(rates_of_toys(rng, 1200, correlated))
+        spread = np.std([r.rate for r in rates], axis=0)
+        assert np.mean([r.rate for r in rates], axis=0) == pytest.approx(0.2, abs=0.01)
+        assert np.mean([r.uncertainty for r in rates], axis=0) == pytest.approx(spread, rel=0.1)
+
+
+def test_uncertainty_without_weights_is_binomial():
+    rates = pass_rate([1] * 30 + [0] * 70, np.full(100, 0.5), np.ones(100), [0, 1, 2])
+    assert rates.rate[0] == 0.3 and rates.uncertainty[0] == pytest.approx(np.sqrt(0.3 * 0.7 / 100))
+    assert np.isnan(rates.rate[1]) and np.isnan(rates.uncertainty[1])
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+@pytest.mark.parametrize("expected", [None, 0.2])
+def test_chi_square_of_flat_rates_is_that_of_chance(rng, correlated, expected):
+    stats = pytest.importorskip("scipy.stats")
+    found = [rates.chi_square(expected) for rates in rates_of_toys(rng, 1200, correlated)]
+    assert {one.ndf for one in found} == {6 - (expected is None)}
+    assert stats.kstest([one.p_value for one in found], "uniform").pvalue > 1e-3
+
+
+def test_chi_square_without_weights_is_pearson_s(rng):
+    stats = pytest.importorskip("scipy.stats")
+    mjj, passed = rng.uniform(0, 4, 1000), rng.uniform(size=1000) < 0.3
+    rates = pass_rate(passed, mjj, np.ones(1000), np.arange(5))
+    pearson = stats.chi2_contingency([rates.passing, rates.total - rates.passing], correction=False)
+    found = rates.chi_square()
+    assert (found.value, found.ndf, found.p_value) == pytest.approx((pearson[0], pearson[2], pearson[1]))
+
+
+def test_bins_with_too_few_events_are_merged():
+    """Of 10 % expected, 100 events make 10: bins of 60, 60, 200, 30, 0 are two, 120 and 230."""
+    counts = np.array([60, 60, 200, 30, 0])
+    mjj = np.repeat(np.arange(5), counts) + 0.5
+    passed = np.arange(len(mjj)) % 8 == 0
+    rates = pass_rate(passed, mjj, np.ones(len(mjj)), np.arange(6))
+    merged = pass_rate(passed, mjj, np.ones(len(mjj)), [0, 2, 5])
+    assert rates.chi_square(0.1) == merged.chi_square(0.1) and rates.chi_square(0.1).ndf == 2
+    assert rates.chi_square(0.1).value == pytest.approx(
+        sum((p - 0.1 * n) ** 2 / (0.09 * n) for p, n in zip(merged.passing, merged.total))
+    )
+
+
+def test_chi_square_of_nothing():
+    few = pass_rate([True] + [False] * (LEAST_EXPECTED + 5), np.full(LEAST_EXPECTED + 6, 0.5), np.ones(16), [0, 1])
+    nothing = PassRate(np.arange(3.0), *np.zeros((4, 2)))
+    for rates in (few, nothing):
+        for expected in (None, 0.1):
+            found = rates.chi_square(expected)
+            assert (found.value, found.ndf) == (0, 0) and np.isnan(found.p_value)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "edges", "error", "message"),
+    [
+        (([True], [1.0], [1.0]), [1.0], OptionError, "1 edges of mjj bins: expected two or more that rise"),
+        (([True], [1.0], [1.0]), [2.0, 1.0], OptionError, "2 edges of mjj bins"),
+        (([True], [1.0, 2.0], [1.0]), [0.0, 1.0], DataError, "1 decisions, 2 mjj, 1 weights"),
+        (([True], [np.nan], [1.0]), [0.0, 1.0], DataError, "mjj of 1 events are not finite"),
+    ],
+)
+def test_pass_rates_that_are_none(arrays, edges, error, message):
+    with pytest.raises(error, match=message):
+        pass_rate(*arrays, edges)
