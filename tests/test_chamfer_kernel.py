@@ -23,11 +23,11 @@ def test_real_jets(signal_jets, pt, scale):
     jets = signal_jets * np.array([1, 1, scale], np.float32)
     near = jets * np.float32(1.01) + np.float32(0.01)
     assert scale == 1 or jets[..., 2].max() > 3000
-    assert np.allclose(chamfer(jets, near, pt), exact(jets, near, pt), rtol=2e-6, atol=0)
+    assert np.allclose(chamfer(jets, near, pt, -1), exact(jets, near, pt), rtol=2e-6, atol=0)
     # Both of a jet that is its own reconstruction, and of one that is far away.
-    assert not chamfer(jets, jets, pt).any()
+    assert not chamfer(jets, jets, pt, -1).any()
     far = jets + np.float32(1e4)
-    assert np.allclose(chamfer(jets, far, pt), exact(jets, far, pt), rtol=2e-6)
+    assert np.allclose(chamfer(jets, far, pt, -1), exact(jets, far, pt), rtol=2e-6)
 
 
 @pytest.mark.parametrize("features", [1, 2, 3])
@@ -36,20 +36,20 @@ def test_any_features_and_length_with_gaps(rng, features, length):
     x, y = rng.normal(size=(2, 20, length, features)).astype(np.float32)
     x[:, 0, -1] = 1  # one particle at least
     for pt in (-1, features - 1):
-        assert np.allclose(chamfer(x, y, pt), exact(x, y, pt), rtol=2e-6)
+        assert np.allclose(chamfer(x, y, pt, -1), exact(x, y, pt), rtol=2e-6)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, -np.nan, np.inf, -np.inf])
 def test_what_is_no_number_stays_none(rng, wrong):
     x, y = rng.normal(size=(2, 3, 12, 3)).astype(np.float32)
     y[1, 5, 0] = wrong
-    assert np.isfinite(chamfer(x, y, -1)).tolist() == [True, False, True]
+    assert np.isfinite(chamfer(x, y, -1, -1)).tolist() == [True, False, True]
 
 
 def test_a_jet_of_padding_is_no_number():
     jets = np.zeros((1, 4, 3), np.float32)
-    assert np.isnan(chamfer(jets, jets, 2)).all() and not chamfer(jets, jets, -1).any()
-    assert len(chamfer(jets[:0], jets[:0], 2)) == 0
+    assert np.isnan(chamfer(jets, jets, 2, -1)).all() and not chamfer(jets, jets, -1, -1).any()
+    assert len(chamfer(jets[:0], jets[:0], 2, -1)) == 0
 
 
 @pytest.mark.parametrize("model", ["conv", "graph"])

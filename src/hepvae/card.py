@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from .errors import HepvaeError, ModelError
+from .losses import check_distance
 from .spec import InputSpec
 
 __all__ = ["CARD_KEY", "ModelCard"]
@@ -35,6 +36,8 @@ class ModelCard:
     """What the architecture was built with."""
     provenance: dict = field(default_factory=dict)
     """Training sample, settings, seed, versions."""
+    distance: str = "features"
+    """Between two particles, one of `losses.DISTANCES`."""
 
     def with_provenance(self, **provenance) -> ModelCard:
         """The same card with more provenance."""
@@ -49,6 +52,7 @@ class ModelCard:
             "mean": list(self.mean),
             "std": list(self.std),
             "beta": self.beta,
+            "distance": self.distance,
             "hyperparameters": dict(self.hyperparameters),
             "provenance": dict(self.provenance),
         }
@@ -73,6 +77,7 @@ class ModelCard:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"model card: {error}") from error
+        check_distance(card.distance, card.spec)
         if not len(card.mean) == len(card.std) == len(card.spec.features):
             raise ModelError("model card: mean and std must have one value for each feature")
         if not all(value > 0 for value in card.std):

@@ -14,8 +14,8 @@ _JETS = types.Array(types.float32, 3, "C", readonly=True)
 _LAST = np.int32(0x7FFFFFFF)
 
 
-@compiled(types.Array(types.float32, 1, "C")(_JETS, _JETS, types.int64))
-def chamfer(particles, reconstruction, pt):
+@compiled(types.Array(types.float32, 1, "C")(_JETS, _JETS, types.int64, types.int64))
+def chamfer(particles, reconstruction, pt, factor):
     """`losses.chamfer` of jets of three features at most, by differences in float32, sums in float64.
 
     Parameters
@@ -23,6 +23,8 @@ def chamfer(particles, reconstruction, pt):
     particles, reconstruction : float32 arrays, (jets, particles, features)
     pt : int
         Which feature of ``particles`` is above zero where there is a particle; -1: padding counts as particles.
+    factor : int
+        Which feature the others are multiplied by, and is no distance itself (see `losses.points`); -1: none.
 
     Returns
     -------
@@ -40,6 +42,12 @@ def chamfer(particles, reconstruction, pt):
             if pt < 0 or particles[jet, i, pt] > 0:
                 for f in range(features):
                     ours[f, count], theirs[f, count] = particles[jet, i, f], reconstruction[jet, i, f]
+                if factor >= 0:
+                    a, b = ours[factor, count], theirs[factor, count]
+                    for f in range(features):
+                        ours[f, count] *= a
+                        theirs[f, count] *= b
+                    ours[factor, count] = theirs[factor, count] = 0
                 nearest[count] = _LAST
                 count += 1
         total = 0.0

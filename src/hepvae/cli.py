@@ -16,6 +16,7 @@ from .command import run_command
 from .errors import OptionError
 from .faults import ACCESS, Access
 from .inferers import load_inferer, runtime_names
+from .losses import DISTANCES
 from .models import ARCHITECTURES
 from .schemas import SCHEMAS
 from .scores import STRATEGIES
@@ -139,6 +140,7 @@ def _train(options) -> int:
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         beta=options.beta,
+        distance=options.distance,
         validation_split=options.validation_split,
         seed=options.seed,
     )
@@ -313,6 +315,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--batch-size", type=int, default=256, help="default %(default)s")
     train.add_argument("--learning-rate", type=float, default=1e-3, help="default %(default)s")
     train.add_argument("--beta", type=float, default=0.01, help="weight of the KL term (default %(default)s)")
+    train.add_argument(
+        "--distance",
+        choices=DISTANCES,
+        default="features",
+        help="between two particles: in eta, phi and pt, or of the momenta transverse to the jet axis"
+        " (default %(default)s)",
+    )
     train.add_argument("--validation-split", type=float, default=0.1, help="share of events (default %(default)s)")
     train.add_argument(
         "--hyperparameter",

@@ -15,6 +15,7 @@ from .card import ModelCard
 from .errors import DataError, LayoutError, OptionError
 from .export import export_onnx
 from .extras import load_exporter, load_tensorflow
+from .losses import DISTANCES, check_distance
 from .models import hyperparameters as complete
 from .outputs import make_folder, whole_file
 from .parity import Parity
@@ -97,12 +98,13 @@ def train(
     spec: InputSpec | None = None,
     hyperparameters: dict | None = None,
     beta: float = 0.01,
+    distance: str = "features",
     region: str | None = "sideband",
     max_events: int | None = None,
     epochs: int = 40,
     batch_size: int = 256,
     learning_rate: float = 1e-3,
-    clip_norm: float = 5e3,
+    clip_norm: float | None = None,
     patience: int = 5,
     validation_split: float = 0.1,
     seed: int = 1,
@@ -128,13 +130,15 @@ def train(
         Those of the architecture that differ from its defaults.
     beta : float
         Weight of the KL term.
+    distance : {"features", "momenta"}
+        Between two particles, see `losses.DISTANCES`.
     region : {"sideband", "signal", None}
         Events to train on.
     max_events : int, optional
         Use the first so many.
-    clip_norm : float
-        Longest gradient of a batch; longer ones are shortened. The loss is in GeV^2: a jet of one hard
-        constituent may have 10^5 times that of others, and Adam would take small steps long after.
+    clip_norm : float, optional
+        Longest gradient of a batch; longer ones are shortened (default: by the distance). The loss is in GeV^2: a
+        jet of one hard constituent may have 10^5 times that of others, and Adam would take small steps long after.
     seed : int
         Of weights, shuffling and latent noise. The same seed gives the same losses, on the same machine:
         TensorFlow is told to be deterministic, for the rest of the process.
@@ -152,6 +156,9 @@ def train(
     ModelError
         The export did not hold.
     """
+    spec = spec or InputSpec()
+    check_distance(distance, spec)
+    clip_norm = DISTANCES[distance].clip_norm if clip_norm is None else clip_norm
     _check_options(
         epochs=epochs,
         batch_size=batch_size,
@@ -168,7 +175,6 @@ def train(
 
     from .models.vae import VAE
 
-    spec = spec or InputSpec()
     jets, record = training_jets(files, spec, region=region, max_events=max_events)
     # Split by events, so that no jet of a validation event was trained on.
     validation = int(validation_split * len(jets))
@@ -181,7 +187,7 @@ def train(
     keras.utils.set_random_seed(seed)
     load_tensorflow("training").config.experimental.enable_op_determinism()
     mean, std = normalisation(training)
-    card = ModelCard(architecture, spec, mean, std, beta, hyperparameters)
+    card = ModelCard(architecture, spec, mean, std, beta, hyperparameters, distance=distance)
     trained = VAE(card)
     trained.compile(optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=clip_norm))
     callbacks = [

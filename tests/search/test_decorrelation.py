@@ -265,7 +265,7 @@ SOME = np.linspace(1, 2, 400), np.linspace(1200, 5000, 400), np.ones(400)
         ),
         ({}, {"efficiencies": ()}, OptionError, "working points none"),
         ({}, {"efficiencies": (10,)}, OptionError, "background efficiency is 10"),
-        ({}, {"folds": 1}, OptionError, "1 folds, 4 segments"),
+        ({}, {"folds": 1}, OptionError, "1 folds, 2 segments"),
         ({}, {"segments": 0}, OptionError, "5 folds, 0 segments"),
     ],
 )

@@ -31,6 +31,7 @@ def main() -> int:
             spec=card.spec,
             hyperparameters=card.hyperparameters,
             beta=card.beta,
+            distance=card.distance,
             max_events=EVENTS,
             epochs=EPOCHS,
             seed=request["seed"],

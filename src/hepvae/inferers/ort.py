@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import losses
 from ..card import CARD_KEY, ModelCard
 from ..chamfer_kernel import chamfer
 from ..errors import MissingPackageError, ModelError, OptionError, one_line
@@ -92,7 +93,9 @@ class OnnxRuntimeInferer(Inferer):
         self._least = int(metadata.get(LEAST_KEY, 1))
         distance = metadata.get(DISTANCE_KEY)
         if self.engine and self.providers == ("CPUExecutionProvider",) and distance in DISTANCES:
-            self._pt = card.spec.features.index("pt") if distance == DISTANCES[1] else -1
+            pt = card.spec.features.index("pt") if "pt" in card.spec.features else -1
+            self._pt = pt if distance == DISTANCES[1] else -1
+            self._factor = pt if losses.DISTANCES[card.distance].transverse else -1
             self._sessions, self._content = {}, ending_at(content, _CUT)
             session = self._session_for(None, 1)
         return session, card
@@ -148,6 +151,6 @@ class OnnxRuntimeInferer(Inferer):
         kl_loss, made = session.run(_CUT, {INPUT: batch})
         found = {"kl_loss": kl_loss, RECONSTRUCTION: made}
         if outputs != (RECONSTRUCTION,):
-            found["reco_loss"] = chamfer(batch, made, self._pt)
+            found["reco_loss"] = chamfer(batch, made, self._pt, self._factor)
             found["loss"] = found["reco_loss"] + np.float32(self.card.beta) * kl_loss
         return [found[name] for name in outputs]

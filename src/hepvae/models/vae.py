@@ -13,7 +13,7 @@ from keras import ops
 
 from ..card import ModelCard
 from ..errors import HepvaeError, ModelError, one_line
-from ..losses import chamfer, chamfer_by_product, kl_divergence
+from ..losses import DISTANCES, chamfer, chamfer_by_product, check_distance, kl_divergence, points
 from ..scores import LOSSES
 from . import architecture, hyperparameters
 from .layers import Mask
@@ -42,6 +42,7 @@ class VAE(keras.Model):
     def __init__(self, card: ModelCard, **kwargs):
         super().__init__(**kwargs)
         self.card = card
+        check_distance(card.distance, card.spec)
         made = architecture(card.architecture)
         self.encoder, self.decoder = made.build(card, **hyperparameters(card.architecture, card.hyperparameters))
         self._pt = card.spec.features.index("pt") if "pt" in card.spec.features else None
@@ -58,10 +59,14 @@ class VAE(keras.Model):
             z = z + ops.exp(0.5 * z_log_var) * keras.random.normal(ops.shape(z), seed=self._noise)
         mask = None if self.mask is None else self.mask(particles)
         reconstruction = self.decoder(z if mask is None else {"z": z, "mask": mask}, training=training)
+        spec, distance = self.card.spec, self.card.distance
+        places = [points(x, spec, distance, ops) for x in (particles, reconstruction)]
         if by_product:
-            reco_loss = chamfer_by_product(particles, reconstruction, ops, mask, self._pt)
+            # Transverse momenta are small beside pt: their squares keep what they need.
+            pt = None if DISTANCES[distance].transverse else self._pt
+            reco_loss = chamfer_by_product(*places, ops, mask, pt)
         else:
-            reco_loss = chamfer(particles, reconstruction, ops, mask)
+            reco_loss = chamfer(*places, ops, mask)
         kl_loss = kl_divergence(z_mean, z_log_var, ops)
         return {
             "loss": reco_loss + self.card.beta * kl_loss,
