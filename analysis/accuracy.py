@@ -33,7 +33,7 @@ from hepvae.outputs import make_folder
 from hepvae.plotting import plot_reconstruction
 from hepvae.quality import pad_scorable
 from hepvae.reconstruction import OBSERVABLES, jet_observables
-from hepvae.scores import STRATEGIES, event_score
+from hepvae.scores import STRATEGIES, ScoreStrategy
 from hepvae.search.separation import roc, with_uncertainty
 
 BACKGROUND, SIDEBAND = "qcdSig", "qcdSide"
@@ -114,7 +114,7 @@ def separation_table(inferers, window: float) -> Table:
                 sides = []
                 for sample in (BACKGROUND, signal):
                     (reco, kl), mjj, weight = samples[sample]
-                    score = event_score(reco, kl, strategy=strategy, kl_weight=inferer.card.beta)
+                    score = ScoreStrategy(strategy).score(reco, kl, inferer.card)
                     near = np.abs(mjj / mass - 1) < window
                     sides.append((score[near], weight[near]))
                 auc = with_uncertainty(lambda curve: curve.auc, *sides)

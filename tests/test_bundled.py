@@ -12,7 +12,7 @@ import uproot
 
 import hepvae
 from hepvae.bundled import MODELS, SAMPLES
-from hepvae.scores import LOSSES
+from hepvae.losses import LOSSES
 
 LIMIT = 4 * 2**20
 

@@ -9,7 +9,7 @@ import pytest
 from hepvae import load_inferer, losses, model_path
 from hepvae.chamfer_kernel import chamfer
 from hepvae.inferers.base import DISTANCE_KEY
-from hepvae.scores import LOSSES
+from hepvae.losses import LOSSES
 
 
 def exact(x, y, pt):

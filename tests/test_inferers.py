@@ -16,7 +16,7 @@ from conftest import NEEDS_PACKAGE
 import hepvae
 from hepvae import inferers, load_inferer, model_path
 from hepvae.inferers.base import Inferer
-from hepvae.scores import LOSSES
+from hepvae.losses import LOSSES
 from hepvae.threads import default_threads
 
 

@@ -10,10 +10,9 @@ import pytest
 
 from hepvae import InputSpec, ModelError, OptionError
 from hepvae.card import ModelCard
-from hepvae.losses import chamfer, kl_divergence
-from hepvae.models import ARCHITECTURES, architecture, hyperparameters
+from hepvae.losses import LOSSES, chamfer, kl_divergence
+from hepvae.models import ARCHITECTURES, MASKED, architecture, hyperparameters
 from hepvae.padding import pad_particles
-from hepvae.scores import LOSSES
 
 keras = pytest.importorskip("keras")
 pytest.importorskip("tensorflow")
@@ -32,10 +31,9 @@ def model(request):
     return make(request.param)
 
 
-MASKED = [name for name in ARCHITECTURES if architecture(name).masked]
 
 
-@pytest.fixture(params=MASKED)
+@pytest.fixture(params=sorted(MASKED))
 def masked(request):
     """A model that masks padding, its weights no longer the first ones: zeros would hide mistakes."""
     return shaken(make(request.param))

@@ -11,9 +11,8 @@ from hepvae import load_inferer, model_path
 from hepvae.bundled import MODELS
 from hepvae.errors import ModelError
 from hepvae.inferers.base import INPUT
-from hepvae.losses import chamfer
+from hepvae.losses import LOSSES, chamfer
 from hepvae.rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
-from hepvae.scores import LOSSES
 
 
 @pytest.mark.parametrize("model", MODELS)

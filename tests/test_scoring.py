@@ -17,8 +17,9 @@ from test_padding import pad_one_by_one
 import hepvae
 from hepvae import score_dijets, score_files
 from hepvae.cli import main
+from hepvae.losses import LOSSES
 from hepvae.scored_formats import read_scores
-from hepvae.scores import LOSSES, STRATEGIES
+from hepvae.scores import STRATEGIES
 
 SAMPLES = ("qcdSig", "GtoWW15na")
 

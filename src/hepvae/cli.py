@@ -19,7 +19,7 @@ from .inferers import load_inferer, runtime_names
 from .losses import DISTANCES
 from .models import ARCHITECTURES
 from .schemas import SCHEMAS
-from .scores import STRATEGIES
+from .scores import CONVENTIONS, STRATEGIES
 from .selection import REGIONS
 from .sources import distinct_names
 
@@ -43,6 +43,7 @@ def _score(options) -> int:
             client=client,
             strategy=options.strategy,
             kl_weight=options.kl_weight,
+            convention=options.convention,
             region=options.region,
             tree=options.tree,
             pt_min=options.pt_min,
@@ -155,6 +156,22 @@ def _train(options) -> int:
     return 0
 
 
+def _rescore(options) -> int:
+    from .rescoring import rescore_file
+
+    made = rescore_file(
+        options.scored,
+        options.output,
+        strategy=options.strategy,
+        kl_weight=options.kl_weight,
+        convention=options.convention,
+        overwrite=options.overwrite,
+    )
+    weighted = f"{made.strategy} of reco_loss + {made.kl_weight:g} kl_loss ({made.convention}s)"
+    print(f"{options.output}: score is {weighted}")
+    return 0
+
+
 def _export(options) -> int:
     from .export import export_onnx
 
@@ -239,6 +256,20 @@ def _add_layout(command) -> None:
     )
 
 
+def _add_strategy(command) -> None:
+    """How the score is made of the losses of two jets."""
+    command.add_argument("--strategy", choices=STRATEGIES, default="min", help="two jets to a score (default min)")
+    command.add_argument(
+        "--kl-weight", type=float, help="score = reco_loss + W kl_loss (default: the model's beta)"
+    )
+    command.add_argument(
+        "--convention",
+        choices=CONVENTIONS,
+        default="mean",
+        help="of the losses in the score: means, or sums over particles and the latent axis (default %(default)s)",
+    )
+
+
 def _add_access(command) -> None:
     """How patiently files are read."""
     command.add_argument(
@@ -268,8 +299,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--model", required=True, help=f"a bundled name ({', '.join(MODELS)}) or a path")
     score.add_argument("--output", required=True, type=Path, help="the scored file, .root or .parquet")
     score.add_argument("--runtime", choices=runtime_names(), help="default: by the kind of the model file")
-    score.add_argument("--strategy", choices=STRATEGIES, default="min", help="two jets to a score (default min)")
-    score.add_argument("--kl-weight", type=float, help="score = reco_loss + W kl_loss (default: the model's beta)")
+    _add_strategy(score)
     score.add_argument(
         "--dask",
         metavar="ADDRESS",
@@ -292,6 +322,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_access(score)
     score.set_defaults(run=_score)
+
+    rescore = commands.add_parser("rescore", help="another score of the losses in a scored file, without a model")
+    rescore.add_argument("scored", type=Path, help="a file of hepvae score")
+    rescore.add_argument("--output", required=True, type=Path, help="the scored file, .root or .parquet")
+    _add_strategy(rescore)
+    rescore.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    rescore.set_defaults(run=_rescore)
 
     inspect = commands.add_parser("inspect", help="what ROOT files hold, and what a model would see of it")
     inspect.add_argument("files", nargs="+", help=FILES)

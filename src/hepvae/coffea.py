@@ -13,7 +13,7 @@ from .histograms import search_histogram
 from .nanoevents import dijets_of
 from .quality import unscorable
 from .scored_chunks import flat_pairs, score_jets
-from .scores import check_strategy
+from .scores import ScoreStrategy
 from .selection import check_selection, select_dijets
 
 processor = load_coffea_processor("hepvae.coffea")
@@ -28,7 +28,7 @@ class DijetScoreProcessor(processor.ProcessorABC):
     ----------
     inferer : Inferer
         It travels to the workers with the processor, and opens its model there once.
-    strategy, kl_weight
+    strategy, kl_weight, convention
         As for `score_dijets`.
     region, **selection
         As for `select_dijets`.
@@ -44,11 +44,20 @@ class DijetScoreProcessor(processor.ProcessorABC):
     """
 
     def __init__(
-        self, inferer, *, strategy="min", kl_weight=None, region=None, bins=40, limits=(1.0, 1e6), **selection
+        self,
+        inferer,
+        *,
+        strategy="min",
+        kl_weight=None,
+        convention="mean",
+        region=None,
+        bins=40,
+        limits=(1.0, 1e6),
+        **selection,
     ):
-        check_strategy(strategy, kl_weight)
         check_selection(region, **selection)
-        self.inferer, self.strategy, self.kl_weight = inferer, strategy, kl_weight
+        self.inferer = inferer
+        self.strategy = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
         self.region, self.selection = region, selection
         self.bins, self.limits = bins, limits
 
@@ -58,7 +67,7 @@ class DijetScoreProcessor(processor.ProcessorABC):
         dijets = dijets_of(events)
         selected = select_dijets(dijets, region=self.region, **self.selection)
         flat = flat_pairs(selected)
-        _, score, problems = score_jets(flat, unscorable(flat), self.inferer, self.strategy, self.kl_weight)
+        _, score, problems = score_jets(flat, unscorable(flat), self.inferer, self.strategy)
         weighted = "genWeight" in ak.fields(events)
         good = np.isfinite(score)
         histogram = search_histogram(bins=self.bins, limits=self.limits)

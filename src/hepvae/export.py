@@ -19,11 +19,11 @@ from .errors import ModelError
 from .extras import load_exporter
 from .inferers import load_inferer
 from .inferers.base import DISTANCE_KEY, DISTANCES, INPUT, LEAST_KEY, RECONSTRUCTION
+from .losses import LOSSES
 from .outputs import make_folder, whole_file
 from .parity import TOLERANCE, Parity, compare
 from .quality import pad_scorable
 from .rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
-from .scores import LOSSES
 
 __all__ = ["export_onnx", "reference_jets"]
 

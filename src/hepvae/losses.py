@@ -13,6 +13,7 @@ from .spec import InputSpec
 
 __all__ = [
     "DISTANCES",
+    "LOSSES",
     "Distance",
     "chamfer",
     "chamfer_by_product",
@@ -21,6 +22,8 @@ __all__ = [
     "points",
 ]
 
+#: What a VAE gives one jet, in the order of every table and file.
+LOSSES = ("loss", "reco_loss", "kl_loss")
 
 #: Where padding is moved to, in units of the features: further than any particle is from another.
 FAR = 1e9

@@ -21,12 +21,20 @@ def make_folder(path) -> Path:
     return Path(path)
 
 
-def check_output(path: Path) -> None:
-    """Raise `FileError` where no file of this name can be written: before the work, not after it."""
+def check_output(path: Path, *, overwrite: bool = True) -> None:
+    """Raise `FileError` where no file of this name can be written: before the work, not after it.
+
+    Parameters
+    ----------
+    overwrite : bool
+        Whether one that exists may be replaced.
+    """
     if not path.parent.is_dir():
         raise FileError(f"{path}: no such folder: {path.parent}")
     if path.is_dir():
         raise FileError(f"{path}: cannot be written: is a folder")
+    if path.exists() and not overwrite:
+        raise FileError(f"{path}: exists already: expected a new name, or --overwrite (overwrite=True)")
 
 
 @contextmanager

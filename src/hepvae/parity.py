@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .scores import LOSSES
+from .losses import LOSSES
 
 __all__ = ["TOLERANCE", "Parity", "compare", "compare_losses"]
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from .ahead import read_ahead
 from .errors import HepvaeError, SpecError
+from .losses import LOSSES
 from .padding import FlatJets, flatten_jets
 from .quality import scorable, unscorable
 from .reports import FileReport
 from .schemas import EVENT_COLUMNS, JET_COLUMNS
-from .scores import LOSSES, event_score
+from .scores import ScoreStrategy
 from .selection import select_dijets
 
 __all__ = ["Question", "flat_pairs", "score_jets", "scored_chunks"]
@@ -25,8 +26,7 @@ __all__ = ["Question", "flat_pairs", "score_jets", "scored_chunks"]
 class Question:
     """Which events are scored, and how."""
 
-    strategy: str = "min"
-    kl_weight: float | None = None
+    strategy: ScoreStrategy
     region: str | None = None
     selection: dict = field(default_factory=dict)
     """Cuts, as `select_dijets` takes them."""
@@ -42,7 +42,7 @@ def flat_pairs(events) -> FlatJets:
     return flat
 
 
-def score_jets(flat: FlatJets, masks: dict[str, np.ndarray], inferer, strategy, kl_weight):
+def score_jets(flat: FlatJets, masks: dict[str, np.ndarray], inferer, strategy: ScoreStrategy):
     """Losses (events, 2) by name, scores (events,), and the jets that could not be scored, counted by reason."""
     masks = dict(masks)
     losses = {name: np.full(len(flat.counts), np.nan, np.float32) for name in LOSSES}
@@ -59,8 +59,7 @@ def score_jets(flat: FlatJets, masks: dict[str, np.ndarray], inferer, strategy, 
     for name in LOSSES:
         losses[name][overflown] = np.nan
         losses[name] = losses[name].reshape(-1, 2)
-    weight = inferer.card.beta if kl_weight is None else kl_weight
-    score = event_score(losses["reco_loss"], losses["kl_loss"], strategy=strategy, kl_weight=weight)
+    score = strategy.score(losses["reco_loss"], losses["kl_loss"], inferer.card)
     return losses, score, {r: int(m.sum()) for r, m in masks.items()}
 
 
@@ -123,7 +122,7 @@ def _prepared(chunks, question: Question) -> Iterator[tuple[FileReport, _Prepare
 
 def _scored_rows(jets: _Prepared, report, inferer, question: Question) -> dict[str, np.ndarray]:
     """The columns of the scored file for one chunk, counted in the report of its file."""
-    losses, score, problems = score_jets(jets.flat, jets.masks, inferer, question.strategy, question.kl_weight)
+    losses, score, problems = score_jets(jets.flat, jets.masks, inferer, question.strategy)
     for reason, number in problems.items():
         report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + number
     scored = np.isfinite(score)

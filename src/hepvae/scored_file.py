@@ -12,13 +12,10 @@ from .errors import FileError
 from .journal import Journal
 from .outputs import whole_file
 from .reports import FileReport
-from .scored_formats import MASK, write_scores
+from .scored_formats import MASK, ROWS_AT_ONCE, write_scores
 from .sources import Source
 
 __all__ = ["UnfinishedScores", "unfinished"]
-
-#: Rows written at once: the baskets do not depend on how the input was cut into files and chunks.
-ROWS_AT_ONCE = 100_000
 
 
 def unfinished(output: Path) -> Path:

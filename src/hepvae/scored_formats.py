@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import awkward as ak
@@ -15,12 +16,24 @@ from .extras import load_pyarrow
 from .sources import Source
 from .tables import open_table
 
-__all__ = ["MASK", "PROVENANCE", "TREE", "check_format", "read_scores", "write_scores"]
+__all__ = [
+    "MASK",
+    "PROVENANCE",
+    "ROWS_AT_ONCE",
+    "TREE",
+    "ScoredFile",
+    "check_format",
+    "open_scored",
+    "read_scores",
+    "write_scores",
+]
 
 TREE = "Events"
 PROVENANCE = "hepvae"
 #: The column of a friend that says which entries have a score.
 MASK = "scored"
+#: Rows written and read at once: the baskets do not depend on how the input was cut into files and chunks.
+ROWS_AT_ONCE = 100_000
 
 
 @contextmanager
@@ -72,6 +85,43 @@ def write_scores(path: Path, suffix: str, kinds: dict[str, np.dtype], blocks: It
             write(rows)
 
 
+@dataclass(frozen=True)
+class ScoredFile:
+    """A scored file that is open."""
+
+    path: str
+    """As the user named it."""
+    kinds: dict[str, np.dtype]
+    """Its columns."""
+    provenance: dict
+    """How the scores were made."""
+    blocks: Callable[..., Iterator[dict[str, np.ndarray]]]
+    """Takes names of columns and a number of rows, and gives the columns in blocks of so many rows."""
+
+    def column(self, name: str) -> np.ndarray:
+        """A whole column, (events,)."""
+        if name not in self.kinds:
+            raise LayoutError(f"{self.path}: no branch {name!r}: expected a file of hepvae score")
+        parts = [block[name] for block in self.blocks([name], ROWS_AT_ONCE)]
+        return np.concatenate([np.empty(0, self.kinds[name]), *parts])
+
+
+@contextmanager
+def open_scored(path) -> Iterator[ScoredFile]:
+    """A scored file, to be read.
+
+    Raises
+    ------
+    FileError, LayoutError
+        The file cannot be read, or is none of `score_files`.
+    """
+    reader = _open_parquet if Path(path).suffix == ".parquet" else _open_root
+    with reader(path) as scored:
+        if "score" not in scored.kinds:
+            raise LayoutError(f"{path}: no branch 'score': expected a file of hepvae score")
+        yield scored
+
+
 def read_scores(path) -> tuple[np.ndarray, np.ndarray]:
     """Scores and weights of a scored file.
 
@@ -85,30 +135,57 @@ def read_scores(path) -> tuple[np.ndarray, np.ndarray]:
     FileError, LayoutError
         The file cannot be read, is none of `score_files`, or is a friend, which has no weights.
     """
-    read = _read_parquet if Path(path).suffix == ".parquet" else _read_root
-    names, columns = read(path, ("score", "genWeight"))
-    if MASK in names:
-        raise LayoutError(f"{path}: is a friend of its input, which has the weights: expected a file without")
-    if "score" not in columns:
-        raise LayoutError(f"{path}: no branch 'score': expected a file of hepvae score")
-    return columns["score"], columns.get("genWeight", np.ones_like(columns["score"]))
+    with open_scored(path) as scored:
+        if MASK in scored.kinds:
+            raise LayoutError(f"{path}: is a friend of its input, which has the weights: expected a file without")
+        score = scored.column("score")
+        return score, scored.column("genWeight") if "genWeight" in scored.kinds else np.ones_like(score)
 
 
-def _read_root(path, wanted) -> tuple[list[str], dict[str, np.ndarray]]:
+@contextmanager
+def _open_root(path) -> Iterator[ScoredFile]:
+    import uproot
+
     with open_table(Source(str(path), TREE)) as table:
-        columns = table.read([name for name in wanted if name in table.names], 0, table.num_entries)
-        return list(table.names), {name: ak.to_numpy(column) for name, column in columns.items()}
+        with uproot.open(path) as file:
+            provenance = _provenance(path, file.get(PROVENANCE))
+            kinds = {branch.name: branch.interpretation for branch in file[TREE].branches}
+
+        def blocks(names, rows: int):
+            for first in range(0, table.num_entries, rows):
+                found = table.read(names, first, min(first + rows, table.num_entries))
+                yield {name: ak.to_numpy(column) for name, column in found.items()}
+
+        flat = {n: kind.to_dtype for n, kind in kinds.items() if isinstance(kind, uproot.AsDtype)}
+        yield ScoredFile(str(path), {n: np.dtype(kind) for n, kind in flat.items()}, provenance, blocks)
 
 
-def _read_parquet(path, wanted) -> tuple[list[str], dict[str, np.ndarray]]:
+@contextmanager
+def _open_parquet(path) -> Iterator[ScoredFile]:
     load_pyarrow(str(path))
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
     try:
         with ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            columns = file.read([name for name in wanted if name in names])
+            schema = file.schema_arrow
+
+            def blocks(names, rows: int):
+                for batch in file.iter_batches(rows, columns=list(names)):
+                    yield {name: batch[name].to_numpy(zero_copy_only=False) for name in names}
+
+            kinds = {field.name: np.dtype(field.type.to_pandas_dtype()) for field in schema}
+            provenance = _provenance(path, (schema.metadata or {}).get(PROVENANCE.encode()))
+            yield ScoredFile(str(path), kinds, provenance, blocks)
     except (OSError, ArrowException) as error:
+        if isinstance(error, FileError):
+            raise
         raise FileError(f"{path}: cannot be read: {one_line(error)}") from error
-    return names, {name: columns[name].to_numpy() for name in columns.column_names}
+
+
+def _provenance(path, text) -> dict:
+    """What a scored file says of how it was made; nothing where it is another file."""
+    try:
+        return json.loads(text) if text else {}
+    except (TypeError, ValueError) as error:
+        raise LayoutError(f"{path}: what it says of its scores cannot be read: {one_line(error)}") from error

@@ -12,11 +12,12 @@ import awkward as ak
 
 from . import __version__
 from .dijets import iterate_sources
-from .errors import FileError, HepvaeError, OptionError, UnscoredJetsWarning
+from .errors import HepvaeError, OptionError, UnscoredJetsWarning
 from .faults import ACCESS, Access
 from .health import Health
 from .journal import Journal, forget
 from .lazy import is_lazy, map_lazily
+from .losses import LOSSES
 from .nanoevents import aligned, dijets_of, is_nanoevents
 from .outputs import check_output
 from .progress import event_bar
@@ -26,14 +27,14 @@ from .schemas import EVENT_COLUMNS
 from .scored_chunks import Question, flat_pairs, score_jets, scored_chunks
 from .scored_file import UnfinishedScores, unfinished
 from .scored_formats import check_format
-from .scores import LOSSES, check_strategy
+from .scores import ScoreStrategy
 from .selection import check_selection
 from .sources import resolve, stamp
 
 __all__ = ["score_dijets", "score_files"]
 
 
-def score_dijets(events, inferer, *, strategy="min", kl_weight=None):
+def score_dijets(events, inferer, *, strategy="min", kl_weight=None, convention="mean"):
     """Score dijet events in memory.
 
     Parameters
@@ -47,6 +48,9 @@ def score_dijets(events, inferer, *, strategy="min", kl_weight=None):
         How the two jets' ``reco_loss + kl_weight * kl_loss`` become the score of the event.
     kl_weight : float, optional
         By default the beta that the model was trained with.
+    convention : {"mean", "sum"}
+        The losses are means over particles and over the latent axis; of a model without masks (``conv``) the
+        score can be made of sums, as the study does it.
 
     Returns
     -------
@@ -60,18 +64,18 @@ def score_dijets(events, inferer, *, strategy="min", kl_weight=None):
     UnscoredJetsWarning
         Jets have no constituents, values that are not finite or a negative pt: their losses are NaN.
     """
-    check_strategy(strategy, kl_weight)
+    made = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
     if is_lazy(events):
-        asked = {"inferer": inferer, "strategy": strategy, "kl_weight": kl_weight}
+        asked = {"inferer": inferer, **made.to_dict()}
         return map_lazily(partial(score_dijets, **asked), events)
     if is_nanoevents(events):
-        return aligned(_with_scores(dijets_of(events), inferer, strategy, kl_weight), len(events))
-    return _with_scores(events, inferer, strategy, kl_weight)
+        return aligned(_with_scores(dijets_of(events), inferer, made), len(events))
+    return _with_scores(events, inferer, made)
 
 
-def _with_scores(events, inferer, strategy, kl_weight):
+def _with_scores(events, inferer, strategy: ScoreStrategy):
     flat = flat_pairs(events)
-    losses, score, problems = score_jets(flat, unscorable(flat), inferer, strategy, kl_weight)
+    losses, score, problems = score_jets(flat, unscorable(flat), inferer, strategy)
     for jet in (0, 1):
         for name in LOSSES:
             events = ak.with_field(events, losses[name][:, jet], f"j{jet + 1}_{name}")
@@ -92,6 +96,7 @@ def score_files(
     *,
     strategy="min",
     kl_weight=None,
+    convention="mean",
     region=None,
     tree=None,
     schema="auto",
@@ -115,7 +120,7 @@ def score_files(
         ``j1_reco_loss``, ``j1_kl_loss``, the same for ``j2``, ``mjj``, ``deta``, ``score``; and how
         they were made, as the string ``hepvae``. With the suffix ``.parquet`` the same columns are written
         as Parquet, and the string is in its metadata. The file appears when it is whole.
-    strategy, kl_weight
+    strategy, kl_weight, convention
         As for `score_dijets`.
     region, **selection
         As for `select_dijets`, which decides on the events to score.
@@ -149,7 +154,7 @@ def score_files(
     OptionError
         The strategy or the region is unknown, a number is none, or the output is one of the inputs.
     """
-    check_strategy(strategy, kl_weight)
+    made = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
     check_selection(region, **selection)
     sources = resolve(files, tree, access)
     output = Path(output)
@@ -157,10 +162,8 @@ def score_files(
         if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):
             raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
     check_format(output)
-    check_output(output)
-    if output.exists() and not overwrite:
-        raise FileError(f"{output}: exists already: expected a new name, or --overwrite (overwrite=True)")
-    provenance = _provenance(inferer, strategy, kl_weight, region, selection)
+    check_output(output, overwrite=overwrite)
+    provenance = _provenance(inferer, made, region, selection)
     reading = {"step_size": step_size, "schema": schema}
     asked = {
         "version": __version__,
@@ -178,7 +181,7 @@ def score_files(
             report.files.append(scores.report(i) or fresh)
         missing = [i for i in range(len(sources)) if scores.report(i) is None]
         report.files_resumed = len(sources) - len(missing)
-        question = Question(strategy, kl_weight, region, selection)
+        question = Question(made, region, selection)
         left = [sources[i] for i in missing], [report.files[i] for i in missing]
         if client is None:
             parts = scored_chunks(iterate_sources(*left, access=access, **reading), inferer, question)
@@ -212,15 +215,14 @@ def score_files(
     return report
 
 
-def _provenance(inferer, strategy, kl_weight, region, selection) -> dict:
+def _provenance(inferer, strategy: ScoreStrategy, region, selection) -> dict:
     """How the scores were made."""
     return {
         "model": inferer.path.name,
         "sha256": inferer.sha256,
         "runtime": inferer.runtime,
         "card": inferer.card.to_dict(),
-        "strategy": strategy,
-        "kl_weight": inferer.card.beta if kl_weight is None else kl_weight,
+        **strategy.to_dict(),
         "region": region,
         "selection": selection,
     }

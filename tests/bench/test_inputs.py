@@ -29,7 +29,7 @@ def test_scores_are_those_of_score_dijets(sample_with_holes):
     files = [str(hepvae.sample_path("GtoWW15br")), sample_with_holes]
     samples = {name: read_sample(path) for name, path in zip(("br", "holes"), files)}
     losses = inferer(read_jets(files, inferer.spec))
-    found = scores_of(losses, inferer.card.beta, samples)
+    found = scores_of(losses, inferer.card, samples)
     for name, path in zip(samples, files):
         expected = scored_region(path, inferer)
         assert len(expected) > 5

@@ -10,8 +10,8 @@ import pytest
 
 from hepvae import load_inferer, model_path, read_dijets, sample_path
 from hepvae.inferers.engine import LEAST_CLASS, LEAST_SHARE, PARALLEL, Tuning, cut, length_classes
+from hepvae.losses import LOSSES
 from hepvae.padding import flatten_jets
-from hepvae.scores import LOSSES
 
 
 @pytest.mark.parametrize("parallel", PARALLEL)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..card import ModelCard
 from ..parity import Parity, compare_losses
-from ..scores import event_score
+from ..scores import ScoreStrategy
 from .cells import Cell
 from .inputs import Sample
 from .plan import Plan
@@ -75,19 +76,19 @@ def parity_of(losses: dict) -> dict[str, Parity]:
     return {other: compare_losses(losses[first], losses[other]) for other in others}
 
 
-def scores_of(losses, beta: float, samples: dict[str, Sample]) -> dict[str, tuple]:
+def scores_of(losses, card: ModelCard, samples: dict[str, Sample]) -> dict[str, tuple]:
     """Scores and weights of the events of each sample in the signal region.
 
     Parameters
     ----------
     losses : dict of str to array (jets,)
         Of all jets, in the order of the samples.
-    beta : float
-        Weight of the KL term.
+    card : ModelCard
+        Of the model.
     """
     found, start = {}, 0
     reco_loss, kl_loss = (losses[name].reshape(-1, 2) for name in ("reco_loss", "kl_loss"))
-    scores = event_score(reco_loss, kl_loss, strategy="min", kl_weight=beta)
+    scores = ScoreStrategy().score(reco_loss, kl_loss, card)
     for name, sample in samples.items():
         chosen = start // 2 + sample.event
         inside = chosen < len(scores)  # of many jets, not all were read

@@ -14,7 +14,7 @@ from ..card import ModelCard
 from ..extras import load_exporter
 from ..inferers import load_inferer
 from ..inferers.base import INPUT
-from ..scores import LOSSES
+from ..losses import LOSSES
 
 __all__ = ["CONTENDERS", "Contender"]
 

@@ -21,8 +21,8 @@ from ..bundled import SAMPLES, sample_path
 from ..dijets import iterate_dijets, read_dijets
 from ..errors import HepvaeError
 from ..inferers import load_inferer
+from ..losses import LOSSES
 from ..padding import FlatJets, flatten_jets, pad_into, pad_particles
-from ..scores import LOSSES
 from ..scoring import score_files
 from ..selection import select_dijets
 from ..spec import InputSpec

@@ -212,7 +212,7 @@ def run_study(plan: Plan, folder: Path) -> Study:
                 study.parity[f"{short}, {training}" if training else short] = parity_of(losses)
                 if not training:
                     (*_, last), cell = losses, next(c for c in run.accuracy.cells.values() if c.model == model)
-                    study.scores[short] = scores_of(losses[last], subjects.card(cell).beta, samples)
+                    study.scores[short] = scores_of(losses[last], subjects.card(cell), samples)
     return study
 
 

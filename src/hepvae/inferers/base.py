@@ -14,8 +14,8 @@ import numpy as np
 
 from ..card import ModelCard
 from ..errors import DataError, OptionError
+from ..losses import LOSSES
 from ..padding import FlatJets, pad_into
-from ..scores import LOSSES
 from ..spec import InputSpec
 from ..threads import default_threads, on_threads
 from .engine import LEAST_SHARE, PARALLEL, Block, Tuning, cut, length_classes

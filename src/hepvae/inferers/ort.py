@@ -8,7 +8,7 @@ from .. import losses
 from ..card import CARD_KEY, ModelCard
 from ..chamfer_kernel import chamfer
 from ..errors import MissingPackageError, ModelError, OptionError, one_line
-from ..scores import LOSSES
+from ..losses import LOSSES
 from .base import DISTANCE_KEY, DISTANCES, INPUT, LEAST_KEY, PARTICLES, RECONSTRUCTION, Inferer
 from .engine import Tuning
 from .graph_cut import ending_at

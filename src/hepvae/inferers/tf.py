@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import OptionError
 from ..extras import load_tensorflow, quiet_tensorflow
-from ..scores import LOSSES
+from ..losses import LOSSES
 from .base import INPUT, RECONSTRUCTION, Inferer
 from .engine import Tuning
 

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from ..errors import OptionError
 
-__all__ = ["ARCHITECTURES", "Architecture", "architecture", "hyperparameters"]
+__all__ = ["ARCHITECTURES", "MASKED", "Architecture", "architecture", "hyperparameters"]
 
 #: name: "module:attribute" of an `Architecture`.
 ARCHITECTURES = {
@@ -17,6 +17,9 @@ ARCHITECTURES = {
     "edge": "hepvae.models.graph:EDGE",
     "edge-dense": "hepvae.models.graph:EDGE_DENSE",
 }
+
+#: Those that mask padding: the decoder takes ``mask`` beside ``z``, and the losses leave padding out.
+MASKED = frozenset({"graph", "edge", "edge-dense"})
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,6 @@ class Architecture:
     particles and gives ``z_mean`` and ``z_log_var``; the decoder takes ``z``."""
     defaults: Mapping
     """All hyperparameters with their default values."""
-    masked: bool = False
-    """Padding is masked: the decoder takes ``mask`` beside ``z``, and the losses leave padding out."""
 
 
 def architecture(name: str) -> Architecture:

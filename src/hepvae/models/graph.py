@@ -125,10 +125,9 @@ GRAPH = Architecture(
         "decoder_width": 48,
         "decoder_convolutions": 2,
     },
-    masked=True,
 )
 
-EDGE = Architecture(build, {**GRAPH.defaults, "neighbours": 8}, masked=True)
+EDGE = Architecture(build, {**GRAPH.defaults, "neighbours": 8})
 
 EDGE_DENSE = Architecture(
     build,
@@ -142,5 +141,4 @@ EDGE_DENSE = Architecture(
         "decoder_width": 96,
         "decoder_convolutions": 3,
     },
-    masked=True,
 )

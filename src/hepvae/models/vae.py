@@ -13,9 +13,8 @@ from keras import ops
 
 from ..card import ModelCard
 from ..errors import HepvaeError, ModelError, one_line
-from ..losses import DISTANCES, chamfer, chamfer_by_product, check_distance, kl_divergence, points
-from ..scores import LOSSES
-from . import architecture, hyperparameters
+from ..losses import DISTANCES, LOSSES, chamfer, chamfer_by_product, check_distance, kl_divergence, points
+from . import MASKED, architecture, hyperparameters
 from .layers import Mask
 
 __all__ = ["VAE", "load_vae"]
@@ -46,7 +45,7 @@ class VAE(keras.Model):
         made = architecture(card.architecture)
         self.encoder, self.decoder = made.build(card, **hyperparameters(card.architecture, card.hyperparameters))
         self._pt = card.spec.features.index("pt") if "pt" in card.spec.features else None
-        self.mask = Mask(self._pt, name="mask") if made.masked else None
+        self.mask = Mask(self._pt, name="mask") if card.architecture in MASKED else None
         self._noise = keras.random.SeedGenerator()
         self._means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
         self.built = True  # encoder and decoder are, already
