@@ -24,6 +24,7 @@ def test_through_json_and_back():
         ({"beta": "much"}, "could not convert"),
         ({"flavour": 5}, "flavour"),
         ({"beta": float("nan")}, "must be finite"),
+        ({"distance": "euclid"}, "distance 'euclid' is unknown"),
     ],
 )
 def test_a_wrong_card_names_its_file(change, message):
@@ -40,3 +41,9 @@ def test_not_a_card(text):
 def test_provenance_is_added_to():
     assert CARD.with_provenance(epochs=2).provenance == {"seed": 3, "epochs": 2}
     assert CARD.provenance == {"seed": 3}
+
+
+def test_a_card_from_before_there_were_distances():
+    values = CARD.to_dict()
+    assert values.pop("distance") == "features"
+    assert ModelCard.from_dict(values) == CARD

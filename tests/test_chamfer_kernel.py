@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from hepvae import load_inferer, losses, model_path
+from hepvae import InputSpec, load_inferer, losses, model_path
 from hepvae.chamfer_kernel import chamfer
 from hepvae.inferers.base import DISTANCE_KEY
 from hepvae.losses import LOSSES
@@ -28,6 +28,19 @@ def test_real_jets(signal_jets, pt, scale):
     assert not chamfer(jets, jets, pt, -1).any()
     far = jets + np.float32(1e4)
     assert np.allclose(chamfer(jets, far, pt, -1), exact(jets, far, pt), rtol=2e-6)
+
+
+@pytest.mark.parametrize("features", [("eta", "phi", "pt"), ("pt", "phi", "eta")])
+@pytest.mark.parametrize("masked", [False, True])
+def test_transverse_momenta(signal_jets, features, masked):
+    jets = np.ascontiguousarray(signal_jets[..., [("eta", "phi", "pt").index(name) for name in features]])
+    near = jets * np.float32(1.1) + np.float32(0.05)
+    spec, pt = InputSpec(features=features), features.index("pt")
+    mask = (jets[..., pt] > 0).astype(np.float64) if masked else None
+    places = [losses.points(x.astype(np.float64), spec, "momenta", np) for x in (jets, near)]
+    found = chamfer(jets, near, pt if masked else -1, pt)
+    assert np.allclose(found, losses.chamfer(*places, np, mask), rtol=2e-6, atol=0)
+    assert not np.allclose(found, chamfer(jets, near, pt if masked else -1, -1), rtol=0.5)
 
 
 @pytest.mark.parametrize("features", [1, 2, 3])

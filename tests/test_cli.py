@@ -123,10 +123,11 @@ def test_numbers_that_cannot_be_are_bad_usage(tmp_path, capsys):
 def test_hyperparameters_of_a_training(tmp_path, capsys):
     pytest.importorskip("tensorflow")
     command = ["train", str(hepvae.sample_path("qcdSide")), "--model", "graph", "--output", str(tmp_path / "m")]
-    command += ["--epochs", "1", "--max-events", "50"]
+    command += ["--epochs", "1", "--max-events", "50", "--distance", "momenta"]
     assert main([*command, "--hyperparameter", "width=8", "--hyperparameter", "units=[32]"]) == 0
-    values = hepvae.load_inferer(tmp_path / "m").card.hyperparameters
-    assert (values["width"], values["units"]) == (8, [32])
+    card = hepvae.load_inferer(tmp_path / "m").card
+    assert (card.hyperparameters["width"], card.hyperparameters["units"]) == (8, [32])
+    assert card.distance == "momenta"
     capsys.readouterr()
     assert main([*command, "--hyperparameter", "depth=8"]) == 2
     assert "hepvae: graph has no hyperparameter 'depth': expected one of" in capsys.readouterr().err

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepvae.losses import chamfer, kl_divergence
+from hepvae import InputSpec, OptionError
+from hepvae.losses import DISTANCES, chamfer, check_distance, kl_divergence, points
 
 
 def chamfer_one_by_one(particles, reconstruction):
@@ -92,3 +93,37 @@ def test_float32_in_keras_holds_against_float64(signal_jets):
     single = ops.convert_to_numpy(chamfer(ops.convert_to_tensor(signal_jets), ops.convert_to_tensor(near), ops))
     assert signal_jets[..., 2].max() > 300
     assert np.allclose(single, exact, rtol=2e-5, atol=0)
+
+
+def test_transverse_momenta_of_known_particles():
+    """10 GeV at 0.1 in eta and -0.2 in phi of the axis: 1 and -2 GeV beside it, whatever the order of features."""
+    for features in (("eta", "phi", "pt"), ("pt", "eta", "phi")):
+        particle = {"eta": 0.1, "phi": -0.2, "pt": 10.0}
+        jets = np.array([[[particle[name] for name in features]]])
+        assert np.allclose(points(jets, InputSpec(1, features), "momenta", np), [[[1.0, -2.0]]])
+        assert points(jets, InputSpec(1, features), "features", np) is jets
+
+
+def test_two_prongs_are_far_from_the_axis_and_soft_particles_are_not():
+    """All particles on the axis as reconstruction: the mean of the squared transverse momentum is left, twice.
+
+    Of two massless prongs of pt 300 GeV at a distance of 0.267 that is half of m^2: m^2 = pt1 pt2 dR^2 = 80 GeV
+    squared, and each prong has 300 * 0.267 / 2 = 40 GeV.
+    """
+    prongs = np.array([[[0.1335, 0.0, 300.0], [-0.1335, 0.0, 300.0]]])
+    axis = np.zeros_like(prongs)
+    places = [points(jets, InputSpec(2), "momenta", np) for jets in (prongs, axis)]
+    assert chamfer(*places, np) == pytest.approx(2 * 80.1**2 / 4, rel=1e-3)
+    soft = points(prongs * [1, 1, 0.01], InputSpec(2), "momenta", np)
+    assert chamfer(soft, places[1], np) == pytest.approx(chamfer(*places, np) * 1e-4)
+
+
+def test_momenta_need_directions_relative_to_the_axis():
+    for name in DISTANCES:
+        check_distance(name, InputSpec())
+    check_distance("features", InputSpec(features=("pt",), coordinates="absolute"))
+    for spec in (InputSpec(coordinates="absolute"), InputSpec(features=("eta", "phi"))):
+        with pytest.raises(OptionError, match="distance 'momenta': needs eta and phi relative to the jet axis"):
+            check_distance("momenta", spec)
+    with pytest.raises(OptionError, match="distance 'euclid' is unknown: expected one of features, momenta"):
+        check_distance("euclid", InputSpec())

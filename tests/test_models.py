@@ -10,7 +10,7 @@ import pytest
 
 from hepvae import InputSpec, ModelError, OptionError
 from hepvae.card import ModelCard
-from hepvae.losses import LOSSES, chamfer, kl_divergence
+from hepvae.losses import DISTANCES, LOSSES, chamfer, kl_divergence, points
 from hepvae.models import ARCHITECTURES, MASKED, architecture, hyperparameters
 from hepvae.padding import pad_particles
 
@@ -57,12 +57,15 @@ def assert_same(found, expected):
         assert np.allclose(found[name], expected[name], rtol=1e-5, atol=0), name
 
 
-def test_losses_are_those_of_the_definition(model, signal_jets):
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_losses_are_those_of_the_definition(model, signal_jets, distance):
     """In NumPy and float64, from the model's own reconstruction and latent values."""
+    model = shaken(make(model.card.architecture, distance=distance))
     found = {k: keras.ops.convert_to_numpy(v).astype(np.float64) for k, v in model(signal_jets).items()}
     latent = {k: keras.ops.convert_to_numpy(v).astype(np.float64) for k, v in model.encoder(signal_jets).items()}
     mask = (signal_jets[..., 2] > 0).astype(np.float64) if model.mask else None
-    expected = chamfer(signal_jets.astype(np.float64), found["reconstruction"], np, mask)
+    sets = signal_jets.astype(np.float64), found["reconstruction"]
+    expected = chamfer(*[points(x, InputSpec(), distance, np) for x in sets], np, mask)
     assert np.allclose(found["reco_loss"], expected, rtol=1e-4)
     assert np.allclose(found["kl_loss"], kl_divergence(latent["z_mean"], latent["z_log_var"], np), rtol=1e-4)
     assert np.allclose(found["loss"], found["reco_loss"] + 0.01 * found["kl_loss"], rtol=1e-6)
