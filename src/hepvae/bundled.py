@@ -21,7 +21,7 @@ SAMPLES = {
 RESONANCES = {"GtoWW15na": 1500.0, "GtoWW15br": 1500.0}
 
 #: Bundled models.
-MODELS = ("conv", "graph", "edge", "edge-dense")
+MODELS = ("conv", "graph", "edge", "edge-dense", "graph-momenta")
 
 # A wheel carries the folder inside the package; a checkout has it at its top.
 _FOLDERS = (Path(__file__).parent / "data", Path(__file__).parents[2] / "data")

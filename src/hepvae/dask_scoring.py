@@ -60,8 +60,9 @@ def dask_client(where: str) -> Iterator:
             raise OptionError(f"dask {where!r}: expected local:N with a positive whole number of workers")
         workers = int(number) if number else default_threads()
         with (
+            # A port of its own for its web pages: with None it asks for one that another cluster here may have.
             distributed.LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
+                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs="ERROR"
             ) as cluster,
             distributed.Client(cluster) as client,
         ):
