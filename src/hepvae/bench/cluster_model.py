@@ -35,7 +35,7 @@ class Rates:
     storage_bytes_per_s: float = 25e9
     """200 Gbit/s, which facilities reached reading CMS NanoAOD over XRootD: A. Held et al., arXiv:2503.15464."""
     task_s: float = 1e-3
-    """Of Dask's scheduler, for a task: about 1 ms (https://distributed.dask.org/en/stable/efficiency.html)."""
+    """Of Dask's scheduler, for a task: about 1 ms (https://distributed.dask.org)."""
     round_trip_s: float = 1e-3
     """Between a batch node and the storage of the same centre; over a continent 20e-3 and more."""
 

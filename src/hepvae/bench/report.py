@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 import re
@@ -12,6 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from ..histograms import score_histogram
+from ..html_page import html_page
 from ..outputs import whole_file
 from ..plotting import plot_scores
 from . import figures, tables
@@ -232,35 +232,6 @@ def _markdown(view: _View, sections: list[_Section]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1100px; margin: 2em auto; padding: 0 1em; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2em; border-bottom: 1px solid #ccc; }
-table { border-collapse: collapse; font-size: 12px; font-variant-numeric: tabular-nums;
-  display: block; overflow-x: auto; }
-th, td { padding: 2px 8px; white-space: nowrap; border-bottom: 1px solid #eee; }
-th { white-space: normal; vertical-align: bottom; }
-tr:hover { background: #f6f6f6; } img { max-width: 48%; } code { background: #f2f2f2; }
-"""
-
-
-def _html(markdown: str, folder: Path) -> str:
-    """The Markdown as one HTML file, with the figures in it."""
-    from markdown_it import MarkdownIt
-
-    body = MarkdownIt("commonmark").enable("table").render(markdown)
-
-    def inside(match):
-        content = base64.b64encode((folder / match[1]).read_bytes()).decode()
-        return f'src="data:image/png;base64,{content}"'
-
-    body = re.sub(r'src="([^"]+\.png)"', inside, body)
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    return (
-        f"<!doctype html>\n<html lang='en'><head>{head}<title>hepvae bench</title><style>{STYLE}</style></head>\n"
-        f"<body>\n{body}</body></html>\n"
-    )
-
-
 def write_study(study: Study, folder: Path) -> list[Path]:
     """Write results.json, results.csv, the figures, report.md and report.html.
 
@@ -282,7 +253,7 @@ def write_study(study: Study, folder: Path) -> list[Path]:
     writers = {name: partial(_draw, draw) for name, draw in drawn.items()}
     markdown = _markdown(view, sections)
     writers["report.md"] = lambda path: path.write_text(markdown)
-    writers["report.html"] = lambda path: path.write_text(_html(markdown, folder))
+    writers["report.html"] = lambda path: path.write_text(html_page(markdown, folder, "hepvae bench"))
     _write(writers, folder)
     return [folder / name for name in (*measured, *writers)]
 

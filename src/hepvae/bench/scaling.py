@@ -326,7 +326,7 @@ def print_scaling(found: Scaling, console, rates: Rates | None = None) -> None:
     console.print(
         f"With published rates: storage {rates.storage_bytes_per_s / 1e9:.0f} GB/s, which facilities reached"
         f" reading NanoAOD over XRootD (arXiv:2503.15464); Dask's scheduler {1e3 * rates.task_s:.0f} ms a task"
-        f" (distributed.dask.org, Efficiency); a round trip of {1e3 * rates.round_trip_s:.0f} ms. A core of a"
+        f" (distributed.dask.org); a round trip of {1e3 * rates.round_trip_s:.0f} ms. A core of a"
         " worker is one of this machine",
         highlight=False,
     )

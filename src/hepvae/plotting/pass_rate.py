@@ -85,7 +85,7 @@ def plot_pass_rate(
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}" if value <= 1 else "")
         else:
             axes.set_ylim(0, 1.2 * max(shown) / (1 - room))
-        axes.set_xlabel(r"$m_{jj}$ [TeV]")
+        axes.set_xlabel(r"$m_{jj}$ (TeV)")
         axes.set_ylabel("Share of background that passes")
         size = {"fontsize": "x-small", "title_fontsize": "x-small"}
         axes.legend(loc="upper center", title=title, ncols=2, columnspacing=1, handletextpad=0.2, **size)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..bundled import SAMPLES
 from ..errors import DataError
-from .style import ENERGY_TEV, LABEL, cms_figure, cms_label
+from .style import ENERGY_TEV, LABEL, cms_figure, cms_label, legend_above
 
 __all__ = ["plot_jet_against_jet", "plot_losses", "plot_score_against_mjj", "plot_scores"]
 
@@ -208,43 +208,6 @@ def _colour_map(figure, axes, x, y, values, name: str) -> np.ndarray:
     axes.tick_params(axis="x", pad=10)  # the first numbers of both axes stand in one corner
     column, row = np.nonzero(values > 0)
     return np.stack([np.append(x[column], x[column + 1]), np.tile(y[row + 1], 2)], axis=1)
-
-
-def legend_above(axes, *, points=None, **legend) -> None:
-    """A legend in the upper part of axes, which are made higher where it would cover lines, areas or points.
-
-    Parameters
-    ----------
-    axes : matplotlib Axes
-    points : array (points, 2), optional
-        What else must not be covered, as x and y of the data.
-    **legend
-        As for ``Axes.legend``.
-    """
-    from matplotlib.collections import QuadMesh
-    from matplotlib.path import Path
-
-    entries = legend.get("handles") or axes.get_legend_handles_labels()[0]
-    size = "small" if len(entries) <= 8 else "xx-small"  # more would fill the axes
-    drawn = axes.legend(**{"loc": "upper right", "fontsize": size, "title_fontsize": size, **legend})
-    place = drawn.get_window_extent(axes.figure.canvas.get_renderer()).transformed(axes.transAxes.inverted())
-    paths = [(artist.get_transform(), artist.get_path()) for artist in (*axes.lines, *axes.patches)]
-    for collection in axes.collections:
-        if not isinstance(collection, QuadMesh):  # which has empty bins too
-            paths += [(collection.get_transform(), path) for path in collection.get_paths()]
-    if points is not None:
-        paths.append((axes.transData, Path(points)))
-    highest = 0.0
-    for transform, path in paths:
-        # between its vertices too
-        x, y = axes.transAxes.inverted().transform(transform.transform_path(path).interpolated(20).vertices).T
-        under = np.isfinite(y) & (x > place.x0 - 0.02) & (x < place.x1 + 0.02)
-        highest = max(highest, y[under].max(initial=0))
-    room = max(place.y0 - 0.03, 0.3)
-    if highest > room:
-        scale = axes.yaxis.get_transform()
-        low, high = scale.transform(axes.get_ylim())
-        axes.set_ylim(top=scale.inverted().transform(low + (high - low) * highest / room))
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:

@@ -10,8 +10,7 @@ import numpy as np
 from ..errors import DataError
 from ..search.injection import Counting
 from ..search.separation import Roc
-from .scores import legend_above
-from .style import ENERGY_TEV, LABEL, cms_figure, cms_label
+from .style import ENERGY_TEV, LABEL, cms_figure, cms_label, legend_above
 
 __all__ = ["plot_expected_significance", "plot_roc", "plot_significance_improvement"]
 

@@ -169,7 +169,8 @@ def plot_p_values(
         axes.set_yscale("log")
         # the legend has a band below the curves to itself
         axes.set_ylim(bottom * 10 ** (0.32 * np.log10(bottom)), 2)
-        axes.set_xlim(masses.min(), masses.max())
+        beyond = 0.02 * np.ptp(masses)  # a peak at the end of the scan is to be seen
+        axes.set_xlim(masses.min() - beyond, masses.max() + beyond)
         highest = int(max(strongest, 3) + 0.7)
         for z in range(1, highest + 1, 1 if highest <= 6 else 2):
             axes.axhline(norm.sf(z), color="gray", linewidth=1.2, linestyle="dashed", zorder=0)

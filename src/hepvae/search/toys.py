@@ -14,8 +14,11 @@ from .likelihood import Slice, minimum
 from .spectrum_fit import ORDERS, chi2_of_groups, chosen_order, merged_bins, orders_of
 
 __all__ = [
+    "Exceedance",
     "GlobalPValue",
     "ToyScan",
+    "exceedances",
+    "expected_significance",
     "global_p_value",
     "scan_toys",
     "throw_toys",
@@ -64,6 +67,32 @@ class GlobalPValue:
     """Binomial."""
     toys: int
     """How many were thrown."""
+
+
+@dataclass(frozen=True)
+class Exceedance:
+    """How often the largest local significance of a toy, over all its scans and masses, is above a level."""
+
+    level: float
+    """Standard deviations."""
+    observed: float
+    """Share of the toys."""
+    expected: float
+    """Share that chance has."""
+    toys: int
+    """How many were thrown."""
+
+    @property
+    def uncertainty(self) -> float:
+        """Binomial standard deviation of the share of so many toys, if `expected` is true."""
+        return float(np.sqrt(self.expected * (1 - self.expected) / self.toys))
+
+    @property
+    def p_value(self) -> float:
+        """Chance of so many toys or more."""
+        from scipy.stats import binom
+
+        return float(binom.sf(round(self.observed * self.toys) - 1, self.toys, self.expected))
 
 
 def throw_toys(expected: Mapping[str, np.ndarray], toys: int, *, seed: int) -> dict[str, np.ndarray]:
@@ -171,11 +200,77 @@ def global_p_value(found: Scan, toys: ToyScan) -> GlobalPValue:
     return GlobalPValue(value, float(np.sqrt(value * (1 - value) / n)), n)
 
 
+def exceedances(
+    scans: Sequence[ToyScan], levels: Sequence[float] = (1.0, 2.0, 3.0), *, draws: int = 50_000, seed: int = 1
+) -> list[Exceedance]:
+    """How often toys without signal have a large local significance somewhere, against what chance has.
+
+    What chance has: significances that are standard normal, with the correlations between masses and scans that
+    the toys show. Many masses are scanned, so that it is far more than one minus the normal distribution.
+
+    Parameters
+    ----------
+    scans : sequence of ToyScan
+        Of the same toys, without signal.
+    levels : sequence of float
+        Standard deviations.
+    draws, seed : int
+        Of the normal numbers.
+    """
+    seen = np.concatenate([one.significance for one in scans], axis=1)
+    correlation = np.atleast_2d(np.corrcoef(seen, rowvar=False))
+    values, vectors = np.linalg.eigh(correlation)  # of rank less than full where there are few toys
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    rng = np.random.default_rng(seed)
+    parts = [rng.standard_normal((some, len(root))) @ root.T for some in [5000] * -(-draws // 5000)]
+    largest, normal = seen.max(axis=1), np.concatenate([part.max(axis=1) for part in parts])
+    return [
+        Exceedance(float(z), float(np.mean(largest > z)), float(np.mean(normal > z)), len(seen)) for z in levels
+    ]
+
+
 def uniformity(p_values: np.ndarray) -> float:
     """p-value of a Kolmogorov-Smirnov test that independent p-values (toys,) are uniform."""
     from scipy.stats import kstest
 
     return float(kstest(p_values, "uniform").pvalue)
+
+
+def expected_significance(
+    signal_yield: float,
+    expected: Mapping[str, np.ndarray],
+    templates: Mapping[str, np.ndarray],
+    edges: Mapping[str, np.ndarray],
+    *,
+    n_parameters: int | Mapping[str, int],
+) -> float:
+    """Median significance of a signal: that of spectra as expected (Asimov), fitted together.
+
+    Parameters
+    ----------
+    signal_yield : float
+        Signal events in all slices together.
+    expected, templates, edges, n_parameters
+        As for `yield_of_significance`.
+    """
+    return _asimov(signal_yield, expected, templates, edges, n_parameters)[0]
+
+
+def _asimov(signal_yield, expected, templates, edges, n_parameters) -> tuple[float, float]:
+    """Significance, and uncertainty of the yield, of spectra as expected."""
+    orders = in_slices(n_parameters, expected, "numbers of parameters")
+
+    def slices(signal):
+        for name, background in expected.items():
+            counts = (background + signal_yield * templates[name])[None]
+            template = templates[name][None] if signal else None
+            function = DijetFunction(edges[name], background)
+            yield Slice(function, counts, np.ones_like(background), np.array([orders[name]]), template)
+
+    null, full = (list(slices(signal)) for signal in (False, True))
+    without = minimum(null, [one.function.start(one.counts) for one in null])
+    found = minimum(full, without.coefficients, np.array([signal_yield]))
+    return float(np.sqrt(2 * max(without.nll[0] - found.nll[0], 0))), float(found.uncertainties[0])
 
 
 def yield_of_significance(
@@ -201,25 +296,10 @@ def yield_of_significance(
     n_parameters : int, or one for each slice
         Of the backgrounds that are fitted.
     """
-    orders = in_slices(n_parameters, expected, "numbers of parameters")
-
-    def slices(signal_yield, signal):
-        for name, background in expected.items():
-            counts = (background + signal_yield * templates[name])[None]
-            template = templates[name][None] if signal else None
-            function = DijetFunction(edges[name], background)
-            yield Slice(function, counts, np.ones_like(background), np.array([orders[name]]), template)
-
-    def reached(signal_yield):
-        null, full = (list(slices(signal_yield, signal)) for signal in (False, True))
-        starts = [one.function.start(one.counts) for one in null]
-        without = minimum(null, starts)
-        found = minimum(full, without.coefficients, np.array([signal_yield]))
-        return float(np.sqrt(2 * max(without.nll[0] - found.nll[0], 0))), float(found.uncertainties[0])
-
-    number = significance * reached(1e-9)[1]
+    asked = expected, templates, edges, n_parameters
+    number = significance * _asimov(1e-9, *asked)[1]
     for _ in range(20):
-        now, _ = reached(number)
+        now, _ = _asimov(number, *asked)
         if abs(now / significance - 1) < 1e-3:
             break
         number *= significance / now

@@ -1,0 +1,136 @@
+"""What a search found, in sentences whose words follow from its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from .bump_hunt import COMBINED
+from .decorrelation import ChiSquare
+from .separation import FiguresOfMerit, Measured
+from .slices import INCLUSIVE
+from .toys import Exceedance
+
+__all__ = [
+    "bias_finding",
+    "flatness_finding",
+    "selection_finding",
+    "separation_findings",
+    "toys_findings",
+]
+
+#: Chances below this are called out.
+UNLIKELY = 0.01
+
+#: Mean pulls beyond this are a bias.
+MOST_BIAS = 0.5
+
+
+def separation_findings(merits: Mapping[tuple[str, str, str], FiguresOfMerit]) -> list[str]:
+    """For each signal, which model and strategy improve the significance most, and how the other models compare.
+
+    Parameters
+    ----------
+    merits : mapping of (model, signal, strategy) to FiguresOfMerit
+    """
+    sentences = []
+    for signal in dict.fromkeys(signal for _, signal, _ in merits):
+        best: dict[str, tuple[str, Measured]] = {}
+        for (model, of, strategy), merit in merits.items():
+            known = of == signal and np.isfinite(merit.best.value)
+            if known and (model not in best or merit.best.value > best[model][1].value):
+                best[model] = strategy, merit.best
+        if not best:
+            sentences.append(f"{signal}: too few background events in the mjj window for any cut.")
+            continue
+        ranked = sorted(best, key=lambda model: -best[model][1].value)
+        strategy, largest = best[ranked[0]]
+        parts = [f"{signal}: the largest significance improvement is {largest:.2f}, of {ranked[0]} ({strategy})"]
+        for other in ranked[1:]:
+            found = best[other][1]
+            apart = largest.value - found.value > np.hypot(largest.uncertainty, found.uncertainty)
+            ratio = f"{largest.value / found.value:.1f} times" if apart else "within uncertainties"
+            parts.append(f"{ratio} that of {other} ({best[other][0]}: {found:.2f})")
+        sentences.append(", ".join(parts) + ".")
+    return sentences
+
+
+def flatness_finding(name: str, before: ChiSquare, after: ChiSquare) -> str:
+    """Whether the share of background that passes a working point depends on mjj."""
+    if not after.ndf:
+        return f"{name}: the control sample has too few events to say whether its pass rate is flat in mjj."
+    flat = "is flat in mjj" if after.p_value >= UNLIKELY else "is not flat in mjj"
+    was = "" if not before.ndf else f"; one cut at all mjj: {_chi_square(before)}"
+    return f"{name}: the pass rate on the control sample {flat} ({_chi_square(after)}{was})."
+
+
+def _chi_square(found: ChiSquare) -> str:
+    return f"chi-square {found.value:.1f} / {found.ndf}, p = {found.p_value:.2g}"
+
+
+def selection_finding(injected: float, significances: Mapping[str, float]) -> str:
+    """What the selection makes of a number of signal events.
+
+    Parameters
+    ----------
+    injected : float
+        Signal events before any cut.
+    significances : mapping of scan to float
+        Expected: `INCLUSIVE`, by slice, and `COMBINED` where there are several.
+    """
+    inclusive = significances[INCLUSIVE]
+    slices = {name: z for name, z in significances.items() if name not in (INCLUSIVE, COMBINED)}
+    best = max(slices, key=slices.get)
+    start = f"{injected:,.0f} signal events, worth {inclusive:.1f} standard deviations inclusively, "
+    if slices[best] > inclusive:
+        found = f"give {slices[best]:.1f} in {best}"
+    else:
+        found = f"give no more in any slice (most in {best}: {slices[best]:.1f})"
+    if COMBINED in significances:
+        found += f", and {significances[COMBINED]:.1f} in all slices together"
+    return f"{start}{found}."
+
+
+def toys_findings(excess: Sequence[Exceedance], smallest_uniform: float, tests: int) -> list[str]:
+    """Whether toys without signal are what chance makes of them.
+
+    Parameters
+    ----------
+    excess : sequence of Exceedance
+        For some levels, rising.
+    smallest_uniform : float
+        Of the p-values of some tests that local p-values are uniform.
+    tests : int
+        How many.
+    """
+    sentences = []
+    for one in excess[-2:]:
+        verdict = "no more than" if one.p_value >= UNLIKELY else "more than"
+        sentences.append(
+            f"Without signal, {one.observed:.1%} of {one.toys} toys have more than {one.level:g} standard"
+            f" deviations somewhere: {verdict} chance allows ({one.expected:.1%} expected, p = {one.p_value:.2g})."
+        )
+    chance = 1 - (1 - smallest_uniform) ** tests
+    uniform = "are uniform" if chance >= UNLIKELY else "are not uniform"
+    sentences.append(
+        f"Local p-values without signal {uniform}: the smallest of {tests} Kolmogorov-Smirnov p-values is"
+        f" {smallest_uniform:.2g}, and {chance:.0%} of as many would have one as small."
+    )
+    return sentences
+
+
+def bias_finding(pulls: Mapping[str, Measured]) -> str:
+    """Whether fitted yields of injected signals are biased.
+
+    Parameters
+    ----------
+    pulls : mapping of scan to Measured
+        Mean over toys of fitted less injected yield, in units of the fitted uncertainty.
+    """
+    worst = max(pulls, key=lambda name: abs(pulls[name].value))
+    biased = abs(pulls[worst].value) >= MOST_BIAS
+    found = f"by {abs(pulls[worst].value):.2f} of its uncertainty in {worst}"
+    if biased:
+        return f"The fitted yield of the injected signal is biased, {found}: half is too much."
+    return f"The fitted yield of the injected signal is biased by less than half its uncertainty: at most {found}."

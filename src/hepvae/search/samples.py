@@ -1,0 +1,203 @@
+"""Scored samples of a search: the losses of all events, so that any strategy is a sum away; and their weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+
+from .. import __version__
+from ..card import ModelCard
+from ..dijets import iterate_dijets
+from ..errors import DataError, LayoutError
+from ..outputs import make_folder
+from ..rescoring import KL, RECO, model_card
+from ..scored_formats import open_scored
+from ..scores import ScoreStrategy
+from ..scoring import score_files
+from ..sources import resolve, stamp
+
+__all__ = ["IDENTIFIERS", "SearchSample", "events_of", "load_sample", "picobarns_per_weight", "score_sample"]
+
+#: Columns that tell an event from all others.
+IDENTIFIERS = ("run", "luminosityBlock", "event")
+
+#: The tree with one row for each part of a generation.
+RUNS = "Runs"
+
+
+@dataclass(frozen=True)
+class SearchSample:
+    """The events of a sample, with the losses that a model gave them."""
+
+    name: str
+    """Of the sample."""
+    mjj: np.ndarray
+    """(events,), GeV."""
+    weight: np.ndarray
+    """(events,), in any unit; ones where the files have none."""
+    reco_loss: np.ndarray
+    """(events, 2), of jet 1 and jet 2."""
+    kl_loss: np.ndarray
+    """(events, 2)."""
+    card: ModelCard
+    """Of the model."""
+    strategy: ScoreStrategy
+    """What its score is."""
+    identifiers: np.ndarray | None = None
+    """(events, 3), see `IDENTIFIERS`; None where the files have none."""
+
+    def score(self, strategy: ScoreStrategy | None = None) -> np.ndarray:
+        """Scores (events,), float64, by the strategy of the sample or another one."""
+        found = (strategy or self.strategy).score(self.reco_loss, self.kl_loss, self.card)
+        return found.astype(np.float64)
+
+    def of(self, events) -> SearchSample:
+        """The same with some of the events, given by a mask or their indices."""
+        arrays = ("mjj", "weight", "reco_loss", "kl_loss", "identifiers")
+        kept = {name: getattr(self, name) for name in arrays}
+        return replace(self, **{name: None if v is None else v[events] for name, v in kept.items()})
+
+    def scaled(self, factor: float) -> SearchSample:
+        """The same with all weights times a factor."""
+        return replace(self, weight=factor * self.weight)
+
+    @property
+    def effective_events(self) -> float:
+        """(sum of weights)^2 / sum of squared weights."""
+        return float(self.weight.sum() ** 2 / np.sum(self.weight**2)) if self.weight.any() else 0.0
+
+
+def load_sample(path, name: str) -> SearchSample:
+    """A scored file of `score_files`.
+
+    Raises
+    ------
+    FileError, LayoutError
+        The file cannot be read, or is none of `score_files`.
+    DataError
+        It has no events, or negative weights.
+    """
+    with open_scored(path) as scored:
+        mjj = scored.column("mjj").astype(np.float64)
+        losses = [np.stack([scored.column(column) for column in names], axis=1) for names in (RECO, KL)]
+        weight = scored.column("genWeight") if "genWeight" in scored.kinds else np.ones_like(mjj)
+        known = all(column in scored.kinds for column in IDENTIFIERS)
+        identifiers = np.stack([scored.column(c).astype(np.int64) for c in IDENTIFIERS], axis=1) if known else None
+        card, strategy = model_card(scored), ScoreStrategy.from_dict(scored.provenance)
+    if len(mjj) == 0 or weight.min() < 0 or not weight.sum() > 0:
+        raise DataError(
+            f"{name}: {len(mjj)} scored events, weights add up to {weight.sum():g}: expected some, none below zero"
+        )
+    return SearchSample(name, mjj, weight.astype(np.float64), *losses, card, strategy, identifiers)
+
+
+def score_sample(files, inferer, path, name: str, *, strategy: str = "min") -> SearchSample:
+    """Score the signal region of some files, unless that is done, and load the scores.
+
+    Beside the scored file, ``.json`` says what it was made of. With the same model, version, and input files of
+    the same sizes and times, it is taken as it is; the strategy is applied to its losses.
+
+    Parameters
+    ----------
+    files : as for `score_files`
+    inferer : Inferer
+    path : path
+        The scored file; its folder is made where it is not there.
+    name : str
+        Of the sample.
+    strategy : str
+        As for `ScoreStrategy`, with the weight of the KL loss that the model was trained with.
+
+    Raises
+    ------
+    DataError
+        One of the files cannot be scored, or as for `load_sample`.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    record = path.with_suffix(".json")
+    made_of = {
+        "version": __version__,
+        "sha256": inferer.sha256,
+        "runtime": inferer.runtime,
+        "inputs": [[*stamp(source.path), source.tree] for source in resolve(files)],
+    }
+    if not (path.exists() and _said(record) == {**made_of, "output": stamp(str(path))}):
+        record.unlink(missing_ok=True)
+        report = score_files(files, inferer, path, region="signal", overwrite=True)
+        if report.failed:
+            raise DataError(f"{name}: {report.failed[0].failure}")
+        record.write_text(json.dumps({**made_of, "output": stamp(str(path))}))
+    sample = load_sample(path, name)
+    return replace(sample, strategy=ScoreStrategy(strategy).of(sample.card))
+
+
+def _said(record: Path) -> dict | None:
+    try:
+        return json.loads(record.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def events_of(files, identifiers):
+    """The events (as `read_dijets` gives them) that some identifiers name, in their order.
+
+    Parameters
+    ----------
+    files : as for `score_files`
+        That the events are in.
+    identifiers : int array (events, 3)
+        See `IDENTIFIERS`.
+
+    Raises
+    ------
+    DataError
+        An event is in none of the files.
+    """
+    wanted = [tuple(row) for row in np.asarray(identifiers).tolist()]
+    found = {}
+    for events in iterate_dijets(files):
+        columns = [ak.to_numpy(events[name]).astype(np.int64).tolist() for name in IDENTIFIERS]
+        places = {row: i for i, row in enumerate(zip(*columns))}
+        found |= {row: events[[places[row]]] for row in wanted if row in places and row not in found}
+        if len(found) == len(set(wanted)):
+            return ak.concatenate([found[row] for row in wanted])
+    missing = next(row for row in wanted if row not in found)
+    raise DataError(f"event {':'.join(map(str, missing))} is in none of the files")
+
+
+def picobarns_per_weight(files) -> float:
+    """Cross-section (pb) that a weight of one stands for: mean of ``xsec`` over sum of ``genEventSumw``.
+
+    Both are columns of the tree ``Runs``, with one row for each part of the generation; files of one process are
+    parts of one sample.
+
+    Raises
+    ------
+    FileError
+        A file cannot be read.
+    LayoutError
+        A file has no such tree or columns: the cross-section has to be given.
+    DataError
+        The weights do not add up to more than zero.
+    """
+    import uproot
+
+    xsec, sums = [], []
+    for source in resolve(files):
+        with uproot.open(source.path) as file:
+            columns = file[RUNS].keys() if RUNS in file else []
+            if not {"xsec", "genEventSumw"} <= set(columns):
+                raise LayoutError(
+                    f"{source.path}: no tree {RUNS} with xsec and genEventSumw: the cross-section has to be given"
+                )
+            xsec.append(file[RUNS]["xsec"].array(library="np"))
+            sums.append(file[RUNS]["genEventSumw"].array(library="np"))
+    xsec, sums = np.concatenate(xsec), np.concatenate(sums)
+    if not (sums.sum() > 0 and xsec.mean() > 0):
+        raise DataError(f"{RUNS}: cross-sections or weights are not above zero")
+    return float(xsec.mean() / sums.sum())
