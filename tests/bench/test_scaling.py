@@ -23,6 +23,7 @@ def known(gain: float) -> Scaling:
         for workers, seconds in ((0, alone), (1, alone), (2, alone / gain)):
             own = 2e-4 * tasks + 64_000e-6
             found.runs[workers, chunk] = Run([seconds] * 5, tasks, [alone] * 5, [own] * 5, 1000)
+    found.dense = {1: Run([2.0] * 5), 2: Run([1.05] * 5)}
     found.crowd = {"1": Run([1.0] * 5), "2 (all cores)": Run([2.0] * 5)}
     return found
 
@@ -47,6 +48,7 @@ def test_figures_of_known_runs():
 def test_the_target_is_held_against_what_was_found(gain, verdict):
     text = printed(known(gain))
     assert f"target 1.8: {verdict}" in text
+    assert "edge-dense, at best: 1.9 (1.9 to 1.9)" in text
     # 10 workers of 0.1 ms an event, two jets each; the writer's 1 us an event stops 1,000 of them
     assert "(workers)" in text and "(writer)" in text
 
@@ -61,7 +63,7 @@ def test_the_file_has_the_events_of_the_samples(tmp_path):
 
 
 def test_a_short_real_run():
-    found = run_scaling(rounds=1, chunks=(800, 3200), copies=1)
+    found = run_scaling(rounds=1, chunks=(800, 3200), dense_model="graph")
     assert found.jets > 60_000
     for (workers, chunk), run in found.runs.items():
         assert len(run.seconds) == 1
