@@ -195,13 +195,6 @@ def _timed(run: Run, files: list[str], inferer, output: Path, chunk: int, client
     return 2 * report.events_scored
 
 
-def _one_core_each(client) -> None:
-    """A core for each worker, as a batch system gives it: else one that reads ahead takes the core of another."""
-    cores = sorted(os.sched_getaffinity(0))
-    for i, worker in enumerate(client.scheduler_info()["workers"]):
-        client.run(os.sched_setaffinity, 0, [cores[i % len(cores)]], workers=[worker])
-
-
 def run_scaling(
     *, rounds: int = 4, chunks=CHUNKS, copies: int = COPIES, dense_model: str = DENSE_MODEL
 ) -> Scaling:
@@ -240,8 +233,6 @@ def run_scaling(
         clients = {n: stack.enter_context(dask_client(f"local:{n}")) for n in (*WORKERS, MANY_WORKERS)}
         path, output = model_path(MODEL), folder / "scored.root"
         dense = load_inferer(model_path(dense_model), threads=1)
-        for workers in WORKERS:
-            _one_core_each(clients[workers])
         one, usual, all_cores = (load_inferer(path, threads=n) for n in (1, None, found.cores))
         ways = []
         for chunk in chunks:
@@ -277,7 +268,7 @@ def print_scaling(found: Scaling, console, rates: Rates | None = None) -> None:
     jets = found.jets / found.events
     console.print(
         f"{found.cores} cores here; {found.events:,} events, {found.jets:,} jets scored by the model {MODEL}, one"
-        " thread a process, one core a worker; medians of rounds in turns",
+        " thread a process; medians of rounds in turns",
         highlight=False,
     )
     table = _table(
@@ -311,8 +302,7 @@ def print_scaling(found: Scaling, console, rates: Rates | None = None) -> None:
         met = "met" if gain.value >= TARGET else "missed"
         console.print(f"Two workers over one, {name}, at best: {gain}; target {TARGET}: {met}", highlight=False)
     console.print(
-        "The process that asks and writes takes its share of the cores too, and the more of them, the less a model"
-        " has to compute",
+        "One worker has the other cores for reading ahead; the process that asks and writes takes its share of them",
         highlight=False,
     )
 
