@@ -302,7 +302,7 @@ def print_scaling(found: Scaling, console, rates: Rates | None = None) -> None:
         met = "met" if gain.value >= TARGET else "missed"
         console.print(f"Two workers over one, {name}, at best: {gain}; target {TARGET}: {met}", highlight=False)
     console.print(
-        "One worker has the other cores for reading ahead; the process that asks and writes takes its share of them",
+        "One worker has the other cores to read ahead; the process that asks and writes takes its share of them",
         highlight=False,
     )
 
