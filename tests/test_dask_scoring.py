@@ -51,14 +51,19 @@ def worker(stack, address, **options):
 
 
 @pytest.fixture
-def cluster():
-    """A real scheduler and two real workers: its address, their processes, and how to start more."""
+def scheduler():
+    """A real scheduler: its address, and its process."""
+    port = free_port()
+    options = ["--host=127.0.0.1", f"--port={port}", "--no-dashboard", "--no-show"]
+    with process("scheduler", *options) as running:
+        yield f"tcp://127.0.0.1:{port}", running
+
+
+@pytest.fixture
+def cluster(scheduler):
+    """Two real workers: the address of their scheduler, their processes, and a client."""
+    address, _ = scheduler
     with ExitStack() as stack:
-        port = free_port()
-        stack.enter_context(
-            process("scheduler", "--host=127.0.0.1", f"--port={port}", "--no-dashboard", "--no-show")
-        )
-        address = f"tcp://127.0.0.1:{port}"
         workers = [worker(stack, address) for _ in range(2)]
         with distributed.Client(address, timeout=30) as client:
             client.wait_for_workers(2, timeout=60)
@@ -137,11 +142,11 @@ def test_a_worker_that_is_killed(cluster, many, tmp_path, monkeypatch, where):
     here = local(sorted(many.iterdir()), tmp_path / "here.root", **options)
     result, results = dask_scoring._result, []
 
-    def killing(future, source):
+    def killing(found, source):
         results.append(source)
         if len(results) == 200:
             workers[0].kill()
-        return result(future, source)
+        return result(found, source)
 
     monkeypatch.setattr(dask_scoring, "_result", killing)
     with ExitStack() as stack:
@@ -164,13 +169,13 @@ def test_all_workers_die_and_another_comes(cluster, files, tmp_path, monkeypatch
     result, results = dask_scoring._result, []
     with ExitStack() as stack:
 
-        def killing(future, source):
+        def killing(found, source):
             results.append(source)
             if len(results) == 3:
                 for one in workers:
                     one.kill()
                 worker(stack, address)
-            return result(future, source)
+            return result(found, source)
 
         monkeypatch.setattr(dask_scoring, "_result", killing)
         there = local(files[:2], tmp_path / "there.root", client=client)
@@ -186,3 +191,30 @@ def test_a_scheduler_that_nobody_finds(files, tmp_path, capsys):
     assert main([*arguments, "local:none"]) == 2
     assert "expected local:N with a positive whole number" in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_a_scheduler_that_dies(scheduler, files, tmp_path, monkeypatch, capfd):
+    """One line, and what is through is there for --resume."""
+    address, running = scheduler
+    result, results = dask_scoring._result, []
+
+    def killing(found, source):
+        results.append(source)
+        if len(results) == 12:
+            running.kill()
+        return result(found, source)
+
+    monkeypatch.setattr(dask_scoring, "_result", killing)
+    arguments = ["score", *map(str, files), "--model", "conv", "--step-size", str(STEP)]
+    arguments += ["--output", str(tmp_path / "s.root")]
+    with ExitStack() as stack:
+        worker(stack, address)
+        with distributed.Client(address, timeout=30) as client:
+            client.wait_for_workers(1, timeout=60)
+        assert main([*arguments, "--dask", address]) == 2
+    error = capfd.readouterr().err
+    assert error.endswith("the scheduler is gone\n") and address in error and error.count("\n") == 1
+    assert not (tmp_path / "s.root").exists()
+    assert main([*arguments, "--resume"]) == 0
+    local(files, tmp_path / "here.root")
+    assert_equal_files(tmp_path / "here.root", tmp_path / "s.root")

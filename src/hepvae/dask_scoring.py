@@ -6,12 +6,17 @@ place of one that died, and not with each chunk.
 
 from __future__ import annotations
 
+import logging
 import os
+import queue
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from uuid import uuid4
+
+import numpy as np
 
 from .dijets import iterate_source
 from .errors import FileError, HepvaeError, OptionError, one_line
@@ -34,6 +39,11 @@ WAITING = 10
 RETRIES = 2
 #: Seconds until a scheduler must have answered.
 ANSWER_S = 10
+#: How often we look how many workers there are.
+LOOK_S = 1.0
+#: Of a cluster of our own: Dask samples the stacks of its workers for a page that nobody opens, and looks 50 times
+#: a second whether its loops are held up. Together they take 2 to 4 % of a core of each process.
+OWN_CLUSTER = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "500ms"}
 
 
 @contextmanager
@@ -58,8 +68,11 @@ def dask_client(where: str) -> Iterator:
     if name == "local":
         if number and (not number.isdigit() or int(number) < 1):
             raise OptionError(f"dask {where!r}: expected local:N with a positive whole number of workers")
+        from dask import config
+
         workers = int(number) if number else default_threads()
         with (
+            config.set(OWN_CLUSTER),
             # A port of its own for its web pages: with None it asks for one that another cluster here may have.
             distributed.LocalCluster(
                 n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs="ERROR"
@@ -72,7 +85,8 @@ def dask_client(where: str) -> Iterator:
         client = distributed.Client(where, timeout=ANSWER_S)
     except (OSError, ValueError) as error:
         raise OptionError(f"dask {where!r}: no scheduler answers there: {one_line(error)}") from error
-    with client:
+    # That a scheduler is gone is told by our error, and not by the tracebacks of those who talked to it.
+    with distributed.utils.silence_logging_cmgr(logging.CRITICAL), client:
         yield client
 
 
@@ -99,7 +113,7 @@ class _Chunk:
 
 def scored_on_workers(
     client, sources: list[Source], reports: list[FileReport], inferer, question: Question, **reading
-) -> Iterator[tuple[FileReport, dict | None]]:
+) -> Iterator[tuple[FileReport, np.ndarray | None]]:
     """As `scored_chunks` of `iterate_sources`, made by the workers of a Dask client.
 
     Chunks are those that one process reads. A chunk whose worker dies is made by another one.
@@ -117,12 +131,13 @@ def scored_on_workers(
     """
     model = _Model(inferer)
     client.register_plugin(model, name=model.name)
-    asked = distributed.as_completed()
+    done: queue.SimpleQueue = queue.SimpleQueue()
     chunk_of: dict = {}
     made: dict[tuple[int, int], tuple] = {}
     chunks = [1] * len(sources)
     further: deque[_Chunk] = deque()
     begun, head, number = 0, 0, 0
+    most, looked = 0, -LOOK_S
 
     def ask(chunk: _Chunk) -> None:
         source = sources[chunk.file]
@@ -132,13 +147,14 @@ def scored_on_workers(
             _score, source, chunk, question, reading, model.name, pure=False, retries=RETRIES, priority=-chunk.file
         )
         chunk_of[future] = chunk
-        asked.add(future)
+        client.loop.add_callback(_collect, future, done)
 
     try:
         while head < len(sources):
             if client.status != "running":
                 raise FileError(f"{client}: the scheduler is gone")
-            most = AHEAD * max(sum(client.nthreads().values()), 1)
+            if time.monotonic() - looked >= LOOK_S:
+                most, looked = AHEAD * max(sum(client.nthreads().values()), 1), time.monotonic()
             # What the head of the line waits for is always asked for: nothing behind it can fill the room.
             while len(chunk_of) < most and (further or begun < len(sources)):
                 next_file = further[0].file if further else begun
@@ -150,9 +166,10 @@ def scored_on_workers(
                     ask(_Chunk(begun, 0, 0, None))
                     begun += 1
             if (head, number) not in made:
-                future = next(asked)
+                future, result = done.get()
                 chunk = chunk_of.pop(future)
-                report, rows = _result(future, sources[chunk.file])
+                report, rows = _result(result, sources[chunk.file])
+                future.release()
                 if chunk.file < head:  # that failed while this was made
                     continue
                 made[chunk.file, chunk.number] = report, rows
@@ -184,15 +201,21 @@ def scored_on_workers(
             client.unregister_worker_plugin(model.name)
 
 
-def _result(future, source: Source) -> tuple[FileReport, dict | None]:
+async def _collect(future, done: queue.SimpleQueue) -> None:
+    """Give a future with what came of it, from the loop of the client: no other thread has to wait for it."""
     try:
-        return future.result()
+        result = await future
     # Of Dask (workers that died one after the other), or of the machine of a worker (no memory).
-    except Exception as error:
-        failure = f"{source.path}: could not be scored by any worker: {one_line(error)}"
+    except BaseException as error:
+        result = error
+    done.put((future, result))
+
+
+def _result(result, source: Source) -> tuple[FileReport, np.ndarray | None]:
+    if isinstance(result, BaseException):
+        failure = f"{source.path}: could not be scored by any worker: {one_line(result)}"
         return FileReport(source.path, failure=failure), None
-    finally:
-        future.release()
+    return result
 
 
 def _score(source: Source, chunk: _Chunk, question: Question, reading: dict, model: str):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["event_bar", "progress_bar"]
+
+#: Between two looks at what was read.
+LOOK_S = 0.1
 
 
 @contextmanager
@@ -41,11 +45,14 @@ def event_bar(description: str, reports: list) -> Iterator[Callable[[], None]]:
     callable
         To be called when there may be news.
     """
-    shown = 0
+    shown, looked = 0, -LOOK_S
     with progress_bar(description) as advance:
 
         def look() -> None:
-            nonlocal shown
+            nonlocal shown, looked
+            if time.monotonic() - looked < LOOK_S:  # of ten thousand files each look takes its time
+                return
+            looked = time.monotonic()
             opened = [report.entries for report in reports if report.schema is not None]
             read = sum(report.events_read for report in reports)
             unknown = [report for report in reports if report.schema is None and report.failure is None]

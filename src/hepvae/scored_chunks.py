@@ -76,7 +76,7 @@ class _Prepared:
     """Of the events, without losses and scores."""
 
 
-def scored_chunks(chunks, inferer, question: Question) -> Iterator[tuple[FileReport, dict | None]]:
+def scored_chunks(chunks, inferer, question: Question) -> Iterator[tuple[FileReport, np.ndarray | None]]:
     """Rows of the scored file, chunk by chunk, counted in the report of their file.
 
     The next chunk is read while one is scored.
@@ -88,8 +88,8 @@ def scored_chunks(chunks, inferer, question: Question) -> Iterator[tuple[FileRep
 
     Yields
     ------
-    FileReport, dict of str to numpy array or None
-        The columns of a chunk; None after the last of a file, also of one that failed.
+    FileReport, structured numpy array (rows,) or None
+        The rows of a chunk; None after the last of a file, also of one that failed.
     """
     with closing(read_ahead(_prepared(chunks, question))) as ahead:
         for file, jets in ahead:
@@ -120,8 +120,8 @@ def _prepared(chunks, question: Question) -> Iterator[tuple[FileReport, _Prepare
             file.failure = str(error)
 
 
-def _scored_rows(jets: _Prepared, report, inferer, question: Question) -> dict[str, np.ndarray]:
-    """The columns of the scored file for one chunk, counted in the report of its file."""
+def _scored_rows(jets: _Prepared, report, inferer, question: Question) -> np.ndarray:
+    """The rows of the scored file for one chunk, counted in the report of its file."""
     losses, score, problems = score_jets(jets.flat, jets.masks, inferer, question.strategy)
     for reason, number in problems.items():
         report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + number
@@ -133,7 +133,11 @@ def _scored_rows(jets: _Prepared, report, inferer, question: Question) -> dict[s
     for jet in (1, 2):
         columns |= {f"j{jet}_{name}": losses[name][:, jet - 1] for name in LOSSES}
     columns["score"] = score
-    return {name: columns[name][scored] for name in _ordered(columns)}
+    # One block of memory: it is sent from a worker, and written, as it is.
+    rows = np.empty(int(scored.sum()), [(name, columns[name].dtype) for name in _ordered(columns)])
+    for name in rows.dtype.names:
+        rows[name] = columns[name][scored]
+    return rows
 
 
 def _columns(events) -> dict[str, np.ndarray]:

@@ -55,21 +55,18 @@ class UnfinishedScores:
         whole = part and rows.exists() and rows.stat().st_size == part["bytes"]
         return FileReport.from_dict(part["report"]) if whole else None
 
-    def check(self, i: int, columns: dict[str, np.ndarray]) -> None:
+    def check(self, i: int, rows: np.ndarray) -> None:
         """Raise `LayoutError` where an input file has other columns than those before it that came through."""
-        described = [[name, column.dtype.str] for name, column in columns.items()]
+        described = [[name, rows.dtype[name].str] for name in rows.dtype.names]
         if i != self._first and not any(part["bytes"] for part in self._journal.parts.values()):
             self._columns, self._first = described, i
-        if len(columns["score"]) == 0:
+        if len(rows) == 0:
             return
         ours, others = ([f"{name} ({kind})" for name, kind in found] for found in (described, self._columns))
         check_columns(self._sources[i].path, others, ours)
 
-    def add(self, i: int, columns: dict[str, np.ndarray]) -> None:
+    def add(self, i: int, rows: np.ndarray) -> None:
         """Keep the rows of a chunk."""
-        rows = np.empty(len(columns["score"]), self._dtype)
-        for name in rows.dtype.names if len(rows) else ():
-            rows[name] = columns[name]
         try:
             with open(self._rows(i), "ab") as file:
                 file.write(rows.tobytes())

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import awkward as ak
+from numpy.lib.recfunctions import drop_fields
 
 from . import __version__
 from .dijets import iterate_sources
@@ -200,7 +201,7 @@ def score_files(
                     i = next(files, None)
                     continue
                 if friend:
-                    rows = {name: column for name, column in rows.items() if name not in EVENT_COLUMNS}
+                    rows = drop_fields(rows, EVENT_COLUMNS)
                 try:
                     scores.check(i, rows)
                 except HepvaeError as error:

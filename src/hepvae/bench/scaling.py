@@ -47,9 +47,10 @@ CHUNK = 1600
 DENSE_CHUNK = 800
 #: The model of the study, whose workers read for as long as they compute; and one that takes several times longer.
 MODEL, DENSE_MODEL = "conv", "edge-dense"
-#: Of all samples in each file.
-COPIES = 1
-FILES = 4
+#: Each with all samples: so many that what two workers do not share evenly at the end counts for little.
+FILES = 8
+#: For this process at rest.
+REST_S = 3.0
 #: What two workers should reach over one.
 TARGET = 1.8
 #: Of a cluster that is not here.
@@ -71,7 +72,7 @@ class Run:
     compute_s: list[float] = field(default_factory=list)
     """Of all tasks of a round, on their workers."""
     own_s: list[float] = field(default_factory=list)
-    """CPU time of the process that asks and writes, of each round."""
+    """CPU time of the process that asks and writes, of each round, beyond what it takes at rest."""
     returned_bytes: int = 0
     """What came back from the workers in a round."""
 
@@ -92,6 +93,8 @@ class Scaling:
     """Its name."""
     crowd: dict[str, Run] = field(default_factory=dict)
     """`MANY_WORKERS` workers, by how many threads each has."""
+    rest: float = 0.0
+    """Cores that the process that asks and writes takes at rest: schedulers, and who watches over workers."""
     event_bytes: float = 0.0
     requests: float | None = None
     """Round trips of a chunk, to a server of XRootD; None where there is none."""
@@ -119,11 +122,11 @@ class Scaling:
         return Costs(chunk_s, event_s, task_s, write_s, self.requests or 0.0, self.event_bytes)
 
 
-def make_file(path: Path, copies: int) -> int:
-    """All samples, some times over, in one file; gives its entries."""
+def make_file(path: Path) -> int:
+    """All samples in one file; gives its entries."""
     entries = 0
     with uproot.recreate(path) as file:
-        for name in list(SAMPLES) * copies:
+        for name in SAMPLES:
             with uproot.open(sample_path(name)) as sample:
                 columns = sample["Events"].arrays()
             collections: dict[str, dict] = {}
@@ -170,8 +173,17 @@ def _requests(folder: Path, name: str) -> float:
     return float(np.median(added)) / (RTT_MS / 1000)
 
 
-def _timed(run: Run, files: list[str], inferer, output: Path, chunk: int, client=None) -> int:
-    """Add a round; gives the number of jets that are scored."""
+def _at_rest() -> float:
+    """Cores that this process takes while it does nothing."""
+    start = time.process_time()
+    time.sleep(REST_S)
+    return (time.process_time() - start) / REST_S
+
+
+def _timed(
+    run: Run, files: list[str], inferer, output: Path, chunk: int, client=None, rest: float = 0.0
+) -> tuple[int, int]:
+    """Add a round; gives how many events are read, and how many jets scored."""
     options = {"step_size": chunk, "overwrite": True}
     if client is None:
         start = time.perf_counter()
@@ -184,7 +196,7 @@ def _timed(run: Run, files: list[str], inferer, output: Path, chunk: int, client
             start, own = time.perf_counter(), time.process_time()
             report = score_files(files, inferer, output, client=client, **options)
             run.seconds.append(time.perf_counter() - start)
-            run.own_s.append(time.process_time() - own)
+            run.own_s.append(max(time.process_time() - own - rest * run.seconds[-1], 0.0))
             time.sleep(0.2)  # the record comes a little after the results
         spans = [span for task in stream.data for span in task["startstops"] if span["action"] == "compute"]
         run.tasks = len(stream.data)
@@ -192,13 +204,11 @@ def _timed(run: Run, files: list[str], inferer, output: Path, chunk: int, client
         run.returned_bytes = sum(task["nbytes"] or 0 for task in stream.data)
     if report.failed:
         raise HepvaeError(report.failed[0].failure)
-    return 2 * report.events_scored
+    return report.events_read, 2 * report.events_scored
 
 
-def run_scaling(
-    *, rounds: int = 4, chunks=CHUNKS, copies: int = COPIES, dense_model: str = DENSE_MODEL
-) -> Scaling:
-    """Measure everything, all ways in turns.
+def run_scaling(*, rounds: int = 4, chunks=CHUNKS, files: int = FILES, dense_model: str = DENSE_MODEL) -> Scaling:
+    """Measure everything, all ways that are compared in turns.
 
     Parameters
     ----------
@@ -206,8 +216,8 @@ def run_scaling(
         Timed; there is one more before them.
     chunks : sequence of int
         Events of a chunk.
-    copies : int
-        Of the samples, in each of `FILES` files.
+    files : int
+        Files with all samples each; the model that takes longer scores half of them.
     dense_model : str
         The bundled model that takes longer.
     """
@@ -217,39 +227,51 @@ def run_scaling(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hepvae-bench-")))
         folder.chmod(0o755)  # a server reads here as another user
-        first = folder / "0.root"
-        found.events = FILES * make_file(first, copies)
-        first.chmod(0o644)
-        files = [str(first)]
-        for i in range(1, FILES):
-            files.append(str(folder / f"{i}.root"))
-            os.link(first, files[-1])
-        found.event_bytes = _event_bytes(first)
+        paths = [folder / f"{i}.root" for i in range(files)]
+        make_file(paths[0])
+        paths[0].chmod(0o644)
+        for path in paths[1:]:
+            os.link(paths[0], path)
+        found.event_bytes = _event_bytes(paths[0])
         try:
-            found.requests = _requests(folder, first.name)
+            found.requests = _requests(folder, paths[0].name)
         except HepvaeError:  # no server is installed
             found.requests = None
 
-        clients = {n: stack.enter_context(dask_client(f"local:{n}")) for n in (*WORKERS, MANY_WORKERS)}
-        path, output = model_path(MODEL), folder / "scored.root"
+        conv = model_path(MODEL)
+        one, usual, all_cores = (load_inferer(conv, threads=n) for n in (1, None, found.cores))
         dense = load_inferer(model_path(dense_model), threads=1)
-        one, usual, all_cores = (load_inferer(path, threads=n) for n in (1, None, found.cores))
-        ways = []
+        everything, half = [str(path) for path in paths], [str(path) for path in paths[: max(files // 2, 1)]]
+        few, many = [], []
         for chunk in chunks:
             for workers in (0, *WORKERS):
                 run = found.runs[workers, chunk] = Run()
-                ways.append((run, one, chunk, clients.get(workers)))
+                few.append((run, everything, one, chunk, workers))
         for workers in WORKERS:
             run = found.dense[workers] = Run()
-            ways.append((run, dense, DENSE_CHUNK, clients[workers]))
+            few.append((run, half, dense, DENSE_CHUNK, workers))
         for name, inferer in (("1", usual), (f"{found.cores} (all cores)", all_cores)):
             run = found.crowd[name] = Run()
-            ways.append((run, inferer, CHUNK, clients[MANY_WORKERS]))
-        bar = stack.enter_context(progress_bar("scaling", (rounds + 1) * len(ways)))
-        for i in range(rounds + 1):
-            for run, inferer, chunk, client in ways if i % 2 else ways[::-1]:
-                found.jets = _timed(Run() if i == 0 else run, files, inferer, output, chunk, client)
-                bar(1)
+            many.append((run, everything, inferer, CHUNK, MANY_WORKERS))
+
+        bar = stack.enter_context(progress_bar("scaling", (rounds + 1) * len(few + many)))
+        output = folder / "scored.root"
+        # The workers of the crowd come after the others are gone: also at rest they would take some of the cores.
+        for ways in (few, many):
+            with ExitStack() as clusters:
+                clients = {
+                    n: clusters.enter_context(dask_client(f"local:{n}")) for n in {way[-1] for way in ways} - {0}
+                }
+                rest = _at_rest()
+                if ways is few:
+                    found.rest = rest
+                for i in range(rounds + 1):
+                    for run, given, inferer, chunk, workers in ways if i % 2 else ways[::-1]:
+                        timed = Run() if i == 0 else run
+                        counts = _timed(timed, given, inferer, output, chunk, clients.get(workers), rest)
+                        if given is everything:
+                            found.events, found.jets = counts
+                        bar(1)
     return found
 
 
@@ -302,7 +324,7 @@ def print_scaling(found: Scaling, console, rates: Rates | None = None) -> None:
         met = "met" if gain.value >= TARGET else "missed"
         console.print(f"Two workers over one, {name}, at best: {gain}; target {TARGET}: {met}", highlight=False)
     console.print(
-        "One worker has the other cores to read ahead; the process that asks and writes takes its share of them",
+        f"All share {found.cores} cores: beside one worker, the process that asks and writes has one to itself",
         highlight=False,
     )
 
@@ -317,7 +339,8 @@ def print_scaling(found: Scaling, console, rates: Rates | None = None) -> None:
     console.print(
         f"Measured with one worker: {1e3 * costs.chunk_s:.1f} ms a chunk and {1e6 * costs.event_s:.0f} us an"
         f" event; in the process that asks and writes {1e3 * costs.task_s:.2f} ms a chunk and"
-        f" {1e6 * costs.write_s:.2f} us an event; {costs.event_bytes:,.0f} bytes read an event;"
+        f" {1e6 * costs.write_s:.2f} us an event, and {100 * found.rest:.1f} % of a core at rest;"
+        f" {costs.event_bytes:,.0f} bytes read an event;"
         f" round trips a chunk: {trips}",
         highlight=False,
     )
