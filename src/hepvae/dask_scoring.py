@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 import numpy as np
@@ -85,8 +86,9 @@ def dask_client(where: str) -> Iterator:
         client = distributed.Client(where, timeout=ANSWER_S)
     except (OSError, ValueError) as error:
         raise OptionError(f"dask {where!r}: no scheduler answers there: {one_line(error)}") from error
+    silence = partial(distributed.utils.silence_logging_cmgr, logging.CRITICAL)
     # That a scheduler is gone is told by our error, and not by the tracebacks of those who talked to it.
-    with distributed.utils.silence_logging_cmgr(logging.CRITICAL), client:
+    with silence("distributed"), silence("distributed.client"), client:
         yield client
 
 
@@ -151,10 +153,8 @@ def scored_on_workers(
 
     try:
         while head < len(sources):
-            if client.status != "running":
-                raise FileError(f"{client}: the scheduler is gone")
             if time.monotonic() - looked >= LOOK_S:
-                most, looked = AHEAD * max(sum(client.nthreads().values()), 1), time.monotonic()
+                most, looked = AHEAD * max(_threads(client), 1), time.monotonic()
             # What the head of the line waits for is always asked for: nothing behind it can fill the room.
             while len(chunk_of) < most and (further or begun < len(sources)):
                 next_file = further[0].file if further else begun
@@ -168,6 +168,8 @@ def scored_on_workers(
             if (head, number) not in made:
                 future, result = done.get()
                 chunk = chunk_of.pop(future)
+                if isinstance(result, BaseException):
+                    _threads(client)  # of whom there is none when it is the scheduler that went
                 report, rows = _result(result, sources[chunk.file])
                 future.release()
                 if chunk.file < head:  # that failed while this was made
@@ -199,6 +201,17 @@ def scored_on_workers(
             future.cancel()
         if client.status == "running":
             client.unregister_worker_plugin(model.name)
+
+
+def _threads(client) -> int:
+    """Of all workers, as the scheduler says."""
+    try:
+        if client.status != "running":
+            raise OSError("the connection was lost")
+        return sum(client.nthreads().values())
+    # Whatever Dask raises: what it asked is simple.
+    except Exception as error:
+        raise FileError(f"{client}: the scheduler is gone: {one_line(error)}") from error
 
 
 async def _collect(future, done: queue.SimpleQueue) -> None:

@@ -29,7 +29,7 @@ from .scored_chunks import Question, flat_pairs, score_jets, scored_chunks
 from .scored_file import UnfinishedScores, unfinished
 from .scored_formats import check_format
 from .scores import ScoreStrategy
-from .selection import check_selection
+from .selection import all_cuts, check_selection
 from .sources import resolve, stamp
 
 __all__ = ["score_dijets", "score_files"]
@@ -156,6 +156,7 @@ def score_files(
         The strategy or the region is unknown, a number is none, or the output is one of the inputs.
     """
     made = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
+    selection = all_cuts(**selection)
     check_selection(region, **selection)
     sources = resolve(files, tree, access)
     output = Path(output)

@@ -11,7 +11,15 @@ import numpy as np
 
 from .errors import OptionError
 
-__all__ = ["REGIONS", "check_selection", "dijet_events", "load_vector", "select_dijets", "select_jets"]
+__all__ = [
+    "REGIONS",
+    "all_cuts",
+    "check_selection",
+    "dijet_events",
+    "load_vector",
+    "select_dijets",
+    "select_jets",
+]
 
 #: The regions of deta = |eta1 - eta2| and what a region keeps, given the cut.
 REGIONS = {
@@ -36,6 +44,12 @@ def check_selection(region: str | None = None, **cuts) -> None:
             raise OptionError(f"{name} is {value!r}: expected a number")
     if region is not None and region not in REGIONS:
         raise OptionError(f"region {region!r} is unknown: expected one of {', '.join(REGIONS)}, or None")
+
+
+def all_cuts(**cuts) -> dict[str, float]:
+    """The cuts of `select_dijets`, with its own values where none is given."""
+    own = {name: value for name, value in select_dijets.__kwdefaults__.items() if name != "region"}
+    return {**own, **cuts}
 
 
 def dijet_events(jets, **columns):
