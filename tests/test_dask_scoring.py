@@ -10,6 +10,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uproot
 from conftest import random_tables, write_events
@@ -122,9 +123,14 @@ def real_or_none():
     return [folder / name for name in names] if folder.is_dir() else []
 
 
-@pytest.fixture
-def many(rng):
+#: Two chunks a file.
+FEW_EVENTS = {"step_size": 12, "mjj_min": 0, "pt_min": 0}
+
+
+@pytest.fixture(scope="module")
+def many():
     """Two hundred files of a few events, in a folder that a server can read."""
+    rng = np.random.default_rng(2)
     with tempfile.TemporaryDirectory(prefix="hepvae-served-") as folder:
         Path(folder).chmod(0o755)
         for i in range(200):
@@ -134,12 +140,18 @@ def many(rng):
         yield Path(folder)
 
 
+@pytest.fixture(scope="module")
+def many_here(many, tmp_path_factory):
+    """The file that one process makes of them, and its report."""
+    output = tmp_path_factory.mktemp("many") / "here.root"
+    return output, local(sorted(many.iterdir()), output, **FEW_EVENTS)
+
+
 @pytest.mark.parametrize("where", ["disk", "xrootd"])
-def test_a_worker_that_is_killed(cluster, many, tmp_path, monkeypatch, where):
+def test_a_worker_that_is_killed(cluster, many, many_here, tmp_path, monkeypatch, where):
     """Half way: its files are read by the other one, and the result is the same, bit for bit."""
     _, workers, client = cluster
-    options = {"step_size": 12, "mjj_min": 0, "pt_min": 0}
-    here = local(sorted(many.iterdir()), tmp_path / "here.root", **options)
+    expected, here = many_here
     result, results = dask_scoring._result, []
 
     def killing(found, source):
@@ -156,10 +168,10 @@ def test_a_worker_that_is_killed(cluster, many, tmp_path, monkeypatch, where):
                 pytest.skip("needs an XRootD server")
             address = root_address(stack.enter_context(xrootd_server(many)))
             files = [f"{address}{path.name}" for path in files]
-        there = local(files, tmp_path / "there.root", client=client, **options)
+        there = local(files, tmp_path / "there.root", client=client, **FEW_EVENTS)
     assert workers[0].wait(10) == -signal.SIGKILL and len(results) == 400
     assert there.events_scored == here.events_scored > 1000 and not there.failed and len(there.files) == 200
-    assert_equal_files(tmp_path / "here.root", tmp_path / "there.root")
+    assert_equal_files(expected, tmp_path / "there.root")
 
 
 def test_all_workers_die_and_another_comes(cluster, files, tmp_path, monkeypatch):
@@ -183,7 +195,8 @@ def test_all_workers_die_and_another_comes(cluster, files, tmp_path, monkeypatch
     assert_equal_files(tmp_path / "here.root", tmp_path / "there.root")
 
 
-def test_a_scheduler_that_nobody_finds(files, tmp_path, capsys):
+def test_a_scheduler_that_nobody_finds(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(dask_scoring, "ANSWER_S", 2)
     address, output = f"tcp://127.0.0.1:{free_port()}", tmp_path / "s.root"
     arguments = ["score", str(files[0]), "--model", "conv", "--output", str(output), "--dask"]
     assert main([*arguments, address]) == 2
