@@ -142,11 +142,10 @@ def _scored_rows(jets: _Prepared, report, inferer, question: Question) -> np.nda
 
 def _columns(events) -> dict[str, np.ndarray]:
     """The columns of the scored file that are known before the scores."""
-    columns = {c: events[c] for c in ("entry", *EVENT_COLUMNS) if c in events.fields}
-    for jet in (1, 2):
-        columns |= {f"j{jet}_{c}": events.jets[:, jet - 1][c] for c in JET_COLUMNS}
-    columns |= {c: events[c] for c in ("mjj", "deta")}
-    return {name: ak.to_numpy(column) for name, column in columns.items()}
+    names = ("entry", *EVENT_COLUMNS, "mjj", "deta")
+    columns = {c: ak.to_numpy(events[c]) for c in names if c in events.fields}
+    of_both = {c: ak.to_numpy(events["jets", c]) for c in JET_COLUMNS}
+    return columns | {f"j{jet}_{c}": both[:, jet - 1] for jet in (1, 2) for c, both in of_both.items()}
 
 
 def _ordered(columns) -> list[str]:

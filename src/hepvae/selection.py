@@ -124,7 +124,7 @@ def select_dijets(events, *, pt_min=200.0, eta_max=2.4, mjj_min=1200.0, region=N
 
 
 def _pass(jets, pt_min: float, eta_max: float):
-    return (jets.pt > pt_min) & (abs(jets.eta) < eta_max)
+    return (jets["pt"] > pt_min) & (abs(jets["eta"]) < eta_max)  # as attributes they would go through vector
 
 
 def select_jets(jets, *, pt_min=200.0, eta_max=2.4):
