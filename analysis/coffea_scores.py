@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,12 @@ from hepvae.selection import REGIONS
 from hepvae.sources import resolve
 
 
+class QuietSchema(NanoAODSchema):
+    """Without warnings about links between collections that no dijet needs, also on workers."""
+
+    warn_missing_crossrefs = False
+
+
 @contextmanager
 def executor(options) -> Iterator:
     """What runs the processor."""
@@ -48,7 +55,6 @@ def executor(options) -> Iterator:
 
 def run(options) -> dict:
     """The added up result of the processor."""
-    NanoAODSchema.warn_missing_crossrefs = False  # of collections that no dijet needs
     scores = DijetScoreProcessor(
         hepvae.load_inferer(named_model(options.model)),
         region=options.region,
@@ -62,7 +68,7 @@ def run(options) -> dict:
         for path in found:
             fileset.setdefault(name or Path(path).stem, {"files": {}})["files"][path] = options.tree
     with executor(options) as chosen:
-        runner = processor.Runner(executor=chosen, schema=NanoAODSchema, chunksize=options.chunksize)
+        runner = processor.Runner(executor=chosen, schema=QuietSchema, chunksize=options.chunksize)
         return runner(fileset, processor_instance=scores)
 
 
@@ -89,11 +95,11 @@ def main(arguments=None) -> int:
         filled = [name for name in histogram.axes["dataset"] if cutflow[name]["scored"]]
         if not filled:
             raise hepvae.DataError("no event of any dataset passes the selection: nothing to plot")
-        plot_scores(
-            histogram[{"dataset": filled, "mjj": sum}],
-            figure_path=options.output / "anomaly_score.png",
-            label=options.label,
-        )
+        with warnings.catch_warnings():
+            # Of some datasets hist says that the others are not in an overflow, where nobody would look for them.
+            warnings.filterwarnings("ignore", "List indexing selection", UserWarning)
+            drawn = histogram[{"dataset": filled, "mjj": sum}]
+        plot_scores(drawn, figure_path=options.output / "anomaly_score.png", label=options.label)
         with whole_file(options.output / "histograms.root") as path, uproot.recreate(path) as file:
             for name in histogram.axes["dataset"]:
                 file[f"{name}/score_mjj"] = histogram[{"dataset": name}]

@@ -138,7 +138,7 @@ def run_script(*arguments):
         [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    return done
+    assert "Warning" not in done.stderr
 
 
 def test_the_script_of_a_user(tmp_path, real_files):
