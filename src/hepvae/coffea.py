@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 
 from .extras import load_coffea_processor
-from .histograms import search_histogram
+from .histograms import SCORE_BINS, SCORE_LIMITS, search_histogram
 from .nanoevents import dijets_of
 from .quality import unscorable
 from .scored_chunks import flat_pairs, score_jets
@@ -51,8 +51,8 @@ class DijetScoreProcessor(processor.ProcessorABC):
         kl_weight=None,
         convention="mean",
         region=None,
-        bins=40,
-        limits=(1.0, 1e6),
+        bins=SCORE_BINS,
+        limits=SCORE_LIMITS,
         **selection,
     ):
         check_selection(region, **selection)

@@ -9,6 +9,8 @@ import numpy as np
 from .errors import DataError, OptionError
 
 __all__ = [
+    "SCORE_BINS",
+    "SCORE_LIMITS",
     "jets_histogram",
     "loss_histogram",
     "mjj_score_histogram",
@@ -17,6 +19,10 @@ __all__ = [
     "score_histogram",
     "search_histogram",
 ]
+
+#: The axis of scores that are not there yet: ten bins a decade, from far below what losses that are means add up
+#: to, to far above what sums do.
+SCORE_BINS, SCORE_LIMITS = 90, (1e-3, 1e6)
 
 #: Losses of jets, and how an axis names them.
 LOSS_LABELS = {
@@ -167,7 +173,7 @@ def _loss_label(loss: str) -> str:
     return LOSS_LABELS[loss]
 
 
-def search_histogram(*, bins: int = 40, limits: tuple[float, float]):
+def search_histogram(*, bins: int = SCORE_BINS, limits: tuple[float, float] = SCORE_LIMITS):
     """An empty histogram of what a search looks at, that takes datasets as they come.
 
     Parameters

@@ -14,6 +14,14 @@ def words(figure):
     return " ".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
 
 
+def test_an_axis_that_is_mostly_empty_is_drawn_where_the_scores_are(rng):
+    figure = plot_scores(
+        score_histogram({"mine": (rng.uniform(2, 50, 400), np.ones(400))}, bins=90, limits=(1e-3, 1e6))
+    )
+    low, high = figure.axes[0].get_xlim()
+    assert 1.5 < low <= 2.6 and 39 < high < 65  # bins have a width of 26 %
+
+
 def test_scores_are_normalised_and_labelled(tmp_path, rng):
     samples = {
         name: (rng.lognormal(2, 1, 400), rng.uniform(0, 1, 400)) for name in ("qcdSig", "GtoWW15na", "mine")

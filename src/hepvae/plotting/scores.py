@@ -76,7 +76,7 @@ def _draw_normalised(axes, histogram, ylabel: str) -> None:
     import mplhep
 
     axis = histogram.axes[1]
-    smallest = 1.0
+    smallest, filled_bins = 1.0, np.zeros(len(axis), bool)
     for name in histogram.axes["dataset"]:
         one = histogram[{"dataset": name}]
         one = one / one.values(flow=True).sum()
@@ -99,9 +99,12 @@ def _draw_normalised(axes, histogram, ylabel: str) -> None:
             flow="none",
         )
         smallest = min([smallest, *one.values()[one.values() > 0]])
+        filled_bins |= one.values() > 0
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(axis.edges[0], axis.edges[-1])
+    if filled_bins.any():  # an axis that was made before its values were known is mostly empty
+        where = np.flatnonzero(filled_bins)
+        axes.set_xlim(axis.edges[where[0]], axis.edges[where[-1] + 1])
     axes.set_ylim(10.0 ** np.floor(np.log10(smallest)), 30)
     axes.set_xlabel(axis.label)
     axes.set_ylabel(ylabel)
