@@ -232,7 +232,7 @@ def _result(result, source: Source) -> tuple[FileReport, np.ndarray | None]:
 
 
 def _score(source: Source, chunk: _Chunk, question: Question, reading: dict, model: str):
-    """One chunk, on a worker: its report, and the columns of its rows; None where the file failed."""
+    """One chunk, on a worker: its report, and its rows; None where the file failed."""
     inferer = distributed.get_worker().plugins[model].inferer
     report = FileReport(source.path, health=Health(inferer.spec.n_particles))
     if chunk.entries is not None:

@@ -63,8 +63,8 @@ def test_the_file_has_the_events_of_the_samples(tmp_path):
 
 
 def test_a_short_real_run():
-    found = run_scaling(rounds=1, chunks=(1600, 6400), files=1, dense_model="conv")
-    assert found.jets > 15_000 and 0 <= found.rest < 1
+    found = run_scaling(rounds=1, chunks=(1600, 6400), files=1, dense_model="graph")
+    assert found.jets == 2 * found.events == 16_516 and 0 <= found.rest < 1
     for (workers, chunk), run in found.runs.items():
         assert len(run.seconds) == 1
         if workers:
