@@ -25,15 +25,16 @@ from rich.console import Console
 from rich.table import Table
 
 import hepvae
-from hepvae.bundled import MODELS, RESONANCES, named_model
 from hepvae.extras import load_tensorflow
-from hepvae.histograms import observable_histogram
-from hepvae.losses import chamfer
-from hepvae.outputs import make_folder
-from hepvae.plotting import plot_reconstruction
-from hepvae.quality import pad_scorable
-from hepvae.reconstruction import OBSERVABLES, jet_observables
-from hepvae.scores import STRATEGIES, ScoreStrategy
+from hepvae.inference import named_model
+from hepvae.jets.observables import OBSERVABLES, jet_observables
+from hepvae.jets.quality import pad_scorable
+from hepvae.models.bundled import MODELS, RESONANCES
+from hepvae.models.losses import chamfer
+from hepvae.output.files import make_folder
+from hepvae.plots import plot_reconstruction
+from hepvae.plots.histograms import observable_histogram
+from hepvae.scoring.strategy import STRATEGIES, ScoreStrategy
 from hepvae.search.separation import roc, with_uncertainty
 
 BACKGROUND, SIDEBAND = "qcdSig", "qcdSide"

@@ -22,20 +22,19 @@ import numpy as np
 from rich.console import Console
 
 import hepvae
-from hepvae.bundled import MODELS, RESONANCES, named_model
 from hepvae.errors import OptionError
-from hepvae.outputs import make_folder
-from hepvae.plotting.style import ENERGY_TEV, LABEL
-from hepvae.progress import progress_bar
-from hepvae.scores import ScoreStrategy
+from hepvae.execution.progress import progress_bar
+from hepvae.inference import named_model
+from hepvae.models.bundled import MODELS, RESONANCES
+from hepvae.output.files import make_folder
+from hepvae.plots.style import ENERGY_TEV, LABEL
+from hepvae.reading.sources import distinct_names
+from hepvae.scoring.strategy import ScoreStrategy
 from hepvae.search import slices
 from hepvae.search.cuts import Cuts, cut_background
 from hepvae.search.decorrelation import working_point_efficiency
 from hepvae.search.dijet_spectrum import dijet_edges
-from hepvae.search.samples import SearchSample, events_of, picobarns_per_weight, score_sample
-from hepvae.search.separation import figures_of_merit, in_window, roc
-from hepvae.search.slices import INCLUSIVE
-from hepvae.search_report import (
+from hepvae.search.report import (
     Report,
     legend_name,
     show_curves,
@@ -50,7 +49,9 @@ from hepvae.search_report import (
     show_toys_with_signal,
     show_toys_without_signal,
 )
-from hepvae.sources import distinct_names
+from hepvae.search.samples import SearchSample, events_of, picobarns_per_weight, score_sample
+from hepvae.search.separation import figures_of_merit, in_window, roc
+from hepvae.search.slices import INCLUSIVE
 
 #: Names of samples in every table and plot.
 BACKGROUND, CONTROL = "qcdSig", "control"

@@ -13,7 +13,7 @@ import numpy as np
 import uproot
 
 import hepvae
-from hepvae.sources import resolve
+from hepvae.reading.sources import resolve
 
 
 def peak(values, width):

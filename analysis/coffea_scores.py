@@ -24,13 +24,13 @@ from coffea import processor
 from coffea.nanoevents import NanoAODSchema
 
 import hepvae
-from hepvae.bundled import named_model
 from hepvae.coffea import DijetScoreProcessor
-from hepvae.outputs import make_folder, whole_file
-from hepvae.plotting import plot_scores
-from hepvae.scores import STRATEGIES
-from hepvae.selection import REGIONS
-from hepvae.sources import resolve
+from hepvae.inference import named_model
+from hepvae.jets.selection import REGIONS
+from hepvae.output.files import make_folder, whole_file
+from hepvae.plots import plot_scores
+from hepvae.reading.sources import resolve
+from hepvae.scoring.strategy import STRATEGIES
 
 
 class QuietSchema(NanoAODSchema):
@@ -43,7 +43,7 @@ class QuietSchema(NanoAODSchema):
 def executor(options) -> Iterator:
     """What runs the processor."""
     if options.dask is not None:
-        from hepvae.dask_scoring import dask_client
+        from hepvae.cluster.dask import dask_client
 
         with dask_client(options.dask) as client:
             yield processor.DaskExecutor(client=client, status=sys.stderr.isatty(), retries=3)

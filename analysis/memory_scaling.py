@@ -34,15 +34,15 @@ from hepvae.bench.cells import Cell
 from hepvae.bench.environment import environment
 from hepvae.bench.figures import plot_memory
 from hepvae.bench.timing import Effort, open_cells, time_in_turns
-from hepvae.bundled import SAMPLES
-from hepvae.card import ModelCard
-from hepvae.export import export_onnx
+from hepvae.conversion.export import export_onnx
+from hepvae.execution.progress import progress_bar
+from hepvae.execution.threads import default_threads
 from hepvae.extras import load_tensorflow
+from hepvae.jets.quality import pad_scorable
 from hepvae.models import hyperparameters
-from hepvae.outputs import make_folder, whole_file
-from hepvae.progress import progress_bar
-from hepvae.quality import pad_scorable
-from hepvae.threads import default_threads
+from hepvae.models.bundled import SAMPLES
+from hepvae.models.card import ModelCard
+from hepvae.output.files import make_folder, whole_file
 
 FORMS = ("graph", "edge", "edge-dense")
 SUFFIXES = {"tensorflow": ".keras", "onnxruntime": ".onnx"}

@@ -11,11 +11,12 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from helpers.places import ANALYSIS, REAL_DATA
 
 import hepvae
 from hepvae.cli import main
-from hepvae.histograms import SCORE_BINS, SCORE_LIMITS, score_histogram
-from hepvae.scored_formats import read_scores
+from hepvae.plots.histograms import SCORE_BINS, SCORE_LIMITS, score_histogram
+from hepvae.scoring.formats import read_scores
 
 pytest.importorskip("coffea")
 from coffea import processor
@@ -29,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-SCRIPT = Path(__file__).parents[1] / "analysis" / "coffea_scores.py"
+SCRIPT = ANALYSIS / "coffea_scores.py"
 SAMPLES = ("qcdSig", "GtoWW15na")
 NEEDED = {
     *(f"FatJet_{c}" for c in ("pt", "eta", "phi", "mass")),
@@ -178,7 +179,7 @@ def test_the_script_draws_what_has_events(tmp_path):
 
 @pytest.fixture
 def real_files():
-    folder = Path(__file__).parents[2] / "shared" / "data"
+    folder = REAL_DATA
     names = {"tt": "nano_tt_v15.root", "pfnano": "pfnano.root"}
     return {name: folder / file for name, file in names.items()} if folder.is_dir() else {}
 

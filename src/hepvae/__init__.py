@@ -4,9 +4,7 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-from .batches import to_tf_dataset
-from .bundled import model_path, sample_path
-from .dijets import iterate_dijets, read_dijets
+from .conversion.export import export_onnx
 from .errors import (
     DataError,
     FileError,
@@ -18,12 +16,14 @@ from .errors import (
     SpecError,
     UnscoredJetsWarning,
 )
-from .export import export_onnx
-from .inferers import load_inferer
-from .padding import pad_particles
-from .scoring import score_dijets, score_files
-from .selection import dijet_events, select_dijets
-from .spec import InputSpec
+from .inference import load_inferer, model_path
+from .jets.padding import pad_particles
+from .jets.selection import dijet_events, select_dijets
+from .jets.spec import InputSpec
+from .models.bundled import sample_path
+from .reading.batches import to_tf_dataset
+from .reading.dijets import iterate_dijets, read_dijets
+from .scoring.files import score_dijets, score_files
 
 __all__ = [
     "DataError",

@@ -9,12 +9,12 @@ import awkward as ak
 import numpy as np
 
 from .extras import load_coffea_processor
-from .histograms import SCORE_BINS, SCORE_LIMITS, search_histogram
-from .nanoevents import dijets_of
-from .quality import unscorable
-from .scored_chunks import flat_pairs, score_jets
-from .scores import ScoreStrategy
-from .selection import check_selection, select_dijets
+from .jets.quality import unscorable
+from .jets.selection import check_selection, select_dijets
+from .plots.histograms import SCORE_BINS, SCORE_LIMITS, search_histogram
+from .reading.nanoevents import dijets_of
+from .scoring.chunks import flat_pairs, score_jets
+from .scoring.strategy import ScoreStrategy
 
 processor = load_coffea_processor("hepvae.coffea")
 

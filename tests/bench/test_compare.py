@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_comparisons import TIMES, records
+from helpers.records import TIMES, records
 
 from hepvae.cli import main
 

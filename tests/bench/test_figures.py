@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_comparisons import TIMES, records
+from helpers.records import TIMES, records
 
 from hepvae.bench import figures
 from hepvae.bench.comparisons import compare, select

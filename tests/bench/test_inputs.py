@@ -7,7 +7,7 @@ import warnings
 import awkward as ak
 import numpy as np
 import pytest
-from conftest import random_tables, write_events
+from helpers.dijet_files import random_tables, write_events
 
 import hepvae
 from hepvae.bench.accuracy import parity_of, scores_of

@@ -10,13 +10,7 @@ from hepvae import OptionError
 from hepvae.search.bump_hunt import COMBINED, scan
 from hepvae.search.dijet_spectrum import DijetFunction, Spectrum, dijet_edges
 from hepvae.search.signal_shape import signal_shape
-from hepvae.search.toys import (
-    global_p_value,
-    scan_toys,
-    throw_toys,
-    uniformity,
-    yield_of_significance,
-)
+from hepvae.search.toys import global_p_value, scan_toys, throw_toys, uniformity, yield_of_significance
 
 EDGES = dijet_edges()
 MASSES = np.array([1800.0, 2100, 2400, 2700, 3000, 3300, 3600, 4000, 4500])

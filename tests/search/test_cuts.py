@@ -7,7 +7,7 @@ import pytest
 
 import hepvae
 from hepvae import DataError
-from hepvae.scores import ScoreStrategy
+from hepvae.scoring.strategy import ScoreStrategy
 from hepvae.search.cuts import cut_background, effective_passing
 from hepvae.search.samples import SearchSample
 

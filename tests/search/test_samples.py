@@ -9,11 +9,11 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from conftest import random_tables, write_events
+from helpers.dijet_files import random_tables, write_events
 
 import hepvae
 from hepvae import DataError, HepvaeError, LayoutError
-from hepvae.scores import ScoreStrategy
+from hepvae.scoring.strategy import ScoreStrategy
 from hepvae.search import samples as module
 from hepvae.search.samples import events_of, load_sample, picobarns_per_weight, score_sample
 

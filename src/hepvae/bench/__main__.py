@@ -6,12 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..bundled import MODELS
-from ..command import run_command
+from ..cli.command import run_command
+from ..conversion.parity import TOLERANCE
 from ..errors import OptionError
-from ..inferers import runtime_names
-from ..parity import TOLERANCE
-from ..sources import resolve
+from ..inference import runtime_names
+from ..models.bundled import MODELS
+from ..reading.sources import resolve
 from .cells import PIPELINES, SOURCES, Matrix
 from .plan import Plan, full_matrices, seeds
 from .timing import Effort
@@ -185,7 +185,7 @@ def _bench_scaling() -> int:
 
 
 def _bench(options) -> int:
-    from ..journal import forget
+    from ..output.journal import forget
     from .report import print_study, write_study
     from .study import run_study, unfinished
 

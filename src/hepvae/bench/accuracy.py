@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..card import ModelCard
-from ..parity import Parity, compare_losses
-from ..scores import ScoreStrategy
+from ..conversion.parity import Parity, compare_losses
+from ..models.card import ModelCard
+from ..scoring.strategy import ScoreStrategy
 from .cells import Cell
 from .inputs import Sample
 from .plan import Plan

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..card import ModelCard
 from ..extras import load_exporter
-from ..inferers import load_inferer
-from ..inferers.base import INPUT
-from ..losses import LOSSES
+from ..inference import load_inferer
+from ..inference.base import INPUT
+from ..models.card import ModelCard
+from ..models.losses import LOSSES
 
 __all__ = ["CONTENDERS", "Contender"]
 
@@ -50,7 +50,7 @@ def _keras_model(folder: Path, threads: int):
 def _tf_product(folder: Path, threads: int) -> Contender:
     import tensorflow as tf
 
-    from ..inferers.tf import traced
+    from ..inference.tensorflow import traced
 
     model, inferer = _keras_model(folder, threads)
     function = traced(model, LOSSES, by_product=True)
@@ -70,7 +70,7 @@ def _plain_export(folder: Path, threads: int) -> Contender:
     """What tf2onnx makes of the ``tf.function``, in a session with the defaults of ONNX Runtime."""
     import onnxruntime
 
-    from ..inferers.tf import traced
+    from ..inference.tensorflow import traced
 
     tf2onnx, onnx = load_exporter("the plain export")
     model, inferer = _keras_model(folder, threads)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bundled import SAMPLES, model_path, sample_path
 from ..errors import HepvaeError
-from ..progress import progress_bar
-from ..spec import InputSpec
-from ..threads import default_threads
+from ..execution.progress import progress_bar
+from ..execution.threads import default_threads
+from ..inference import model_path
+from ..jets.spec import InputSpec
+from ..models.bundled import SAMPLES, sample_path
 from .cells import Cell
 from .floor import floor_s, work
 from .intervals import Ratio, log_ratios, time_ratio

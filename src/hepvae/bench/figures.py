@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..plotting import cms_figure, cms_label, plain_ticks
+from ..plots import cms_figure, cms_label, plain_ticks
 from .comparisons import median_time, select
 
 __all__ = [

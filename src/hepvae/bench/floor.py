@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..inferers.base import JETS, PARTICLES
+from ..inference.base import JETS, PARTICLES
 
 __all__ = ["Work", "floor_s", "rates", "work"]
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
-from ..bundled import SAMPLES, sample_path
-from ..delay_proxy import delay_proxy
-from ..dijets import read_dijets
 from ..errors import FileError, HepvaeError, OptionError
-from ..padding import flatten_jets
-from ..quality import scorable
-from ..selection import select_dijets
-from ..sources import distinct_names, resolve
-from ..xrootd_server import root_address, xrootd_server
+from ..jets.padding import flatten_jets
+from ..jets.quality import scorable
+from ..jets.selection import select_dijets
+from ..models.bundled import SAMPLES, sample_path
+from ..reading.dijets import read_dijets
+from ..reading.sources import distinct_names, resolve
+from .delay_proxy import delay_proxy
 from .reader import ALL_DIJETS
+from .xrootd_server import root_address, xrootd_server
 
 __all__ = ["Inputs", "Sample", "read_sample"]
 

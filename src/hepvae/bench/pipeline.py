@@ -17,15 +17,15 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from ..bundled import SAMPLES, sample_path
-from ..dijets import iterate_dijets, read_dijets
 from ..errors import HepvaeError
-from ..inferers import load_inferer
-from ..losses import LOSSES
-from ..padding import FlatJets, flatten_jets, pad_into, pad_particles
-from ..scoring import score_files
-from ..selection import select_dijets
-from ..spec import InputSpec
+from ..inference import load_inferer
+from ..jets.padding import FlatJets, flatten_jets, pad_into, pad_particles
+from ..jets.selection import select_dijets
+from ..jets.spec import InputSpec
+from ..models.bundled import SAMPLES, sample_path
+from ..models.losses import LOSSES
+from ..reading.dijets import iterate_dijets, read_dijets
+from ..scoring.files import score_files
 
 __all__ = ["measure", "pad_with_awkward", "score_with_a_script"]
 
@@ -128,7 +128,7 @@ def _files(folder: Path, threads: int) -> dict:
     from ..models.vae import load_vae
 
     load_tensorflow("the plain script")
-    from ..inferers.tf import traced
+    from ..inference.tensorflow import traced
 
     spec = InputSpec()
     paths = [str(sample_path(name)) for name in SAMPLES]

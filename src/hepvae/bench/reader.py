@@ -13,12 +13,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..batches import padded_jets
 from ..errors import DataError, HepvaeError
-from ..outputs import whole_file
-from ..reports import FileReport
-from ..sources import resolve
-from ..spec import InputSpec
+from ..jets.spec import InputSpec
+from ..output.files import whole_file
+from ..reading.batches import padded_jets
+from ..reading.reports import FileReport
+from ..reading.sources import resolve
 
 __all__ = ["ALL_DIJETS", "STEP", "read_jets"]
 

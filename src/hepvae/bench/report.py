@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from ..histograms import score_histogram
-from ..html_page import html_page
-from ..outputs import whole_file
-from ..plotting import plot_scores
+from ..output.files import whole_file
+from ..output.html_page import html_page
+from ..plots import plot_scores
+from ..plots.histograms import score_histogram
 from . import figures, tables
 from .comparisons import compare, deviations_of_runs, select
 from .findings import findings

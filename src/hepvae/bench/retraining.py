@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import sys
 
-from ..bundled import sample_path
-from ..card import ModelCard
+from ..conversion.training import train
 from ..errors import HepvaeError
-from ..training import train
+from ..models.bundled import sample_path
+from ..models.card import ModelCard
 
 __all__ = ["EVENTS"]
 

@@ -18,21 +18,21 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from ..bundled import SAMPLES, model_path, sample_path
-from ..delay_proxy import delay_proxy
-from ..dijets import iterate_source
 from ..errors import HepvaeError
+from ..execution.progress import progress_bar
+from ..execution.threads import default_threads
 from ..extras import load_distributed
-from ..inferers import load_inferer
-from ..progress import progress_bar
-from ..reports import FileReport
-from ..schemas import find_schema
-from ..scoring import score_files
-from ..sources import Source
-from ..threads import default_threads
-from ..xrootd_server import root_address, xrootd_server
+from ..inference import load_inferer, model_path
+from ..models.bundled import SAMPLES, sample_path
+from ..reading.dijets import iterate_source
+from ..reading.layouts import find_schema
+from ..reading.reports import FileReport
+from ..reading.sources import Source
+from ..scoring.files import score_files
 from .cluster_model import Costs, Rates, chunk_cost, slowest
+from .delay_proxy import delay_proxy
 from .intervals import Ratio, log_ratios, time_ratio
+from .xrootd_server import root_address, xrootd_server
 
 __all__ = ["Scaling", "print_scaling", "run_scaling"]
 
@@ -221,7 +221,7 @@ def run_scaling(*, rounds: int = 4, chunks=CHUNKS, files: int = FILES, dense_mod
     dense_model : str
         The bundled model that takes longer.
     """
-    from ..dask_scoring import dask_client
+    from ..cluster.dask import dask_client
 
     found = Scaling(default_threads(), dense_model=dense_model)
     with ExitStack() as stack:

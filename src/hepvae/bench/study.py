@@ -9,15 +9,15 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..card import ModelCard
+from ..conversion.parity import Parity
 from ..errors import HepvaeError
-from ..journal import Journal
-from ..outputs import make_folder
-from ..parity import Parity
-from ..progress import progress_bar
-from ..sources import stamp
-from ..spec import InputSpec
-from ..threads import default_threads
+from ..execution.progress import progress_bar
+from ..execution.threads import default_threads
+from ..jets.spec import InputSpec
+from ..models.card import ModelCard
+from ..output.files import make_folder
+from ..output.journal import Journal
+from ..reading.sources import stamp
 from .accuracy import Accuracy, parity_of, scores_of
 from .cells import Cell, cell_key
 from .environment import environment

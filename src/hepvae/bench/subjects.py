@@ -6,11 +6,10 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from ..bundled import named_model
-from ..card import ModelCard
 from ..errors import ModelError
-from ..inferers import model_file
-from ..sources import distinct_names
+from ..inference import model_file, named_model
+from ..models.card import ModelCard
+from ..reading.sources import distinct_names
 from .cells import Cell
 from .plan import Plan
 from .timing import open_cells

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batches import to_tf_dataset
 from ..errors import DataError, HepvaeError, one_line
 from ..extras import load_tensorflow
-from ..inferers import load_inferer
-from ..outputs import whole_file
+from ..inference import load_inferer
+from ..output.files import whole_file
+from ..reading.batches import to_tf_dataset
 from .contenders import CONTENDERS
 from .memory import forget_peak, resident, slope
 from .reader import ALL_DIJETS, STEP

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from ..card import ModelCard
 from ..errors import OptionError
 from . import Architecture
+from .card import ModelCard
 from .layers import Destandardise, Standardise
 
 __all__ = ["CONV"]

@@ -12,9 +12,9 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from ..card import ModelCard
 from ..errors import OptionError
 from . import Architecture
+from .card import ModelCard
 from .graph_layers import (
     EdgeConvolution,
     GraphConvolution,

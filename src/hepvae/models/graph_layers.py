@@ -16,7 +16,7 @@ import math
 
 from keras import layers, ops
 
-from ..losses import FAR
+from .losses import FAR
 
 __all__ = [
     "EdgeConvolution",

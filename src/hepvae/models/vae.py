@@ -11,11 +11,11 @@ import h5py
 import keras
 from keras import ops
 
-from ..card import ModelCard
 from ..errors import HepvaeError, ModelError, one_line
-from ..losses import DISTANCES, LOSSES, chamfer, chamfer_by_product, check_distance, kl_divergence, points
 from . import MASKED, architecture, hyperparameters
+from .card import ModelCard
 from .layers import Mask
+from .losses import DISTANCES, LOSSES, chamfer, chamfer_by_product, check_distance, kl_divergence, points
 
 __all__ = ["VAE", "load_vae"]
 

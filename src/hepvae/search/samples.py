@@ -10,15 +10,15 @@ import awkward as ak
 import numpy as np
 
 from .. import __version__
-from ..card import ModelCard
-from ..dijets import iterate_dijets
 from ..errors import DataError, LayoutError
-from ..outputs import make_folder
-from ..rescoring import KL, RECO, model_card
-from ..scored_formats import open_scored
-from ..scores import ScoreStrategy
-from ..scoring import score_files
-from ..sources import resolve, stamp
+from ..models.card import ModelCard
+from ..output.files import make_folder
+from ..reading.dijets import iterate_dijets
+from ..reading.sources import resolve, stamp
+from ..scoring.files import score_files
+from ..scoring.formats import open_scored
+from ..scoring.rescoring import KL, RECO, model_card
+from ..scoring.strategy import ScoreStrategy
 
 __all__ = ["IDENTIFIERS", "SearchSample", "events_of", "load_sample", "picobarns_per_weight", "score_sample"]
 

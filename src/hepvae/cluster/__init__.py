@@ -1,0 +1,1 @@
+"""Work on the processes of a cluster."""

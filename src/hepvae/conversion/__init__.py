@@ -1,0 +1,1 @@
+"""Models from one framework to another: training and export, rewrites, parity."""

@@ -1,0 +1,182 @@
+"""From Keras to a self-describing ONNX file, checked against TensorFlow before it is written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ModelError
+from ..extras import load_exporter
+from ..inference import load_inferer
+from ..inference.base import DISTANCE_KEY, DISTANCES, INPUT, LEAST_KEY, RECONSTRUCTION
+from ..jets.quality import pad_scorable
+from ..models.bundled import SAMPLES, sample_path
+from ..models.card import CARD_KEY
+from ..models.losses import LOSSES
+from ..output.files import make_folder, whole_file
+from ..reading.dijets import read_dijets
+from .parity import TOLERANCE, Parity, compare
+from .rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
+
+__all__ = ["export_onnx", "reference_jets"]
+
+OPSET = 18
+
+
+def reference_jets(spec, events_per_sample: int = 250) -> np.ndarray:
+    """Padded jets (jets, n_particles, n_features) of all bundled samples."""
+    events = (read_dijets(sample_path(name), entry_stop=events_per_sample) for name in SAMPLES)
+    return np.concatenate([pad_scorable(e, spec) for e in events])
+
+
+def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Parity:
+    """Export a VAE as one ``.onnx`` file that carries its card.
+
+    The graph takes ``particles`` (jets, n_particles, n_features), any number of jets, and gives
+    ``loss``, ``reco_loss``, ``kl_loss`` and ``reconstruction``; the decoder sees z_mean.
+
+    Parameters
+    ----------
+    model : VAE, path
+        The model, a ``.keras`` file, or a model directory.
+    path : path
+        The file to write. Nothing is left there when the export fails.
+    jets : array (jets, n_particles, n_features), optional
+        Padded jets on which TensorFlow and ONNX Runtime are compared; by default real jets of the
+        bundled samples.
+    tolerance : float
+        Largest relative difference of any loss of any jet.
+
+    Returns
+    -------
+    Parity
+        The worst jet of the comparison; also kept in the metadata of the file.
+
+    Raises
+    ------
+    ModelError
+        The runtimes differ by more than ``tolerance`` (the worst jet is shown), or the converted
+        graph is not the one expected.
+    """
+    tf2onnx, onnx = load_exporter("export")
+    from ..models.vae import VAE, load_vae
+
+    path = Path(path)
+    if not isinstance(model, VAE):
+        model = load_vae(Path(model) / "model.keras" if Path(model).is_dir() else model)
+    jets = reference_jets(model.card.spec) if jets is None else np.asarray(jets, np.float32)
+    if len(jets) == 0:
+        raise ModelError(f"{path}: an export needs jets to be checked on, and there are none")
+
+    proto = _converted(tf2onnx, onnx, model)
+    _check_graph(proto, path)
+    make_folder(path.parent)
+    with whole_file(path) as onnx_file, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
+        keras_file = Path(folder, "model.keras")
+        model.save(keras_file)
+        about = {
+            CARD_KEY: model.card.to_json(),
+            LEAST_KEY: str(_least_particles(model.card)),
+            DISTANCE_KEY: DISTANCES[model.mask is not None],
+        }
+        _write(onnx, proto, onnx_file, about)
+        parity = compare(load_inferer(keras_file), load_inferer(onnx_file, engine=False), jets)
+        if not parity.worst <= tolerance:
+            raise ModelError(f"{path}: TensorFlow and ONNX Runtime differ by more than {tolerance:g}: {parity}")
+        record = {
+            "opset": OPSET,
+            "jets": parity.jets,
+            "worst_relative_difference": parity.worst,
+            "versions": {p: version(p) for p in ("tensorflow", "keras", "tf2onnx", "onnxruntime")},
+        }
+        _write(onnx, proto, onnx_file, {**about, f"{CARD_KEY}.export": json.dumps(record, indent=1)})
+    return parity
+
+
+def _converted(tf2onnx, onnx, model):
+    """The graph of a model, for any number of jets; of a masked model for any number of particles, too."""
+    from ..inference.tensorflow import traced
+
+    # Of a masked model no weight depends on n_particles; neighbours are as many as it was built with.
+    free = model.mask is not None and model.card.spec.n_particles >= _least_particles(model.card)
+    if free:
+        card = replace(model.card, spec=replace(model.card.spec, n_particles=TRACED_PARTICLES))
+        weights, model = model.get_weights(), type(model)(card)
+        model.set_weights(weights)
+    function = traced(model, (*LOSSES, RECONSTRUCTION), jets=TRACED_JETS, by_product=True)
+    with _without_gemm_warnings():
+        proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    _store_weights_in_float32(onnx, proto.graph)
+    rewrite(onnx, proto, free_particles=free)
+    return proto
+
+
+def _least_particles(card) -> int:
+    """The fewest particles that a graph of a masked model takes: each needs its neighbours."""
+    return max(1, card.hyperparameters.get("neighbours", 0))
+
+
+@contextmanager
+def _without_gemm_warnings():
+    """tf2onnx warns, on the root logger, of each product in float64 that it leaves as it is."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]  # and gives it a handler, where there is none
+
+    def other(record) -> bool:
+        return "Gemm rewriter" not in record.getMessage()
+
+    root.addFilter(other)
+    try:
+        yield
+    finally:
+        root.removeFilter(other)
+        root.handlers[:] = handlers
+
+
+def _check_graph(proto, path: Path) -> None:
+    """The traps of tf2onnx with Keras 3: lost names, constants as inputs, random numbers."""
+    inputs = [node.name for node in proto.graph.input]
+    outputs = {node.name for node in proto.graph.output}
+    if inputs != [INPUT] or outputs != {*LOSSES, RECONSTRUCTION}:
+        raise ModelError(
+            f"{path}: converted graph has inputs {inputs} and outputs {sorted(outputs)}:"
+            f" expected {[INPUT]} and {sorted({*LOSSES, RECONSTRUCTION})}"
+        )
+    random = {node.op_type for node in proto.graph.node if "Random" in node.op_type}
+    if random:
+        raise ModelError(f"{path}: converted graph draws random numbers ({', '.join(sorted(random))})")
+
+
+def _store_weights_in_float32(onnx, graph) -> None:
+    """Weights that a model uses in float64 are float32 in Keras; tf2onnx writes them out as float64.
+
+    Half the file. ONNX Runtime casts them once, when it loads the model.
+    """
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.DOUBLE:
+            continue
+        values = onnx.numpy_helper.to_array(tensor)
+        single = values.astype(np.float32)
+        if values.size > 1 and np.array_equal(single, values):
+            name = tensor.name
+            tensor.CopyFrom(onnx.numpy_helper.from_array(single, f"{name}/float32"))
+            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.DOUBLE))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _write(onnx, proto, path: Path, metadata: dict[str, str]) -> None:
+    del proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, metadata)
+    proto.producer_name = "hepvae"
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save(proto, path)

@@ -1,0 +1,1 @@
+"""From ragged jets to the input of a network."""

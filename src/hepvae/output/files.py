@@ -1,0 +1,59 @@
+"""Outputs that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import FileError
+
+__all__ = ["check_output", "make_folder", "whole_file"]
+
+
+def make_folder(path) -> Path:
+    """A folder, made where it is not there."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{path}: no folder, and none can be made there: {error.strerror}") from error
+    return Path(path)
+
+
+def check_output(path: Path, *, overwrite: bool = True) -> None:
+    """Raise `FileError` where no file of this name can be written: before the work, not after it.
+
+    Parameters
+    ----------
+    overwrite : bool
+        Whether one that exists may be replaced.
+    """
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: no such folder: {path.parent}")
+    if path.is_dir():
+        raise FileError(f"{path}: cannot be written: is a folder")
+    if path.exists() and not overwrite:
+        raise FileError(f"{path}: exists already: expected a new name, or --overwrite (overwrite=True)")
+
+
+@contextmanager
+def whole_file(path) -> Iterator[Path]:
+    """A file beside ``path`` to write to, which takes its place when the block ends well.
+
+    A block that leaves no file there leaves ``path`` as it was.
+    """
+    path = Path(path)
+    check_output(path)
+    # The suffix stays: it tells some writers what to write.
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        if temporary.exists():
+            os.replace(temporary, path)
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,141 @@
+"""What a failed read means: the table of faults, and how long to wait before another attempt."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import FileError, OptionError, TransientError, one_line
+
+__all__ = ["ACCESS", "FAULTS", "Access", "Fault", "classify", "file_error"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of failure, and what it is known by."""
+
+    says: str
+    """For the user; empty: the words of the error itself."""
+    words: tuple[str, ...] = ()
+    """Any of these in a message; case does not matter."""
+    errors: tuple[type[BaseException], ...] = ()
+    """Any of these classes."""
+    passes: bool = False
+    """Whether another attempt may succeed."""
+
+
+#: The first that fits counts. Numbers in brackets are those of the XRootD protocol: fsspec-xrootd raises a bare
+#: OSError with the text of the server or the client for everything, uproot KeyError and classes of its own.
+FAULTS = (
+    Fault("permission denied", errors=(PermissionError,)),
+    Fault(
+        "permission denied: are grid proxy and Kerberos ticket there and valid?",
+        words=(
+            "[3010]",
+            "[3030]",
+            "auth failed",
+            "authentication failed",
+            "authorization failed",
+            "no protocols left to try",
+            "unable to authenticate",
+            "permission denied",
+            "not authorized",
+            "proxy expired",
+        ),
+    ),
+    Fault("no such file", words=("[3011]", "no such file"), errors=(FileNotFoundError,)),
+    Fault("is a directory, not a ROOT file", words=("[3016]", "is a directory"), errors=(IsADirectoryError,)),
+    Fault(
+        "",
+        words=(
+            "operation expired",
+            "socket timeout",
+            "socket error",
+            "socket disconnected",
+            "connection error",
+            "connection refused",
+            "connection reset",
+            "stream error",
+            "stream disconnect",
+            "invalid redirect url",
+            "redirect limit",
+            "invalid session",
+            "operation interrupted",
+            "operation in progress",
+            "operation canceled",
+            "timed out",
+            "temporarily unavailable",
+            "stale file handle",
+            "transport endpoint",
+            "input/output error",
+            "[3004]",  # file not open: the server was started anew
+            "[3005]",  # the file system of the server
+            "[3007]",  # its input and output
+            "[3012]",  # within the server
+            "[3013]",  # a conflict with others
+            "[3014]",  # no server has it now
+            "[3024]",  # overloaded
+        ),
+        errors=(TimeoutError, ConnectionError),
+        passes=True,
+    ),
+)
+
+#: Whatever a broken file makes uproot or a decompressor raise.
+BROKEN = Fault("")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def classify(error: BaseException) -> Fault:
+    """The fault of `FAULTS` that an error of reading is, or `BROKEN`."""
+    for one in _chain(error):
+        text = str(one).lower()
+        for fault in FAULTS:
+            if isinstance(one, fault.errors) or any(word in text for word in fault.words):
+                return fault
+    return BROKEN
+
+
+def file_error(where: str, error: BaseException, doing: str = "cannot be read") -> FileError:
+    """The error to raise for one of another library: `TransientError` where the fault may pass."""
+    fault = classify(error)
+    kind = TransientError if fault.passes else FileError
+    return kind(f"{where}: {fault.says or f'{doing}: {one_line(error)}'}")
+
+
+@dataclass(frozen=True)
+class Access:
+    """How patiently files are read."""
+
+    timeout_s: int = 60
+    """Of one network request; XRootD's own default is to wait for ever."""
+    attempts: int = 4
+    """At a file that cannot be read for a reason that may pass."""
+    wait_s: float = 1.0
+    """Before the second attempt; twice as long before each further one, a random part of it less."""
+    longest_wait_s: float = 60.0
+
+    def __post_init__(self):
+        if not isinstance(self.attempts, int) or self.attempts < 1:
+            raise OptionError(f"attempts is {self.attempts!r}: expected a positive whole number")
+        if not isinstance(self.timeout_s, int) or not 0 < self.timeout_s <= 86400:
+            raise OptionError(f"timeout_s is {self.timeout_s!r}: expected whole seconds, up to a day")
+
+    def wait(self, attempt: int) -> None:
+        """Wait after the attempt of this number, from 1."""
+        longest = min(self.wait_s * 2 ** (attempt - 1), self.longest_wait_s)
+        time.sleep(longest * random.uniform(0.5, 1))  # many workers must not come back all at once
+
+
+#: Unless told otherwise.
+ACCESS = Access()

@@ -1,0 +1,128 @@
+"""From files to padded jets, chunk by chunk: the one stream that training, tf.data and the bench read."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..errors import LayoutError, OptionError, UnscoredJetsWarning
+from ..extras import load_tensorflow
+from ..jets.padding import flatten_jets, pad_into
+from ..jets.quality import scorable, unscorable
+from ..jets.selection import check_selection, select_dijets, select_jets
+from ..jets.spec import InputSpec
+from .dijets import iterate_source
+from .reports import FileReport
+from .sources import Source, resolve
+
+__all__ = ["padded_jets", "to_tf_dataset"]
+
+
+def padded_jets(
+    source: Source, report: FileReport, spec: InputSpec, *, step_size="100 MB", schema="auto", **selection
+) -> Iterator[np.ndarray]:
+    """Padded jets of the selected events of one file, counted in ``report``.
+
+    Parameters
+    ----------
+    step_size, schema
+        As for `iterate_dijets`.
+    **selection
+        As for `select_dijets`. Of a file with one jet an entry, the cuts on a jet decide.
+
+    Yields
+    ------
+    numpy array, float32 (jets, n_particles, n_features)
+        Both jets of an event next to each other. An event with a jet that cannot be scored is left out,
+        and that jet counted.
+
+    Raises
+    ------
+    LayoutError
+        A region is asked for of a file with one jet an entry.
+    """
+    for events in iterate_source(source, report, step_size=step_size, schema=schema, single_jets=True):
+        together = 2 if "jets" in events.fields else 1
+        if together == 2:
+            events = select_dijets(events, **selection)
+            report.events_kept += len(events)
+        else:
+            events = _selected_jets(source.path, events, **selection)
+        flat = flatten_jets(events)
+        masks = unscorable(flat)
+        good = np.repeat(scorable(flat, masks).reshape(-1, together).all(axis=1), together)
+        for reason, mask in masks.items():
+            report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + int(mask.sum())
+        yield pad_into(flat, np.flatnonzero(good), spec, spec.n_particles)
+
+
+def _selected_jets(path: str, jets, *, region=None, mjj_min=None, deta_cut=None, **selection):
+    """Jets that pass what can be asked of a jet alone."""
+    if region is not None:
+        raise LayoutError(f"{path}: has one jet an entry, and no deta: expected no region, found {region!r}")
+    return select_jets(jets, **selection)
+
+
+def to_tf_dataset(
+    files, spec: InputSpec, batch_size: int, *, tree=None, schema="auto", step_size="10 MB", **selection
+):
+    """Stream padded jets from ROOT files into TensorFlow.
+
+    The next chunks are read, decompressed and padded while TensorFlow works on this one.
+
+    Parameters
+    ----------
+    files, tree, schema
+        As for `read_dijets`.
+    spec : InputSpec
+        What the model takes.
+    batch_size : int
+        Jets in an element; the last one may have fewer.
+    step_size : str, int or None
+        How much is read at once, as for `iterate_dijets`.
+    **selection
+        ``region`` and cuts, as for `select_dijets`, which decides on the events.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Of float32 tensors (batch_size, n_particles, n_features), in the order of the files, both jets of an
+        event next to each other. It can be given to an inferer batch by batch, or to ``fit`` of a `VAE`.
+
+    Warns
+    -----
+    UnscoredJetsWarning
+        At the end of a pass: events with jets that cannot be scored were left out.
+
+    Raises
+    ------
+    FileError, OptionError
+        Nothing matches, or a value is out of range. What goes wrong in a file that is being streamed
+        comes as TensorFlow's own error, with our line in it.
+    """
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise OptionError(f"batch_size is {batch_size!r}: expected a positive whole number")
+    check_selection(**selection)
+    sources = resolve(files, tree)
+    tf = load_tensorflow("to_tf_dataset")
+
+    def chunks():
+        unscored: dict[str, int] = {}
+        for source in sources:
+            report = FileReport(source.path)
+            for jets in padded_jets(source, report, spec, step_size=step_size, schema=schema, **selection):
+                if len(jets):
+                    yield jets
+            for reason, number in report.unscored_jets.items():
+                unscored[reason] = unscored.get(reason, 0) + number
+        if unscored:
+            counts = ", ".join(f"{number} {reason}" for reason, number in unscored.items())
+            message = f"events left out for jets that cannot be scored: {counts}"
+            warnings.warn(message, UnscoredJetsWarning, stacklevel=2)
+
+    signature = tf.TensorSpec((None, *spec.shape), tf.float32)
+    dataset = tf.data.Dataset.from_generator(chunks, output_signature=signature)
+    # Chunks are cut into batches by TensorFlow itself: a generator of small batches would hold them up.
+    return dataset.prefetch(1).rebatch(batch_size).prefetch(tf.data.AUTOTUNE)

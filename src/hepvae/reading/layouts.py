@@ -1,0 +1,267 @@
+"""How each file layout names jets, their constituents and what links them: a table of declarations."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+
+from ..errors import LayoutError, OptionError
+from ..jets.kinematics import angle_difference, angle_sum, azimuth, mass, pseudorapidity, transverse_momentum
+
+__all__ = [
+    "CONSTITUENT_COLUMNS",
+    "EVENT_COLUMNS",
+    "JET_COLUMNS",
+    "SCHEMAS",
+    "Collections",
+    "Counts",
+    "FirstOf",
+    "Formula",
+    "JetByJet",
+    "Schema",
+    "find_schema",
+    "known_branches",
+    "nearest",
+]
+
+#: Columns of one value an event, read where the file has them.
+EVENT_COLUMNS = ("run", "luminosityBlock", "event", "genWeight")
+
+JET_COLUMNS = ("pt", "eta", "phi", "mass")
+CONSTITUENT_COLUMNS = ("pt", "eta", "phi")
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A column that a file does not have, made of others."""
+
+    of: Callable
+    columns: tuple[str | Formula | FirstOf, ...]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A branch that says how many constituents each jet has, which then come jet by jet."""
+
+    branch: str
+
+
+@dataclass(frozen=True)
+class FirstOf:
+    """What is written in more than one way: the first counts that the file has."""
+
+    ways: tuple
+
+    def __init__(self, *ways):
+        object.__setattr__(self, "ways", ways)
+
+
+@dataclass(frozen=True)
+class Collections:
+    """The jets of an event in one collection, candidates in another, and links between the two.
+
+    A link says that a candidate, counted within the event, is a constituent of a jet. Jets may share
+    candidates. Links come in any order where they name their jet, and jet by jet where jets have `Counts`.
+    """
+
+    jets: dict[str, str | Formula | FirstOf]
+    """By the names of `JET_COLUMNS`."""
+    candidates: dict[str, str | Formula | FirstOf]
+    """By the names of `CONSTITUENT_COLUMNS`."""
+    jet_of_link: str | Counts | FirstOf
+    candidate_of_link: str
+
+    @property
+    def jets_per_entry(self) -> None:
+        """As many as there are."""
+        return None
+
+
+@dataclass(frozen=True)
+class JetByJet:
+    """Branches of their own for each jet of an entry, and for its constituents."""
+
+    jets: tuple[dict, ...]
+    """For each jet, by the names of `JET_COLUMNS`."""
+    constituents: tuple[dict, ...]
+    """For each jet, by the names of `CONSTITUENT_COLUMNS`."""
+    mjj: str | FirstOf | None = None
+    """A branch with the mjj of the two jets, which must agree with their momenta; `None` where there is none."""
+
+    @property
+    def jets_per_entry(self) -> int:
+        return len(self.jets)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One file layout."""
+
+    name: str
+    layout: Collections | JetByJet
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The branches that are read, besides EVENT_COLUMNS; of a `FirstOf`, those of its first way."""
+        return tuple(dict.fromkeys(_branches(self.layout)))
+
+    def fitted(self, present: Collection[str]) -> Schema:
+        """The same with one way for each `FirstOf`: the first of those that lack least."""
+        return replace(self, layout=_fitted(self.layout, present))
+
+    @property
+    def single_jets(self) -> bool:
+        """Whether an entry is one jet, and no event."""
+        return self.layout.jets_per_entry == 1
+
+
+def _branches(part, every: bool = False) -> Iterator[str]:
+    """The branches named in a part of a declaration; of a `FirstOf`, those of its first way, or of every one."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, FirstOf):
+        for way in part.ways if every else part.ways[:1]:
+            yield from _branches(way, every)
+    elif isinstance(part, (dict, tuple)):
+        for one in part.values() if isinstance(part, dict) else part:
+            yield from _branches(one, every)
+    elif is_dataclass(part):
+        for field in fields(part):
+            yield from _branches(getattr(part, field.name), every)
+
+
+def _fitted(part, present: Collection[str]):
+    if isinstance(part, FirstOf):
+        ways = (_fitted(way, present) for way in part.ways)
+        return min(ways, key=lambda way: sum(branch not in present for branch in _branches(way)))
+    if isinstance(part, dict):
+        return {name: _fitted(one, present) for name, one in part.items()}
+    if isinstance(part, tuple):
+        return tuple(_fitted(one, present) for one in part)
+    if is_dataclass(part):
+        return replace(part, **{field.name: _fitted(getattr(part, field.name), present) for field in fields(part)})
+    return part
+
+
+def known_branches() -> set[str]:
+    """All branches that a layout may have, by any of its ways."""
+    return {
+        *EVENT_COLUMNS,
+        *(name for schema in SCHEMAS.values() for name in _branches(schema.layout, every=True)),
+    }
+
+
+def _named(pattern: str, columns: tuple[str, ...]) -> dict[str, str]:
+    return {column: pattern.format(column) for column in columns}
+
+
+def _nano(candidates: str, links: str, candidate_index: str) -> Collections:
+    """NanoAOD with constituents.
+
+    Those of CMS's own NanoAODv15 have a pt that is PUPPI weighted already, and come without a weight; PFNano and
+    private productions keep the pt of the candidate, and its weight beside it. The jets are PUPPI jets:
+    their constituents are the weighted ones (on PFNano, the mass of the sum of those is that of the raw jet).
+    """
+    momenta = _named(f"{candidates}_{{}}", CONSTITUENT_COLUMNS)
+    weighted = Formula(operator.mul, (f"{candidates}_pt", f"{candidates}_puppiWeight"))
+    return Collections(
+        jets=_named("FatJet_{}", JET_COLUMNS),
+        candidates={**momenta, "pt": FirstOf(weighted, momenta["pt"])},
+        jet_of_link=FirstOf(f"{links}_jetIdx", Counts("FatJet_nConstituents"), Counts("FatJet_nPFCand")),
+        candidate_of_link=f"{links}_{candidate_index}",
+    )
+
+
+def _plain(jet: str) -> tuple[dict, dict]:
+    return _named(f"{jet}_{{}}", JET_COLUMNS), _named(f"{jet}_constituents_{{}}", CONSTITUENT_COLUMNS)
+
+
+def _study(jet: str) -> tuple[dict, dict]:
+    """A jet of the study's HDF5 files; `hepvae.reading.tables.hdf5` names the columns of its particles."""
+    names = {"pt": f"{jet}Pt", "eta": f"{jet}Eta", "phi": f"{jet}Phi", "mass": f"{jet}M"}
+    if jet == "j2":  # most files have its direction only in the differences, jet 1 minus jet 2
+        names["eta"] = FirstOf("j2Eta", Formula(operator.sub, ("j1Eta", "DeltaEtaJJ")))
+        names["phi"] = FirstOf("j2Phi", Formula(angle_difference, ("j1Phi", "DeltaPhiJJ")))
+    particles = {
+        "pt": f"{jet}_particles_pt",
+        "eta": FirstOf(f"{jet}_particles_eta", Formula(operator.add, (f"{jet}_particles_deta", names["eta"]))),
+        "phi": FirstOf(f"{jet}_particles_phi", Formula(angle_sum, (f"{jet}_particles_dphi", names["phi"]))),
+    }
+    return names, particles
+
+
+def _jetclass() -> tuple[dict, dict]:
+    jet = {**_named("jet_{}", ("pt", "eta", "phi")), "mass": Formula(mass, ("jet_pt", "jet_eta", "jet_energy"))}
+    momentum = ("part_px", "part_py", "part_pz")
+    constituents = {
+        "pt": Formula(transverse_momentum, momentum[:2]),
+        # part_deta has another sign for jets of negative eta.
+        "eta": Formula(pseudorapidity, momentum),
+        "phi": Formula(azimuth, momentum[:2]),
+    }
+    return jet, constituents
+
+
+def _jet_by_jet(*jets: tuple[dict, dict], mjj: FirstOf | None = None) -> JetByJet:
+    return JetByJet(tuple(jet for jet, _ in jets), tuple(constituents for _, constituents in jets), mjj)
+
+
+#: Every layout that is known, in the order in which a file is held against them.
+SCHEMAS = {
+    schema.name: schema
+    for schema in (
+        Schema("nanoaodv15", _nano("PFCand", "FatJetPFCand", "pfCandIdx")),
+        Schema("pfnano", _nano("PFCands", "FatJetPFCands", "pFCandsIdx")),
+        Schema("dijets", _jet_by_jet(_plain("j1"), _plain("j2"))),
+        Schema("study", _jet_by_jet(_study("j1"), _study("j2"), mjj=FirstOf("mJJ", None))),
+        Schema("jetclass", _jet_by_jet(_jetclass())),
+    )
+}
+
+
+def nearest(name: str, names: Collection[str]) -> str:
+    """``"; nearest: 'a'"`` with the most similar of ``names``, or ``""`` where none is similar."""
+    lowered = {n.lower(): n for n in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return f"; nearest: {lowered[close[0]]!r}" if close else ""
+
+
+def find_schema(branches: Collection[str], where: str, schema: str = "auto") -> Schema:
+    """The layout of a tree with these branches.
+
+    Parameters
+    ----------
+    branches : collection of str
+        What the tree has.
+    where : str
+        File and tree, for the message.
+    schema : str
+        A name of `SCHEMAS`, or ``"auto"`` to look at the branches.
+
+    Raises
+    ------
+    OptionError
+        There is no such schema.
+    LayoutError
+        Branches are missing; the message names the first, and the nearest name the tree has, or
+        what was looked for and what was found where the tree is like none of the layouts.
+    """
+    if schema != "auto" and schema not in SCHEMAS:
+        raise OptionError(f"schema {schema!r} is unknown: expected auto, {', '.join(SCHEMAS)}")
+    candidates = [one.fitted(branches) for one in (SCHEMAS.values() if schema == "auto" else [SCHEMAS[schema]])]
+    missing = {one.name: [b for b in one.branches if b not in branches] for one in candidates}
+    closest = min(candidates, key=lambda one: len(missing[one.name]) / len(one.branches))
+    lost = missing[closest.name]
+    if not lost:
+        return closest
+    if len(lost) == len(closest.branches):
+        looked_for = ", ".join(f"{one.name} ({missing[one.name][0]!r}, ...)" for one in candidates)
+        found = ", ".join(repr(name) for name in sorted(branches)[:5])
+        more = f" and {len(branches) - 5} more" if len(branches) > 5 else ""
+        raise LayoutError(f"{where}: unknown layout: looked for {looked_for}; found {found or 'no branch'}{more}")
+    more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+    raise LayoutError(
+        f"{where}: no branch {lost[0]!r}{more} of the {closest.name} layout{nearest(lost[0], branches)}"
+    )

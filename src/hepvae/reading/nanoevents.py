@@ -1,0 +1,100 @@
+"""Events of coffea (NanoEvents) as dijet events: the layouts of files, under the names of its collections."""
+
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+
+from ..errors import LayoutError
+from . import linking as assembly
+from .layouts import EVENT_COLUMNS, find_schema
+
+__all__ = ["aligned", "dijets_of", "is_nanoevents", "needed"]
+
+WHERE = "NanoEvents"
+#: The collection of jets of all layouts that coffea makes NanoEvents of.
+JETS = "FatJet"
+
+
+def is_nanoevents(events) -> bool:
+    """Whether these are events of coffea, and not those of `read_dijets`."""
+    return JETS in ak.fields(events)
+
+
+def dijets_of(events, schema: str = "auto"):
+    """Dijet events, as `read_dijets` gives them, of NanoEvents.
+
+    Only the columns of the layout are touched, so that of virtual arrays only these are read.
+
+    Parameters
+    ----------
+    events : awkward array, (events,) records
+        With the collections of a layout of `hepvae.reading.layouts`, whole: links count jets and candidates as
+        they are in the file, and after ``events["FatJet"] = events.FatJet[...]`` they no longer do. Events may
+        be chosen before.
+
+    Returns
+    -------
+    awkward array
+        Events with fewer than two jets, and those that are None, are left out; ``entry`` is the place of each
+        in ``events``.
+
+    Raises
+    ------
+    LayoutError
+        Collections are missing.
+    """
+    there = np.flatnonzero(~ak.to_numpy(ak.is_none(events))) if _may_miss(events) else None
+    if there is not None:
+        events = ak.drop_none(events, axis=0)
+    found, places = _layout(events, schema)
+    columns = {name: _column(events, place) for name, place in places.items()}
+    dijets = assembly.dijets(columns, found.layout, 0, WHERE)
+    if there is not None:
+        dijets = ak.with_field(dijets, there[ak.to_numpy(dijets.entry)], "entry")
+    return dijets
+
+
+def needed(events, schema: str = "auto") -> list:
+    """The columns of NanoEvents that `dijets_of` touches; of other events, all."""
+    if not is_nanoevents(events):
+        return [events]
+    return [_column(events, place) for place in _layout(events, schema)[1].values()]
+
+
+def _layout(events, schema: str):
+    """The layout of NanoEvents, and where each of its columns is."""
+    places = _places(events)
+    found = find_schema(places.keys(), WHERE, schema)
+    if found.single_jets:
+        raise LayoutError(f"{WHERE}: have one jet an entry ({found.name} layout): expected events with two jets")
+    per_event = [column for column in EVENT_COLUMNS if places.get(column) == (column,)]
+    return found, {name: places[name] for name in (*found.branches, *per_event)}
+
+
+def aligned(dijets, count: int):
+    """One row for each of ``count`` events, at the ``entry`` of each dijet; None where there is none."""
+    index = np.full(count, -1, np.int64)
+    index[ak.to_numpy(dijets.entry)] = np.arange(len(dijets))
+    rows = dijets[[field for field in dijets.fields if field != "entry"]]
+    return ak.Array(ak.contents.IndexedOptionArray.simplified(ak.index.Index64(index), rows.layout))
+
+
+def _may_miss(events) -> bool:
+    return events.layout.is_option
+
+
+def _places(events) -> dict[str, tuple[str, ...]]:
+    """Where the columns of a layout are, by the names that its files have."""
+    places = {}
+    for name in ak.fields(events):
+        inner = ak.fields(events[name])
+        places |= {f"{name}_{field}": (name, field) for field in inner} if inner else {name: (name,)}
+    return places
+
+
+def _column(events, place: tuple[str, ...]):
+    for name in place:
+        events = events[name]
+    # Without the names that coffea gives to records and fields: what is made of it has ours.
+    return ak.without_parameters(events)

@@ -1,0 +1,147 @@
+"""What reading and scoring count, file by file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+from ..jets.health import Health
+from .layouts import SCHEMAS
+
+__all__ = ["FileReport", "ScoreReport"]
+
+
+#: What a `FileReport` counts of the entries that were read.
+COUNTS = ("events_read", "events_without_dijet", "events_not_finite", "events_kept", "events_scored")
+
+
+@dataclass
+class FileReport:
+    """What became of one file."""
+
+    path: str
+    """As the user or the glob named it."""
+    entries: int = 0
+    """Entries of the tree."""
+    events_read: int = 0
+    """Entries that were read."""
+    events_without_dijet: int = 0
+    """Events with fewer than two jets: left out."""
+    events_not_finite: int = 0
+    """Events with a jet whose momentum is not finite: none is ever selected."""
+    events_kept: int = 0
+    """Events that pass the selection."""
+    events_scored: int = 0
+    """Events with a score, which are the ones written."""
+    unscored_jets: dict[str, int] = field(default_factory=dict)
+    """Jets of kept events that cannot be scored, counted by reason."""
+    health: Health = field(default_factory=Health)
+    """Of the jets of kept events."""
+    schema: str | None = None
+    """Name of the layout of the file."""
+    retried: list[str] = field(default_factory=list)
+    """What passed, in one line each: after each the file was opened anew."""
+    failure: str | None = None
+    """Why the file failed, in one line; nothing of a failed file is written."""
+
+    @property
+    def single_jets(self) -> bool:
+        """Whether an entry of the file is one jet, and no event."""
+        return self.schema is not None and SCHEMAS[self.schema].single_jets
+
+    def merge(self, other: FileReport) -> None:
+        """Add what another one has of other entries of the same file."""
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for reason, number in other.unscored_jets.items():
+            self.unscored_jets[reason] = self.unscored_jets.get(reason, 0) + number
+        self.health.merge(other.health)
+        self.retried += other.retried
+        if other.failure is None:  # one that failed may not have seen the tree
+            self.entries, self.schema = other.entries, other.schema
+        self.failure = self.failure or other.failure
+
+    to_dict = asdict
+
+    @classmethod
+    def from_dict(cls, values: dict) -> FileReport:
+        """From what `to_dict` gave."""
+        return cls(**{**values, "health": Health(**values["health"])})
+
+
+@dataclass
+class ScoreReport:
+    """What became of all files."""
+
+    output: str
+    """The scored file."""
+    files: list[FileReport] = field(default_factory=list)
+    """One record for each input file, in order."""
+    files_resumed: int = 0
+    """Files that were not read again, since an earlier call that did not end had scored them."""
+    written: bool = False
+    """Whether there is an output: none if all files failed, or one of a friend's."""
+
+    @property
+    def failed(self) -> list[FileReport]:
+        """The files that failed."""
+        return [file for file in self.files if file.failure is not None]
+
+    def _sum(self, name: str) -> int:
+        # A failed file counts as nothing: what it had given was dropped whole.
+        return sum(getattr(file, name) for file in self.files if file.failure is None)
+
+    @property
+    def events_read(self) -> int:
+        return self._sum("events_read")
+
+    @property
+    def events_without_dijet(self) -> int:
+        return self._sum("events_without_dijet")
+
+    @property
+    def events_not_finite(self) -> int:
+        return self._sum("events_not_finite")
+
+    @property
+    def events_kept(self) -> int:
+        return self._sum("events_kept")
+
+    @property
+    def events_scored(self) -> int:
+        return self._sum("events_scored")
+
+    @property
+    def unscored_jets(self) -> dict[str, int]:
+        """Jets of kept events that could not be scored, counted by reason."""
+        total: dict[str, int] = {}
+        for file in self.files:
+            if file.failure is None:
+                for reason, number in file.unscored_jets.items():
+                    total[reason] = total.get(reason, 0) + number
+        return total
+
+    @property
+    def health(self) -> Health:
+        """Of the jets of kept events of all files."""
+        total = Health(self.files[0].health.n_particles) if self.files else Health()
+        for file in self.files:
+            if file.failure is None:
+                total.merge(file.health)
+        return total
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.output}: {self.events_scored} events scored"
+            f" of {self.events_kept} that pass the selection"
+            f" and {self.events_read} read from {len(self.files) - len(self.failed)} files"
+        ]
+        if self.events_without_dijet:
+            lines.append(f"{self.events_without_dijet} events have fewer than two jets")
+        if self.events_not_finite:
+            lines.append(f"{self.events_not_finite} events have a jet whose momentum is not finite")
+        lines += [f"{number} jets {reason}" for reason, number in self.unscored_jets.items()]
+        if self.health.jets:
+            lines.append(str(self.health))
+        lines += [f"tried again: {why}" for file in self.files for why in file.retried]
+        lines += [f"failed: {file.failure}" for file in self.failed]
+        return "\n".join(lines)

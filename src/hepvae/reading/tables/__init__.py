@@ -1,0 +1,19 @@
+"""Open files as tables of columns: one module for each kind of file."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from ..access import ACCESS, Access
+from ..sources import HDF5_SUFFIXES, Source
+from .base import Table
+from .hdf5 import open_hdf5
+from .root import TREE, open_root
+
+__all__ = ["TREE", "Table", "open_table"]
+
+
+def open_table(source: Source, access: Access = ACCESS) -> AbstractContextManager[Table]:
+    """Open the table of a file; see `open_root` and `open_hdf5`."""
+    opener = open_hdf5 if source.path.partition("?")[0].endswith(HDF5_SUFFIXES) else open_root
+    return opener(source, access)

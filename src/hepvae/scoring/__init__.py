@@ -1,0 +1,1 @@
+"""Losses and scores of events, in memory and from file to file."""

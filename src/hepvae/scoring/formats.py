@@ -1,0 +1,191 @@
+"""Scored files as TTrees and as Parquet: written block by block, and read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+
+from ..errors import FileError, LayoutError, OptionError, one_line
+from ..extras import load_pyarrow
+from ..reading.sources import Source
+from ..reading.tables import open_table
+
+__all__ = [
+    "MASK",
+    "PROVENANCE",
+    "ROWS_AT_ONCE",
+    "TREE",
+    "ScoredFile",
+    "check_format",
+    "open_scored",
+    "read_scores",
+    "write_scores",
+]
+
+TREE = "Events"
+PROVENANCE = "hepvae"
+#: The column of a friend that says which entries have a score.
+MASK = "scored"
+#: Rows written and read at once: the baskets do not depend on how the input was cut into files and chunks.
+ROWS_AT_ONCE = 100_000
+
+
+@contextmanager
+def _root(path: Path, kinds: dict[str, np.dtype], provenance: str) -> Iterator:
+    import uproot
+
+    with uproot.recreate(path) as file:
+        tree = file.mktree(TREE, kinds)
+        yield lambda rows: tree.extend({name: np.ascontiguousarray(rows[name]) for name in kinds})
+        file[PROVENANCE] = provenance
+
+
+@contextmanager
+def _parquet(path: Path, kinds: dict[str, np.dtype], provenance: str) -> Iterator:
+    pyarrow = load_pyarrow(str(path))
+    from pyarrow.parquet import ParquetWriter
+
+    fields = [(name, pyarrow.from_numpy_dtype(kind)) for name, kind in kinds.items()]
+    schema = pyarrow.schema(fields, metadata={PROVENANCE: provenance})
+    with ParquetWriter(path, schema, write_page_checksum=True) as file:
+        yield lambda rows: file.write_table(pyarrow.table([rows[name] for name in kinds], schema=schema))
+
+
+#: How a scored file is written, by its suffix.
+WRITERS = {".root": _root, ".parquet": _parquet}
+
+
+def check_format(path: Path) -> None:
+    """Raise where a scored file of this name cannot be written for its kind: before the work, not after it."""
+    if path.suffix not in WRITERS:
+        raise OptionError(f"{path}: expected a name that ends in {' or '.join(WRITERS)}")
+    if path.suffix == ".parquet":
+        load_pyarrow(str(path))
+
+
+def write_scores(path: Path, suffix: str, kinds: dict[str, np.dtype], blocks: Iterable, provenance: dict) -> None:
+    """Write blocks of rows.
+
+    Parameters
+    ----------
+    suffix : str
+        Of `WRITERS`; that of ``path`` does not count.
+    kinds : dict of str to dtype
+        The columns.
+    blocks : iterable of structured arrays
+    """
+    with WRITERS[suffix](path, kinds, json.dumps(provenance)) as write:
+        for rows in blocks:
+            write(rows)
+
+
+@dataclass(frozen=True)
+class ScoredFile:
+    """A scored file that is open."""
+
+    path: str
+    """As the user named it."""
+    kinds: dict[str, np.dtype]
+    """Its columns."""
+    provenance: dict
+    """How the scores were made."""
+    blocks: Callable[..., Iterator[dict[str, np.ndarray]]]
+    """Takes names of columns and a number of rows, and gives the columns in blocks of so many rows."""
+
+    def column(self, name: str) -> np.ndarray:
+        """A whole column, (events,)."""
+        if name not in self.kinds:
+            raise LayoutError(f"{self.path}: no branch {name!r}: expected a file of hepvae score")
+        parts = [block[name] for block in self.blocks([name], ROWS_AT_ONCE)]
+        return np.concatenate([np.empty(0, self.kinds[name]), *parts])
+
+
+@contextmanager
+def open_scored(path) -> Iterator[ScoredFile]:
+    """A scored file, to be read.
+
+    Raises
+    ------
+    FileError, LayoutError
+        The file cannot be read, or is none of `score_files`.
+    """
+    reader = _open_parquet if Path(path).suffix == ".parquet" else _open_root
+    with reader(path) as scored:
+        if "score" not in scored.kinds:
+            raise LayoutError(f"{path}: no branch 'score': expected a file of hepvae score")
+        yield scored
+
+
+def read_scores(path) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and weights of a scored file.
+
+    Returns
+    -------
+    score, weight : numpy arrays, (events,)
+        ``genWeight``, or ones where the file has none.
+
+    Raises
+    ------
+    FileError, LayoutError
+        The file cannot be read, is none of `score_files`, or is a friend, which has no weights.
+    """
+    with open_scored(path) as scored:
+        if MASK in scored.kinds:
+            raise LayoutError(f"{path}: is a friend of its input, which has the weights: expected a file without")
+        score = scored.column("score")
+        return score, scored.column("genWeight") if "genWeight" in scored.kinds else np.ones_like(score)
+
+
+@contextmanager
+def _open_root(path) -> Iterator[ScoredFile]:
+    import uproot
+
+    with open_table(Source(str(path), TREE)) as table:
+        with uproot.open(path) as file:
+            provenance = _provenance(path, file.get(PROVENANCE))
+            kinds = {branch.name: branch.interpretation for branch in file[TREE].branches}
+
+        def blocks(names, rows: int):
+            for first in range(0, table.num_entries, rows):
+                found = table.read(names, first, min(first + rows, table.num_entries))
+                yield {name: ak.to_numpy(column) for name, column in found.items()}
+
+        flat = {n: kind.to_dtype for n, kind in kinds.items() if isinstance(kind, uproot.AsDtype)}
+        yield ScoredFile(str(path), {n: np.dtype(kind) for n, kind in flat.items()}, provenance, blocks)
+
+
+@contextmanager
+def _open_parquet(path) -> Iterator[ScoredFile]:
+    load_pyarrow(str(path))
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            schema = file.schema_arrow
+
+            def blocks(names, rows: int):
+                for batch in file.iter_batches(rows, columns=list(names)):
+                    yield {name: batch[name].to_numpy(zero_copy_only=False) for name in names}
+
+            kinds = {field.name: np.dtype(field.type.to_pandas_dtype()) for field in schema}
+            provenance = _provenance(path, (schema.metadata or {}).get(PROVENANCE.encode()))
+            yield ScoredFile(str(path), kinds, provenance, blocks)
+    except (OSError, ArrowException) as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{path}: cannot be read: {one_line(error)}") from error
+
+
+def _provenance(path, text) -> dict:
+    """What a scored file says of how it was made; nothing where it is another file."""
+    try:
+        return json.loads(text) if text else {}
+    except (TypeError, ValueError) as error:
+        raise LayoutError(f"{path}: what it says of its scores cannot be read: {one_line(error)}") from error

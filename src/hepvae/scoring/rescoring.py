@@ -1,0 +1,85 @@
+"""Another score of the losses in a scored file: no model runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import LayoutError, OptionError
+from ..models.card import ModelCard
+from ..output.files import check_output, whole_file
+from .formats import MASK, ROWS_AT_ONCE, ScoredFile, check_format, open_scored, write_scores
+from .strategy import ScoreStrategy
+
+__all__ = ["rescore_file", "rescored"]
+
+#: Of both jets, by the names that scored files have.
+RECO, KL = (tuple(f"j{jet}_{loss}" for jet in (1, 2)) for loss in ("reco_loss", "kl_loss"))
+
+
+def model_card(scored: ScoredFile) -> ModelCard:
+    """The card of the model that gave the losses of a scored file."""
+    if "card" not in scored.provenance:
+        raise LayoutError(f"{scored.path}: does not say which model gave its losses")
+    return ModelCard.from_dict(scored.provenance["card"])
+
+
+def rescored(scored: ScoredFile, strategy: ScoreStrategy) -> np.ndarray:
+    """Scores (events,) by a strategy, from the losses in a scored file."""
+    reco_loss, kl_loss = (np.stack([scored.column(name) for name in names], axis=1) for names in (RECO, KL))
+    return strategy.score(reco_loss, kl_loss, model_card(scored))
+
+
+def rescore_file(
+    path, output, *, strategy="min", kl_weight=None, convention="mean", overwrite: bool = False
+) -> ScoreStrategy:
+    """Write a scored file again with another score.
+
+    Parameters
+    ----------
+    path : path
+        A file of `score_files`.
+    output : path
+        The same columns but ``score``, in the same order, as TTree or Parquet. The file appears when it is whole.
+    strategy, kl_weight, convention
+        As for `score_dijets`.
+    overwrite : bool
+        Replace an output that exists.
+
+    Returns
+    -------
+    ScoreStrategy
+        What is stored with the scores.
+
+    Raises
+    ------
+    FileError, LayoutError
+        A file cannot be read or written, or is none of `score_files`.
+    OptionError
+        There is no such strategy, or none such for the model.
+    """
+    output = Path(output)
+    check_format(output)
+    check_output(output, overwrite=overwrite)
+    if output.exists() and os.path.samefile(path, output):
+        raise OptionError(f"{output}: is the input, and would be overwritten while it is read")
+    with open_scored(path) as scored:
+        card = model_card(scored)
+        made = ScoreStrategy(strategy, kl_weight, convention).of(card)
+        provenance = {**scored.provenance, **made.to_dict()}
+        with whole_file(output) as temporary:
+            write_scores(temporary, output.suffix, scored.kinds, _blocks(scored, made, card), provenance)
+    return made
+
+
+def _blocks(scored: ScoredFile, strategy: ScoreStrategy, card: ModelCard) -> Iterator[dict[str, np.ndarray]]:
+    """All rows with the other score; those of a friend that have none keep it."""
+    for rows in scored.blocks(list(scored.kinds), ROWS_AT_ONCE):
+        reco_loss, kl_loss = (np.stack([rows[name] for name in names], axis=1) for names in (RECO, KL))
+        score = strategy.score(reco_loss, kl_loss, card)
+        if MASK in rows:
+            score = np.where(rows[MASK], score, np.float32(np.nan))
+        yield {**rows, "score": score}

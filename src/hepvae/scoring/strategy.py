@@ -1,0 +1,106 @@
+"""From the losses of two jets to the score of the event: the strategies."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from ..errors import ModelError, OptionError
+from ..models import MASKED
+from ..models.card import ModelCard
+
+__all__ = ["CONVENTIONS", "STRATEGIES", "ScoreStrategy"]
+
+#: How the losses of jet 1 and jet 2 become the score of the event.
+STRATEGIES = {
+    "min": np.minimum,
+    "max": np.maximum,
+    "sum": np.add,
+    "j1": lambda jet1, jet2: jet1,
+    "j2": lambda jet1, jet2: jet2,
+}
+
+#: Losses are means over particles and over the latent axis; the selection of the study takes sums of both.
+CONVENTIONS = ("mean", "sum")
+
+
+@dataclass(frozen=True)
+class ScoreStrategy:
+    """How the six losses of an event become its score; stored with the scores.
+
+    Raises
+    ------
+    OptionError
+        A name is unknown, or the weight is not finite.
+    """
+
+    strategy: str = "min"
+    """Over the two jets, one of `STRATEGIES`; ``min`` asks that both be anomalous."""
+    kl_weight: float | None = None
+    """Score of a jet = reco_loss + kl_weight * kl_loss; None: the beta that the model was trained with."""
+    convention: str = "mean"
+    """One of `CONVENTIONS`: of both losses, before they are added."""
+
+    def __post_init__(self):
+        if self.kl_weight is not None and not np.isfinite(self.kl_weight):
+            raise OptionError(f"kl_weight is {self.kl_weight!r}: expected a finite number")
+        for what, name, known in (
+            ("strategy", self.strategy, STRATEGIES),
+            ("convention", self.convention, CONVENTIONS),
+        ):
+            if name not in known:
+                raise OptionError(f"{what} {name!r} is unknown: expected one of {', '.join(known)}")
+
+    def of(self, card: ModelCard) -> ScoreStrategy:
+        """The same with the weight that it has for a model.
+
+        Raises
+        ------
+        OptionError
+            Its losses have no sums: a model that masks padding takes means over as many constituents as a jet
+            has, and says nothing of their number.
+        """
+        if self.convention == "sum" and card.architecture in MASKED:
+            raise OptionError(
+                f"convention 'sum': {card.architecture} takes means over the constituents of each jet:"
+                " expected convention 'mean'"
+            )
+        if self.convention == "sum" and "latent" not in card.hyperparameters:
+            raise OptionError("convention 'sum': the model does not say how many latent dimensions it has")
+        return self if self.kl_weight is not None else replace(self, kl_weight=card.beta)
+
+    def score(self, reco_loss, kl_loss, card: ModelCard):
+        """Score of each event.
+
+        Parameters
+        ----------
+        reco_loss, kl_loss : arrays, (events, 2)
+            Means, as models give them.
+        card : ModelCard
+            Of the model that gave them.
+
+        Returns
+        -------
+        array, (events,)
+            Of the dtype of the losses.
+        """
+        weight = self.of(card).kl_weight
+        number = reco_loss.dtype.type
+        if self.convention == "sum":
+            reco_loss = number(card.spec.n_particles) * reco_loss
+            kl_loss = number(card.hyperparameters["latent"]) * kl_loss
+        jet = reco_loss + number(weight) * kl_loss
+        return STRATEGIES[self.strategy](jet[:, 0], jet[:, 1])
+
+    def to_dict(self) -> dict:
+        """A dict of plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> ScoreStrategy:
+        """The strategy that `to_dict` wrote, also before there were conventions."""
+        try:
+            return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
+        except (TypeError, OptionError) as error:
+            raise ModelError(f"score strategy: {error}") from error

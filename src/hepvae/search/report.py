@@ -1,0 +1,462 @@
+"""What a search prints and writes: its tables, conclusions and plots, step by step, and the report of them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .. import plots as plotting
+from ..bench.tables import Table, figure
+from ..jets.observables import OBSERVABLES, RESIDUALS, jet_observables, nearest_residuals
+from ..jets.padding import pad_particles
+from ..jets.quality import pad_scorable
+from ..models.bundled import SAMPLES
+from ..output.files import whole_file
+from ..output.html_page import html_page
+from ..plots.histograms import (
+    jets_histogram,
+    loss_histogram,
+    mjj_score_histogram,
+    observable_histogram,
+    residual_histogram,
+    score_histogram,
+)
+from . import findings
+from .bump_hunt import COMBINED, Scan
+from .cuts import LEAST_PASSING, Cuts
+from .dijet_spectrum import Spectrum
+from .injection import Counting
+from .samples import IDENTIFIERS, SearchSample
+from .separation import FiguresOfMerit, Measured, Roc
+from .slices import INCLUSIVE, Expectation, SlicedSignal
+from .spectrum_fit import fit_spectrum
+from .toys import ToyScan, exceedances, global_p_value, uniformity
+
+__all__ = [
+    "Report",
+    "legend_name",
+    "show_curves",
+    "show_cuts",
+    "show_data",
+    "show_events",
+    "show_expected",
+    "show_reconstruction",
+    "show_samples",
+    "show_scores",
+    "show_separation",
+    "show_toys_with_signal",
+    "show_toys_without_signal",
+]
+
+#: Masses, evenly among those scanned, at which p-values of toys are tested to be uniform.
+TESTED_MASSES = 5
+
+
+@dataclass
+class Report:
+    """What is printed on the way, and written at the end."""
+
+    folder: Path
+    """Of the plots and the report."""
+    console: object
+    """Where tables and conclusions are printed, a rich Console."""
+    drawing: dict
+    """Options of every plot: ``label``, ``energy``."""
+    luminosity: float
+    """fb^-1."""
+    parts: list[str] = field(default_factory=list)
+    """Of the Markdown."""
+    conclusions: list[str] = field(default_factory=list)
+    """One line each."""
+    results: dict = field(default_factory=dict)
+    """For ``results.json``."""
+
+    @property
+    def right(self) -> str:
+        """Above the right end of plots of expected events."""
+        return f"{self.luminosity:g} fb$^{{-1}}$ ({self.drawing['energy']:g} TeV)"
+
+    def section(self, title: str, text: str = "") -> None:
+        """Begin a part of the report."""
+        self.parts += [f"## {title}", text]
+        self.console.print(f"\n{title}", style="bold", highlight=False)
+
+    def table(self, title: str, header: Sequence[str], rows, left: int = 1) -> None:
+        """Print a table, and keep it."""
+        table = Table(header, rows, left)
+        self.parts += [f"{title}:", table.to_markdown()]
+        self.console.print(table.to_rich(title))
+
+    def conclude(self, *sentences: str) -> None:
+        """Print conclusions; in the report they stand here and at the top."""
+        self.conclusions += sentences
+        self.parts.append("\n".join(f"- {sentence}" for sentence in sentences))
+        for sentence in sentences:
+            self.console.print(sentence, highlight=False, markup=False)
+
+    def plot(self, draw, *what, name: str, **options) -> None:
+        """Draw NAME.png with a function of `hepvae.plotting`."""
+        draw(*what, figure_path=self.folder / f"{name}.png", **{**self.drawing, **options})
+        self.parts.append(f"![{name}]({name}.png)")
+
+    def write(self, title: str, summary: str) -> list[Path]:
+        """Write results.json, report.md and report.html."""
+        top = [f"# {title}", summary, "\n".join(f"- {sentence}" for sentence in self.conclusions)]
+        markdown = "\n\n".join(part for part in top + self.parts if part) + "\n"
+        texts = {
+            "results.json": json.dumps({**self.results, "conclusions": self.conclusions}, indent=1) + "\n",
+            "report.md": markdown,
+            "report.html": html_page(markdown, self.folder, title),
+        }
+        for name, text in texts.items():
+            with whole_file(self.folder / name) as temporary:
+                temporary.write_text(text)
+        return [self.folder / name for name in texts]
+
+
+def legend_name(sample: str) -> str:
+    """What plots call a sample."""
+    return SAMPLES.get(sample, sample)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}" if value < 0.1 else f"{value:.0%}"
+
+
+def _known(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _plain(measured: Measured) -> dict:
+    return {"value": _known(measured.value), "uncertainty": _known(measured.uncertainty)}
+
+
+def show_samples(report: Report, samples: Mapping[str, SearchSample], background: str, start: float) -> None:
+    """How many events there are, and are expected; weights of the background are expected events."""
+    rows = []
+    for name, sample in samples.items():
+        found = {
+            "events": len(sample.mjj),
+            "effective_events": sample.effective_events,
+            "effective_from_start": sample.of(sample.mjj > start).effective_events,
+            "expected": float(sample.weight.sum()) if name == background else None,
+        }
+        report.results.setdefault("samples", {})[name] = found
+        rows.append([name, *("" if value is None else figure(value) for value in found.values())])
+    expected = f"expected in {report.luminosity:g} fb-1"
+    header = ("sample", "events", "effective events", f"effective from {start:g} GeV on", expected)
+    report.section("Samples", "Events of the signal region that pass the selection.")
+    report.table("Samples", header, rows)
+
+
+def show_separation(
+    report: Report, merits: Mapping[tuple[str, str, str], FiguresOfMerit], betas: Mapping[str, float]
+) -> None:
+    """Figures of merit by (model, signal, strategy), and the weight of the KL loss of each model."""
+    report.section(
+        "Figures of merit",
+        "In the mjj window of each signal, 20 % around its mass; uncertainties from 100 bootstrap replicas. SI is"
+        " the significance improvement, signal efficiency over the root of background efficiency, at its maximum"
+        " and at some background efficiencies; none is given where fewer than 10 effective background events"
+        " pass. The score of a jet is reco_loss + w kl_loss, with the w that its model was trained with: "
+        + ", ".join(f"{model} {beta:g}" for model, beta in betas.items())
+        + ".",
+    )
+    at = list(next(iter(merits.values())).improvement)
+    rows, kept = [], report.results.setdefault("separation", [])
+    for key, merit in merits.items():
+        improvement = [merit.improvement[efficiency] for efficiency in at]
+        best = f"{merit.best:.2f}", _percent(merit.best_at.value)
+        rows.append([*key, f"{merit.auc:.3f}", *best, *(f"{value:.2f}" for value in improvement)])
+        kept.append(
+            {
+                **dict(zip(("model", "signal", "strategy"), key)),
+                **{name: _plain(getattr(merit, name)) for name in ("auc", "best", "best_at")},
+                "improvement": {f"{efficiency:g}": _plain(value) for efficiency, value in zip(at, improvement)},
+                "background_events": merit.background_events,
+                "signal_events": merit.signal_events,
+            }
+        )
+    header = ("model", "signal", "strategy", "AUC", "max SI", "at", *(f"SI at {e:.1%}" for e in at))
+    report.table("Signal over background", header, rows, left=3)
+    report.conclude(*findings.separation_findings(merits))
+
+
+def show_curves(report: Report, curves: Mapping[str, Roc], name: str, title: str) -> None:
+    """ROC and significance improvement of some models or signals."""
+    report.plot(plotting.plot_roc, curves, name=f"roc_{name}", title=title)
+    report.plot(plotting.plot_significance_improvement, curves, name=f"improvement_{name}", title=title)
+
+
+def show_cuts(report: Report, cuts: Cuts, background: SearchSample, *, independent: bool) -> None:
+    """Working points: what passes, how flat, which are left out; slices add up."""
+    points = cuts.points
+    whose = "Independent events" if independent else "A random quarter of the background, held out,"
+    passing = ", ".join(f"{name} ({cuts.passing[name]:.0f})" for name in cuts.dropped)
+    dropped = f"Left out, as fewer than {LEAST_PASSING} effective background events would pass: {passing}."
+    larger = " They are more than were fitted, so that they show the fluctuations of those, too."
+    report.section(
+        "Cuts that keep the same share of background at every mjj",
+        f"Quantile regression on {cuts.fitted_events:,} events. {whose} are the control sample"
+        f" ({len(cuts.control.mjj):,} events): the chi-square is that of its pass rate against a constant, before"
+        " (one cut at every mjj) and after." + (larger if len(cuts.control.mjj) > cuts.fitted_events else ""),
+    )
+    rows, sentences = [], []
+    for name in points.names:
+        flatness = cuts.before[name].chi_square(), cuts.after[name].chi_square()
+        share = Measured(*(100 * float(v[0]) for v in (cuts.share[name].rate, cuts.share[name].uncertainty)))
+        texts = [f"{found.value:.1f} / {found.ndf}" if found.ndf else "-" for found in flatness]
+        p_value = f"{flatness[1].p_value:.2g}" if flatness[1].ndf else "-"
+        rows.append([name, figure(cuts.passing[name]), f"{share:.1f}", *texts, p_value])
+        sentences.append(findings.flatness_finding(name, *flatness))
+        report.results.setdefault("working_points", {})[name] = {
+            "control_percent": _plain(share),
+            **{when: {"chi2": f.value, "ndf": f.ndf} for when, f in zip(("before", "after"), flatness)},
+        }
+    header = ("working point", "effective events", "control that passes, %", "chi2/ndf before", "after", "p after")
+    report.table("Working points", header, rows)
+    counts = np.bincount(cuts.slices, minlength=len(points.slice_names)).tolist()
+    names = dict(zip(points.slice_names, counts))
+    equal = "=" if sum(counts) == len(background.mjj) else "and not"
+    added = " + ".join(f"{number:,} ({name})" for name, number in names.items())
+    report.results["slices"] = {**names, "all": len(background.mjj)}
+    report.conclude(
+        *([dropped] if cuts.dropped else []),
+        f"The slices have all background events: {added} {equal} {len(background.mjj):,}.",
+        *sentences,
+    )
+    report.plot(
+        plotting.plot_pass_rate, cuts.after, before=cuts.before, name="pass_rate", title="QCD, control sample"
+    )
+    histogram = mjj_score_histogram(background.mjj, background.score(), background.weight)
+    lines = {name: (points.mjj, cut) for name, cut in zip(points.names, points.cuts.mean(axis=0))}
+    report.plot(plotting.plot_score_against_mjj, histogram, lines, name="score_against_mjj", title="QCD")
+
+
+def show_expected(
+    report: Report,
+    name: str,
+    expectation: Expectation,
+    signal: SlicedSignal,
+    injected: float,
+    significances: Mapping[str, float],
+    needed: Mapping[str, float],
+    counting: Mapping[str, Counting],
+) -> None:
+    """What injected events of a signal are expected to be worth in each slice.
+
+    Parameters
+    ----------
+    name : str
+        Of the signal.
+    injected : float
+        Signal events before any cut.
+    significances : mapping of scan to float
+        Of the injected events, by fits.
+    needed : mapping of scan to float
+        Events for the inclusive significance.
+    counting : mapping of slice to Counting
+    """
+    level, fit = significances[INCLUSIVE], expectation.fit
+    report.section(
+        f"{name} in slices of the score",
+        f"The smooth expectation is a fit of {fit.n_parameters} parameters to all simulated background (p ="
+        f" {fit.p_value:.2g}); in a slice, that times its share. An F-test on the expectation asks for"
+        f" {expectation.n_parameters} parameters in fits of data. Injected are the {injected:,.0f} events that"
+        f" give {level:.1f} standard deviations inclusively. Significances are those of fits of mjj with the"
+        " background profiled, or by counting in the mjj window (20 % around the mass), with the background"
+        " known but without the shape of the signal.",
+    )
+    rows = []
+    for slice_name, z in significances.items():
+        part = expectation.shares.get(slice_name, 1.0), signal.shares.get(slice_name, 1.0)
+        flat = expectation.flatness.get(slice_name)
+        rows.append(
+            [
+                *(slice_name, _percent(part[0]), figure(part[0] * fit.expected.sum())),
+                f"{flat.value:.1f} / {flat.ndf}, {flat.p_value:.2f}" if flat and flat.ndf else "",
+                *(_percent(part[1]), figure(part[1] * injected), f"{z:.2f}", figure(needed[slice_name])),
+                f"{counting[slice_name].significance(injected):.2f}" if slice_name in counting else "",
+            ]
+        )
+    header = ("slice", "share of background", "background", "chi2/ndf, p of its simulation", "share of signal")
+    header += ("signal", "significance", f"events for {level:.1f}", "significance by counting")
+    report.table(f"Expected significance of {injected:,.0f} events of {name}", header, rows)
+    report.conclude(findings.selection_finding(injected, significances))
+    report.results["expected"] = {
+        "signal": name,
+        "mass": signal.mass,
+        "injected": injected,
+        "n_parameters": expectation.n_parameters,
+        "background": float(fit.expected.sum()),
+        "background_shares": expectation.shares,
+        "signal_shares": signal.shares,
+        "significance": dict(significances),
+        "events_needed": {slice_name: _known(number) for slice_name, number in needed.items()},
+        "by_counting": {n: float(one.significance(injected)) for n, one in counting.items()},
+    }
+    report.plot(
+        *(plotting.plot_expected_significance, np.linspace(0, 1.5 * injected, 200), counting),
+        name="expected_significance",
+        title=f"{legend_name(name)}\ncounting in the $m_{{jj}}$ window",
+    )
+    template = signal.inclusive.template(signal.mass, expectation.edges)
+    report.plot(
+        *(plotting.plot_spectrum, fit),
+        signals={f"Injected {name}": injected * template},
+        points="Simulation",
+        name="spectrum_simulation",
+        right=report.right,
+        title="QCD, weighted",
+    )
+
+
+def show_toys_without_signal(report: Report, scans: Mapping[str, ToyScan], *, seed: int = 1) -> None:
+    """Whether toys without signal are what chance makes of them; seed is that of `exceedances`."""
+    first = next(iter(scans.values()))
+    masses, toys = first.masses, len(first.significance)
+    tested = np.unique(np.linspace(0, len(masses) - 1, TESTED_MASSES).round().astype(int))
+    report.section(
+        "Toys without signal",
+        f"{toys} toys, scanned at {len(masses)} masses from {masses[0]:.0f} to {masses[-1]:.0f} GeV. KS is the"
+        f" smallest of {len(tested)} Kolmogorov-Smirnov p-values that local p-values are uniform, at"
+        f" {', '.join(f'{mass:.0f}' for mass in masses[tested])} GeV. Then the share of toys whose largest local"
+        " significance, over the masses, is above 1, 2 and 3, and in brackets the share that chance has.",
+    )
+    smallest = {name: min(uniformity(one.p_value[:, i]) for i in tested) for name, one in scans.items()}
+    slices = [one for name, one in scans.items() if name not in (INCLUSIVE, COMBINED)]
+    excess = {name: exceedances([one], seed=seed) for name, one in scans.items()}
+    excess["all slices"] = exceedances(slices, seed=seed)
+    rows = [
+        [
+            name,
+            f"{smallest[name]:.2g}" if name in smallest else "",
+            *(f"{one.observed:.1%} ({one.expected:.1%})" for one in found),
+        ]
+        for name, found in excess.items()
+    ]
+    report.table("Largest local significance", ("scan", "KS", "above 1", "above 2", "above 3"), rows)
+    tests = len(tested) * len(smallest)
+    report.conclude(*findings.toys_findings(excess["all slices"], min(smallest.values()), tests))
+    report.results["toys_without_signal"] = {
+        "toys": toys,
+        "masses": masses.tolist(),
+        "smallest_ks_p_value": smallest,
+        "largest_above": {name: [vars(one) for one in found] for name, found in excess.items()},
+    }
+
+
+def show_toys_with_signal(
+    report: Report,
+    name: str,
+    scans: Mapping[str, ToyScan],
+    signal: SlicedSignal,
+    injected: float,
+    significances: Mapping[str, float],
+) -> None:
+    """Significances of toys at the mass of the injected signal, and whether its yield comes out right."""
+    toys = len(next(iter(scans.values())).significance)
+    report.section(
+        f"Toys with {name}",
+        f"{toys} toys with {injected:,.0f} events expected, tested at {signal.mass:g} GeV. Pull: fitted less"
+        " injected yield over the fitted uncertainty.",
+    )
+    rows, pulls, kept = [], {}, report.results.setdefault("toys_with_signal", {})
+    for scan, one in scans.items():
+        low, middle, high = np.percentile(one.significance[:, 0], [16, 50, 84])
+        own = one.pulls(injected * signal.shares.get(scan, 1.0))[:, 0]
+        pulls[scan] = Measured(float(own.mean()), float(own.std() / np.sqrt(toys)))
+        texts = f"{significances[scan]:.2f}", f"{middle:.2f}", f"{low:.1f} to {high:.1f}"
+        rows.append([scan, *texts, f"{pulls[scan]:.2f}"])
+        kept[scan] = {"median_significance": float(middle), "mean_pull": _plain(pulls[scan])}
+    header = ("scan", "expected significance", "median of toys", "central 68 %", "mean pull")
+    report.table("Significance of the injected signal", header, rows)
+    report.conclude(findings.bias_finding(pulls))
+
+
+def show_data(
+    report: Report,
+    name: str,
+    counts: Mapping[str, np.ndarray],
+    scans: Mapping[str, Scan],
+    without: Mapping[str, ToyScan],
+    expectation: Expectation,
+    signal: SlicedSignal,
+    injected: float,
+) -> None:
+    """One set of data: counts (bins,) of each slice, its scans, and scans of toys without signal."""
+    report.section("One toy as data", "The first toy with signal. Global p-values are from the toys without.")
+    rows, kept = [], report.results.setdefault("scan", {})
+    for scan, one in scans.items():
+        at, chance = one.most_significant, global_p_value(one, without[scan])
+        fitted = f"{one.yields[at]:,.0f} ± {one.uncertainties[at]:,.0f}"
+        local = f"{one.significance[at]:.2f}", f"{one.p_value[at]:.2g}"
+        whole = f"{chance.value:.3f} ± {chance.uncertainty:.3f}"
+        rows.append([scan, f"{one.masses[at]:.0f}", fitted, *local, whole])
+        kept[scan] = {v: getattr(one, v).tolist() for v in ("masses", "significance", "yields", "uncertainties")}
+        kept[scan]["global_p_value"] = chance.value
+    header = ("scan", "mass, GeV", "yield", "local significance", "local p", "global p")
+    report.table("Largest excess", header, rows)
+    drawn = {"right": report.right, "title": f"Toy with {injected:,.0f} events\nof {name}"}
+    report.plot(plotting.plot_p_values, scans.values(), name="p_values", **drawn)
+    edges, templates = expectation.edges, signal.templates(expectation.edges)
+    spectra = {INCLUSIVE: (sum(counts.values()), signal.inclusive.template(signal.mass, edges))}
+    spectra |= {scan: (counts[scan], templates[scan]) for scan in counts}
+    for scan, (events, template) in spectra.items():
+        fit = fit_spectrum(Spectrum(edges, events), n_parameters=expectation.n_parameters)
+        drawn = {"signals": {f"Injected {name}": injected * template}, "points": "Toy", "title": scan}
+        report.plot(plotting.plot_spectrum, fit, name=f"spectrum_{scan}", right=report.right, **drawn)
+
+
+def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str) -> None:
+    """Scores of each sample, and the losses that they are made of."""
+    report.section("Scores and losses", f"Of {model}, each sample normalised to one.")
+    strategy = next(iter(samples.values())).strategy
+    title = f"{model}: {strategy.strategy}, KL weight {strategy.kl_weight:g}"
+    histogram = score_histogram({name: (sample.score(), sample.weight) for name, sample in samples.items()})
+    report.plot(plotting.plot_scores, histogram, name="anomaly_score", title=title)
+    losses = ("reco_loss", "kl_loss")
+    histograms = [
+        loss_histogram({n: (getattr(s, loss).ravel(), np.repeat(s.weight, 2)) for n, s in samples.items()}, loss)
+        for loss in losses
+    ]
+    report.plot(plotting.plot_losses, histograms, name="losses", title=model)
+    for loss in losses:
+        histogram = jets_histogram({n: (getattr(s, loss), s.weight) for n, s in samples.items()}, loss)
+        report.plot(plotting.plot_jet_against_jet, histogram, name=f"jets_{loss}", title=model)
+
+
+def show_reconstruction(report: Report, events, inferers: Mapping[str, object]) -> None:
+    """Jets of some background events, and what each model makes of them."""
+    shown, residuals = {name: {} for name in OBSERVABLES}, {name: {} for name in RESIDUALS}
+    for model, inferer in inferers.items():
+        jets = pad_scorable(events, inferer.spec)
+        made = inferer.reconstruct(jets)
+        before, after = (jet_observables(padded, inferer.spec) for padded in (jets, made))
+        for name, of_models in shown.items():
+            of_models.setdefault("Input", before[name])
+            of_models[model] = after[name]
+        for name, values in nearest_residuals(jets, made, inferer.spec)["input"].items():
+            residuals[name][model] = values
+    text = "Each particle of the input is compared to the nearest one that a model makes."
+    report.section("Reconstruction", f"Jets of {len(events):,} background events. {text}")
+    histograms = [residual_histogram(of_models, label=RESIDUALS[name]) for name, of_models in residuals.items()]
+    report.plot(plotting.plot_residuals, histograms, name="residuals", title="QCD, matched particles")
+    for name, of_models in shown.items():
+        histogram = observable_histogram(of_models, label=OBSERVABLES[name])
+        report.plot(plotting.plot_reconstruction, histogram, name=f"reconstruction_{name}", title="QCD")
+
+
+def show_events(report: Report, sample: SearchSample, events, inferer) -> None:
+    """Displays of some events (as `read_dijets` gives them), which are those of a sample."""
+    found = zip(events, sample.score(), sample.mjj, sample.identifiers.tolist())
+    for i, (event, score, mjj, numbers) in enumerate(found, start=1):
+        jets = pad_particles(event.jets.constituents, inferer.spec)
+        known = {"score": score, "mjj": mjj, "event": dict(zip(IDENTIFIERS, numbers))}
+        made = inferer.reconstruct(jets)
+        report.plot(plotting.plot_event, jets, made, inferer.spec, name=f"event_{sample.name}_{i}", **known)

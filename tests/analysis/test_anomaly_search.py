@@ -1,0 +1,77 @@
+"""The search: analysis/anomaly_search.py, run as a user runs it on the bundled samples."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from helpers.places import ANALYSIS
+
+pytest.importorskip("sklearn")
+pytest.importorskip("iminuit")
+
+SCRIPT = ANALYSIS / "anomaly_search.py"
+
+
+def run(*arguments):
+    command = [sys.executable, SCRIPT, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=280)
+
+
+def test_from_samples_to_the_scan(tmp_path):
+    done = run("--models", "conv", "--strategies", "min", "--toys", 40, "--label", "Private", "--output", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    results = json.loads((tmp_path / "results.json").read_text())
+
+    assert [row["signal"] for row in results["separation"]] == ["GtoWW15na", "GtoWW15br"]
+    for row in results["separation"]:
+        assert 0.5 < row["auc"]["value"] < 0.7  # data/README.md
+    everything = results["slices"].pop("all")
+    assert sum(results["slices"].values()) == everything == results["samples"]["qcdSig"]["events"]
+    assert list(results["slices"]) == ["rest", "eff50-10", "eff10"]
+    assert "as fewer than 30 effective background events would pass: eff1" in done.stdout  # 2,000 events are few
+
+    assert results["samples"]["qcdSig"]["expected"] == pytest.approx(260 * 138_000, rel=0.01)
+    expected = results["expected"]
+    assert expected["significance"]["inclusive"] == pytest.approx(3, abs=0.01)
+    for shares in ("background_shares", "signal_shares"):
+        assert sum(expected[shares].values()) == pytest.approx(1)
+    medians = {name: one["median_significance"] for name, one in results["toys_with_signal"].items()}
+    for name, median in medians.items():
+        assert median == pytest.approx(expected["significance"][name], abs=1)
+    assert all(abs(one["mean_pull"]["value"]) < 0.7 for one in results["toys_with_signal"].values())
+    assert set(results["scan"]) == {"inclusive", "rest", "eff50-10", "eff10", "combined"}
+    masses = results["toys_without_signal"]["masses"]
+    assert expected["mass"] in masses and len(results["scan"]["combined"]["significance"]) == len(masses)
+
+    report = (tmp_path / "report.md").read_text()
+    drawn = re.findall(r"!\[.*?\]\((.*?)\)", report)
+    assert len(drawn) == len(set(drawn)) > 25
+    assert sorted(drawn) == sorted(path.name for path in tmp_path.glob("*.png"))
+    assert all(f"- {sentence}" in report for sentence in results["conclusions"])
+    assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == len(drawn)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--inject", "no"], "--inject no: expected one of GtoWW15na, GtoWW15br"),
+        (["--search-model", "big"], "--search-model big: expected one of conv"),
+        (["--working-points", "q10"], "working point 'q10'"),
+        (["--background", "nowhere.root"], "qcdSig: nowhere.root: no such file"),
+    ],
+)
+def test_errors_are_one_line(arguments, message, tmp_path):
+    done = run("--models", "conv", "--output", tmp_path, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("anomaly_search: ") and message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_signal_without_a_mass(tmp_path):
+    done = run("--signal", "na=file.root", "--output", tmp_path)
+    assert done.returncode == 2
+    assert "'na=file.root': expected NAME=MASS=FILE, the mass in GeV" in done.stderr

@@ -1,0 +1,54 @@
+"""The user's table of what was measured."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hepvae import load_inferer, model_path
+from hepvae.cli import main
+from hepvae.inference import tuning
+from hepvae.inference.blocks import Tuning
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_what_is_kept_is_used():
+    inferer = load_inferer(model_path("conv"))
+    assert inferer.tuning == inferer.default_tuning
+    tuning.keep("onnxruntime", inferer.card, Tuning(7, "operators"))
+    assert load_inferer(model_path("conv")).tuning == Tuning(7, "operators")
+    assert load_inferer(model_path("conv"), block_size=9).tuning == Tuning(9, "operators")
+    assert load_inferer(model_path("graph")).tuning == inferer.default_tuning
+
+
+def test_table_of_another_machine_is_not_ours(monkeypatch):
+    inferer = load_inferer(model_path("conv"))
+    tuning.keep("onnxruntime", inferer.card, Tuning(7, "operators"))
+    monkeypatch.setattr(tuning, "_processor", lambda: "another")
+    assert load_inferer(model_path("conv")).tuning == inferer.default_tuning
+
+
+BROKEN = ["", "[1]", "{", '{"KEY": {"block_size": -1, "parallel": "blocks"}}', '{"KEY": 3}']
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_table_that_is_broken_is_none(cache, content):
+    inferer = load_inferer(model_path("conv"))
+    path = tuning.keep("onnxruntime", inferer.card, Tuning(7, "operators"))
+    (key,) = json.loads(path.read_text())
+    path.write_text(content.replace("KEY", key) + " ")
+    assert load_inferer(model_path("conv")).tuning == inferer.default_tuning
+
+
+def test_command_measures_and_keeps(capsys, monkeypatch, cache):
+    monkeypatch.setattr("hepvae.inference.tune.BLOCK_SIZES", (32, 64))
+    assert main(["tune", "--model", "conv"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("chosen") == 1 and str(cache / "hepvae" / "tuning.json") in said
+    assert load_inferer(model_path("conv")).tuning.block_size in (32, 48, 64)

@@ -1,0 +1,32 @@
+"""Reports as one HTML file."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from hepvae.output.html_page import html_page
+
+PNG = b"\x89PNG no picture at all"
+
+
+def test_tables_headings_and_figures_are_inside(tmp_path):
+    (tmp_path / "roc_a-b.png").write_bytes(PNG)
+    page = html_page("# Head\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n\n![x](roc_a-b.png)\n", tmp_path, "A search")
+    assert page.startswith("<!doctype html>")
+    assert "<title>A search</title>" in page and "<h1>Head</h1>" in page
+    assert page.count("<td") == 2
+    assert f'src="data:image/png;base64,{base64.b64encode(PNG).decode()}"' in page
+    assert ".png" not in page  # no other file is needed
+
+
+def test_names_are_no_markup(tmp_path):
+    page = html_page("a < b & c", tmp_path, "<b> & co")
+    assert "<title>&lt;b&gt; &amp; co</title>" in page
+    assert "a &lt; b &amp; c" in page
+
+
+def test_figure_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.png"):
+        html_page("![x](none.png)", tmp_path, "")

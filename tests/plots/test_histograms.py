@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hepvae import DataError, OptionError
+from hepvae.plots.histograms import (
+    jets_histogram,
+    loss_histogram,
+    mjj_score_histogram,
+    observable_histogram,
+    residual_histogram,
+    score_histogram,
+)
+
+
+def test_weights_and_their_squares_are_kept(rng):
+    score, weight = rng.lognormal(2, 1, 500), rng.uniform(0, 3, 500)
+    histogram = score_histogram({"qcd": (score, weight), "signal": (score[:50], np.ones(50))})
+    assert [axis.name for axis in histogram.axes] == ["dataset", "score"]
+    one = histogram[{"dataset": "qcd"}]
+    assert one.sum().value == pytest.approx(weight.sum())
+    assert one.sum().variance == pytest.approx((weight**2).sum())
+    assert histogram[{"dataset": "signal"}].sum().value == 50
+
+
+def test_axis_holds_every_score(rng):
+    score = rng.lognormal(0, 3, 300)
+    histogram = score_histogram({"qcd": (score, np.ones(300))})
+    low, high = histogram.axes["score"].edges[[0, -1]]
+    assert low <= score.min() and score.max() < high
+    assert histogram.sum(flow=False).value == 300
+
+
+def test_limits_are_the_users():
+    histogram = score_histogram({"a": ([1.0, 50.0], [1.0, 1.0])}, bins=2, limits=(1, 100))
+    assert np.allclose(histogram.axes["score"].edges, [1, 10, 100])
+
+
+def test_what_cannot_be_drawn():
+    with pytest.raises(OptionError, match="bins is 0"):
+        score_histogram({"a": ([1.0], [1.0])}, bins=0)
+    with pytest.raises(DataError, match=r"sample 'a': its weights add up to 0\.0"):
+        score_histogram({"a": ([1.0, 2.0], [1.0, -1.0])})
+
+
+def test_scores_that_are_nan_or_zero_do_not_enter():
+    histogram = score_histogram({"a": ([1.0, np.nan, 0.0, 5.0], [1.0] * 4)})
+    assert histogram.sum().value == 2
+    with pytest.raises(DataError, match="no scores"):
+        score_histogram({"a": ([np.nan], [1.0])})
+
+
+def test_observables_on_the_axis_of_the_first(rng):
+    """What a model makes may lie anywhere: it does not stretch the axis, and is not lost."""
+    samples = {"input": rng.uniform(0, 100, 1000), "model": np.array([-5.0, 50.0, 1e9])}
+    histogram = observable_histogram(samples, label="Jet mass (GeV)", bins=20)
+    axis = histogram.axes["value"]
+    assert axis.edges[0] == 0 and 110 < axis.edges[-1] < 120 and axis.label == "Jet mass (GeV)"
+    assert histogram[{"dataset": "model"}].values(flow=True).sum() == 3
+    assert histogram[{"dataset": "input"}].values().sum() == 1000
+
+
+def test_whole_numbers_have_bins_of_whole_numbers():
+    histogram = observable_histogram({"input": np.arange(101)}, label="n", bins=40)
+    assert np.allclose(np.diff(histogram.axes["value"].edges), 3)
+    assert histogram.axes["value"].edges[0] == -0.5
+    assert set(histogram[{"dataset": "input"}].values()[:33]) == {3.0}
+
+
+def test_no_observables():
+    with pytest.raises(DataError, match="no jets to make a histogram of"):
+        observable_histogram({}, label="n")
+    with pytest.raises(OptionError, match="bins is 0"):
+        observable_histogram({"input": np.ones(3)}, label="n", bins=0)
+
+
+def test_losses_on_an_axis_of_their_name(rng):
+    losses, weight = rng.lognormal(0, 1, 200), rng.uniform(0, 1, 200)
+    losses[:2] = np.nan, 0
+    histogram = loss_histogram({"qcd": (losses, weight)}, "kl_loss", bins=7)
+    assert [axis.name for axis in histogram.axes] == ["dataset", "kl_loss"]
+    assert histogram.axes["kl_loss"].label == "KL divergence" and len(histogram.axes["kl_loss"]) == 7
+    assert histogram.sum().value == pytest.approx(weight[2:].sum())
+    with pytest.raises(OptionError, match="loss 'mass' is unknown: expected one of loss, reco_loss, kl_loss"):
+        loss_histogram({"qcd": (losses, weight)}, "mass")
+
+
+def test_jet_1_and_jet_2_have_an_axis_each():
+    losses = np.array([[1.0, 50.0], [50.0, 1.0], [50.0, 1.0], [np.nan, 1.0]])
+    histogram = jets_histogram({"qcd": (losses, [1.0, 2.0, 4.0, 8.0])}, "reco_loss", bins=2, limits=(0.1, 1000))
+    assert [axis.name for axis in histogram.axes] == ["dataset", "jet1", "jet2"]
+    assert histogram[{"dataset": "qcd"}].values().tolist() == [[0, 1], [6, 0]]
+    assert histogram.axes["jet2"].label == "Jet 2: Reconstruction loss (GeV$^2$)"
+    with pytest.raises(DataError, match="no losses to make a histogram of"):
+        jets_histogram({"qcd": (losses[3:], [1.0])}, "reco_loss")
+
+
+def test_score_against_mjj():
+    histogram = mjj_score_histogram(
+        [1300, 1300, 4000, 9000, 1300], [1, 1, 90, 90, np.inf], [1, 2, 4, 8, 16], bins=(3, 2), limits=(0.1, 1000)
+    )
+    assert [axis.name for axis in histogram.axes] == ["mjj", "score"]
+    assert histogram.values().tolist() == [[3, 0], [0, 0], [0, 4]]
+    assert histogram.variances().sum() == 1 + 4 + 16
+    with pytest.raises(OptionError, match="bins is 0"):
+        mjj_score_histogram([1300], [1.0], [1.0], bins=(3, 0))
+
+
+def test_residuals_around_zero(rng):
+    samples = {"conv": rng.normal(0, 1, 20_000), "graph": np.array([0.0, 1e9])}
+    histogram = residual_histogram(samples, label="difference", bins=11)
+    edges = histogram.axes["value"].edges
+    assert edges[-1] == pytest.approx(2.58, abs=0.05) and np.allclose(edges, -edges[::-1])
+    assert histogram[{"dataset": "graph"}].values().tolist() == [0.0] * 5 + [1.0] + [0.0] * 5
+    assert histogram[{"dataset": "graph"}].values(flow=True).sum() == 2
+    assert residual_histogram({"same": np.zeros(3)}, label="x").values().sum() == 3
+    with pytest.raises(DataError, match="no particles"):
+        residual_histogram({}, label="x")
+    with pytest.raises(OptionError, match="bins is 0"):
+        residual_histogram(samples, label="x", bins=0)

@@ -1,0 +1,80 @@
+"""Plots are drawn, and carry what a reader needs; what they look like is for eyes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hepvae
+from hepvae.plots import plot_history, plot_reconstruction, plot_scores
+from hepvae.plots.histograms import observable_histogram, score_histogram
+
+
+def words(figure):
+    return " ".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
+
+
+def test_an_axis_that_is_mostly_empty_is_drawn_where_the_scores_are(rng):
+    figure = plot_scores(
+        score_histogram({"mine": (rng.uniform(2, 50, 400), np.ones(400))}, bins=90, limits=(1e-3, 1e6))
+    )
+    low, high = figure.axes[0].get_xlim()
+    assert 1.5 < low <= 2.6 and 39 < high < 65  # bins have a width of 26 %
+
+
+def test_scores_are_normalised_and_labelled(tmp_path, rng):
+    samples = {
+        name: (rng.lognormal(2, 1, 400), rng.uniform(0, 1, 400)) for name in ("qcdSig", "GtoWW15na", "mine")
+    }
+    figure = plot_scores(
+        score_histogram(samples), figure_path=tmp_path / "s.png", label="Private work", energy=13.6
+    )
+    assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
+    text = words(figure)
+    for word in (
+        "Private work",
+        "13.6 TeV",
+        "QCD, signal region",
+        "narrow",
+        "mine",
+        "Anomaly score",
+        "Fraction of events",
+    ):
+        assert word in text
+    assert "CMS" not in text
+    assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
+    for stairs in figure.axes[0].findobj(lambda a: type(a).__name__ == "StepPatch"):
+        assert np.nansum(stairs.get_data().values) == pytest.approx(1)
+
+
+def test_history(tmp_path):
+    figure = plot_history({"loss": [9, 5, 3], "val_loss": [8, 4, 5]}, figure_path=tmp_path / "h.png")
+    assert "Best epoch (2)" in words(figure)
+
+
+def test_plot_that_cannot_be_written(tmp_path):
+    with pytest.raises(hepvae.FileError, match=r"h\.png: no such folder"):
+        plot_history({"loss": [1], "val_loss": [1]}, figure_path=tmp_path / "nowhere" / "h.png")
+    with pytest.raises(hepvae.FileError, match=r"h\.gifx: cannot be written"):
+        plot_history({"loss": [1], "val_loss": [1]}, figure_path=tmp_path / "h.gifx")
+
+
+def test_style_of_the_user_is_left_alone():
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plot_history({"loss": [1], "val_loss": [1]})
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_reconstruction_has_the_ratio_to_the_input(tmp_path, rng):
+    samples = {"Input": rng.exponential(100, 5000), "conv": rng.exponential(100, 5000)}
+    samples["twice"] = np.repeat(samples["Input"], 2)
+    histogram = observable_histogram(samples, label=r"Jet $p_T$ (GeV)")
+    figure = plot_reconstruction(histogram, figure_path=tmp_path / "r.png", title="QCD, sideband")
+    _, lower = figure.axes
+    for word in ("Input", "conv", "Simulation", "13 TeV", "Jet $p_T$ (GeV)", "QCD, sideband"):
+        assert word in words(figure)
+    ratio = lower.patches[-1].get_data().values
+    assert np.nanmin(ratio) == np.nanmax(ratio) == 2
+    assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"

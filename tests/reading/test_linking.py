@@ -1,0 +1,180 @@
+"""Every layout gives the same jets: those of NanoAODv15, which are held against a plain loop elsewhere."""
+
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from helpers.dijet_files import random_tables, same_jets, write_events
+
+import hepvae
+from hepvae import DataError, LayoutError, read_dijets
+from hepvae.scoring.inspection import inspect_files
+
+
+@pytest.mark.parametrize("layout", ["nanoaodv15", "pfnano"])
+@pytest.mark.parametrize("counts", ["nConstituents", "nPFCand"])
+@pytest.mark.parametrize("kind", ["ttree", "rntuple", "grouped"])
+def test_counts_instead_of_indices(tmp_path, rng, layout, counts, kind):
+    """Links that do not name their jet come jet by jet, as many as the jet says."""
+    tables = random_tables(rng)
+    expected = read_dijets(write_events(tmp_path / "a.root", tables))
+    form = {"rntuple": kind == "rntuple", "grouped": kind == "grouped"}
+    found = read_dijets(write_events(tmp_path / "b.root", tables, layout=layout, counts=counts, **form))
+    same_jets(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple", "grouped"])
+def test_weights_multiply_pt(tmp_path, rng, kind):
+    tables = random_tables(rng)
+    plain = read_dijets(write_events(tmp_path / "a.root", tables, layout="pfnano"))
+    tables["candidates"]["weight"] = [np.full(len(pt), 0.25) for pt in tables["candidates"]["pt"]]
+    form = {"rntuple": kind == "rntuple", "grouped": kind == "grouped"}
+    found = read_dijets(write_events(tmp_path / "b.root", tables, layout="pfnano", **form))
+    assert ak.array_equal(found.jets.constituents.pt, plain.jets.constituents.pt * np.float32(0.25))
+
+
+def test_weighted_constituents_of_real_pfnano_add_up_to_the_raw_jet(real_data):
+    """PFNano keeps the pt of a candidate, and its PUPPI weight beside it; the jets are PUPPI jets."""
+    path = real_data / "pfnano.root"
+    events = read_dijets(path)
+    with uproot.open(path) as file:
+        columns = file["Events"].arrays(["FatJet_pt", "FatJet_mass", "FatJet_rawFactor"])
+    order = ak.argsort(columns.FatJet_pt, ascending=False, stable=True)[:, :2]
+    raw = 1 - columns.FatJet_rawFactor[order]
+    p = events.jets.constituents
+    px, py, pz, energy = (
+        ak.to_numpy(ak.flatten(ak.sum(np.float64(1) * c, axis=2)))
+        for c in (p.px, p.py, p.pz, p.pt * np.cosh(p.eta))
+    )
+    pt = np.hypot(px, py) / ak.to_numpy(ak.flatten(columns.FatJet_pt[order] * raw))
+    assert np.abs(pt - 1).max() < 0.01
+    # The most sensitive to soft candidates: without weights 0.97 to 1.18, and all of it less for their own mass.
+    mass = np.sqrt(energy**2 - px**2 - py**2 - pz**2) / ak.to_numpy(ak.flatten(columns.FatJet_mass[order] * raw))
+    assert mass.min() > 0.95 and mass.max() < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda counts: counts + 1, "FatJet_nConstituents and FatJetPFCand_pfCandIdx differ in length in entry"),
+        (lambda counts: -1 - counts, "FatJet_nConstituents is negative in entry"),
+    ],
+)
+def test_counts_that_cannot_be(tmp_path, rng, change, message):
+    import conftest
+
+    tables = conftest.counted(random_tables(rng, jets=(1, 3)))
+    tables["links"]["counts"] = [change(counts) for counts in tables["links"]["counts"]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conftest, "counted", lambda tables: tables)
+        path = write_events(tmp_path / "x.root", tables, counts="nConstituents")
+    with pytest.raises(DataError, match=message):
+        read_dijets(path)
+
+
+def write_plain(path, events, *, swapped=False, **more):
+    """Dijets with branches of their own for each jet."""
+    columns = {}
+    for jet in (1, 2):
+        one = events.jets[:, 2 - jet if swapped else jet - 1]
+        columns |= {f"j{jet}_{c}": one[c] for c in ("pt", "eta", "phi", "mass")}
+        columns |= {f"j{jet}_constituents_{c}": one.constituents[c] for c in ("pt", "eta", "phi")}
+    columns |= {"event": events.event, **more}
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {name: ak.type(column).content for name, column in columns.items()}).extend(columns)
+    return path
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_plain_dijets(tmp_path, dijet_file, swapped):
+    """Whatever the file calls them, jet 1 is the one with the larger pt."""
+    expected = read_dijets(dijet_file)
+    found = read_dijets(write_plain(tmp_path / "plain.root", expected, swapped=swapped))
+    same_jets(found, expected)
+    assert ak.array_equal(found.event, expected.event)
+    assert ak.almost_equal(found.mjj, expected.mjj)
+    (report,) = inspect_files(tmp_path / "plain.root")
+    assert report.schema == "dijets" and report.events_without_dijet == 0
+
+
+def test_plain_dijets_with_columns_of_different_lengths(tmp_path, dijet_file):
+    events = read_dijets(dijet_file)
+    wrong = ak.concatenate([events.jets[:, 1].constituents.eta, np.zeros((len(events), 1), "f4")], axis=1)
+    path = write_plain(tmp_path / "x.root", events, j2_constituents_eta=wrong)
+    with pytest.raises(DataError, match="pt and eta of the constituents of jet 2 differ in length in entry 0"):
+        read_dijets(path)
+
+
+def write_jetclass(path, jets):
+    """One jet an entry, in the names of JetClass."""
+    p = jets.constituents
+    px, py, pz = p.pt * np.cos(p.phi), p.pt * np.sin(p.phi), p.pt * np.sinh(p.eta)
+    energy = np.sqrt((jets.pt * np.cosh(jets.eta)) ** 2 + np.float64(1) * jets.mass**2)
+    columns = {
+        **{f"jet_{c}": jets[c] for c in ("pt", "eta", "phi")},
+        "jet_energy": ak.values_astype(energy, "f4"),
+        **{f"part_{c}": ak.values_astype(v, "f4") for c, v in {"px": px, "py": py, "pz": pz}.items()},
+        "part_energy": ak.values_astype(np.sqrt(px**2 + py**2 + pz**2), "f4"),
+    }
+    with uproot.recreate(path) as file:
+        file.mktree("tree", {name: ak.type(column).content for name, column in columns.items()}).extend(columns)
+    return path
+
+
+@pytest.fixture
+def jetclass_file(tmp_path, signal_events):
+    return write_jetclass(tmp_path / "jetclass.root", ak.flatten(signal_events.jets))
+
+
+def test_one_jet_an_entry_is_refused_where_two_are_needed(jetclass_file):
+    with pytest.raises(
+        LayoutError,
+        match=r"jetclass\.root: tree 'tree': has one jet an entry \(jetclass layout\): expected events",
+    ):
+        read_dijets(jetclass_file)
+
+
+def test_one_jet_an_entry_is_padded_for_training(jetclass_file, signal_events):
+    from hepvae.reading.batches import padded_jets
+    from hepvae.reading.reports import FileReport
+    from hepvae.reading.sources import Source
+
+    report, spec = FileReport("x"), hepvae.InputSpec()
+    parts = padded_jets(Source(str(jetclass_file)), report, spec, step_size=50, pt_min=0, eta_max=9)
+    found = np.concatenate(list(parts))
+    expected = hepvae.pad_particles(signal_events, spec).reshape(-1, *spec.shape)
+    assert found[..., 2] == pytest.approx(expected[..., 2], rel=1e-5)
+    # Constituents of equal pt may change places, as px and py are rounded.
+    assert found.sum(axis=1) == pytest.approx(expected.sum(axis=1), rel=1e-4, abs=2e-3)
+    assert (report.schema, report.events_read) == ("jetclass", 120)
+    harder = np.concatenate(list(padded_jets(Source(str(jetclass_file)), report, spec, pt_min=600)))
+    assert len(harder) == ak.sum((signal_events.jets.pt > 600) & (abs(signal_events.jets.eta) < 2.4))
+    with pytest.raises(LayoutError, match="has one jet an entry, and no deta: expected no region, found 'signal'"):
+        list(padded_jets(Source(str(jetclass_file)), report, spec, region="signal"))
+
+
+def test_one_jet_an_entry_is_inspected(jetclass_file, signal_events, capsys):
+    from hepvae.cli import main
+
+    (report,) = inspect_files(jetclass_file)
+    (expected,) = inspect_files(hepvae.sample_path("GtoWW15na"))
+    assert report.health.jets == 120 and report.events_kept == 0 and report.single_jets
+    assert report.health.pt_ratio == pytest.approx(expected.health.pt_ratio, abs=0.02)
+    assert main(["inspect", str(jetclass_file)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[1:3] == ["jetclass", "120"]
+
+
+def test_file_without_events_is_no_failure(tmp_path, rng):
+    """Of simulation without an event that passed: nothing is lost with what it lacks."""
+    lacks = ["PFCand_pt", "PFCand_eta", "PFCand_phi", "FatJetPFCand_jetIdx", "FatJetPFCand_pfCandIdx"]
+    path = write_events(tmp_path / "x.root", random_tables(rng, events=0), drop=lacks)
+    events = read_dijets(path)
+    assert len(events) == 0 and events.fields[-1] == "genWeight"
+    (report,) = inspect_files(path)
+    assert (report.failure, report.schema, report.entries) == (None, None, 0)
+
+
+def test_real_file_without_events(real_data):
+    assert len(read_dijets(real_data / "nano_dy_empty.root")) == 0

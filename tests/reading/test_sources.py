@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+from helpers.dijet_files import random_tables, write_events
+
+from hepvae import FileError, OptionError, read_dijets
+from hepvae.reading.sources import Source, distinct_names, resolve
+
+
+def test_paths_globs_lists_and_mappings(tmp_path):
+    for name in ("b.root", "a.root", "c.txt"):
+        (tmp_path / name).touch()
+    a, b = (Source(str(tmp_path / n)) for n in ("a.root", "b.root"))
+    assert resolve(tmp_path / "*.root") == [a, b]
+    assert resolve([b.path, a.path, b.path]) == [b, a]
+    assert resolve([b.path, tmp_path / "*.root"]) == [b, a]
+    assert resolve({a.path: "tree", b.path: None}, "Events") == [Source(a.path, "tree"), Source(b.path, "Events")]
+    assert resolve("root://host//store/x.root") == [Source("root://host//store/x.root")]
+
+
+def test_same_file_written_in_two_ways_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.root").touch()
+    assert resolve(["a.root", "./a.root", tmp_path / "a.root"]) == [Source("a.root")]
+    twice = ["root://host//store/a.root", "root://host/store//a.root"]
+    assert resolve(twice) == [Source(twice[0])]
+    assert len(resolve({"a.root": "Events", "./a.root": "Other"})) == 2
+
+
+def test_folder_is_every_root_file_below_it(tmp_path):
+    for name in ("0001/b.root", "0000/a.root", "0000/log.txt", "c.root"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [source.path.removeprefix(f"{tmp_path}/") for source in resolve(tmp_path)]
+    assert found == ["0000/a.root", "0001/b.root", "c.root"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(FileError, match=r"none: no \.root or \.h5 or \.hdf5 file in this folder"):
+        resolve(tmp_path / "none")
+
+
+def test_list_of_files(tmp_path):
+    for name in ("a.root", "b.root"):
+        (tmp_path / name).touch()
+    names = tmp_path / "files.txt"
+    names.write_text(f"# today\n{tmp_path}/b.root\n\n  {tmp_path}/*.root\nroot://host//c.root\n")
+    found = [Source(str(tmp_path / "b.root")), Source(str(tmp_path / "a.root")), Source("root://host//c.root")]
+    assert resolve(f"@{names}") == found
+    for content, said in (("# nothing\n", "found none"), ("@other.txt\n", "found @other.txt")):
+        names.write_text(content)
+        with pytest.raises(FileError, match=rf"files\.txt: expected one file a line, {said}"):
+            resolve(f"@{names}")
+    with pytest.raises(FileError, match=r"nowhere\.txt: no list of files"):
+        resolve("@nowhere.txt")
+
+
+def test_eos_that_is_not_mounted_is_read_through_its_server():
+    assert resolve("/eos/cms/store/a.root") == [Source("root://eoscms.cern.ch//eos/cms/store/a.root")]
+    assert resolve("/eos/user/n/name/a.root") == [Source("root://eosuser.cern.ch//eos/user/n/name/a.root")]
+    assert resolve("/eos/else/a.root") == [Source("/eos/else/a.root")]
+
+
+def test_name_with_brackets_is_a_file_where_there_is_one(tmp_path):
+    (tmp_path / "run[1].root").touch()
+    assert resolve(tmp_path / "run[1].root") == [Source(str(tmp_path / "run[1].root"))]
+
+
+def test_nothing_to_read(tmp_path):
+    with pytest.raises(FileError, match=r"\*\.root: no file matches"):
+        resolve(tmp_path / "*.root")
+    with pytest.raises(FileError, match="no input files named"):
+        resolve([])
+    for wrong in (3, [3], None):
+        with pytest.raises(OptionError, match="expected a path, a list of paths"):
+            resolve(wrong)
+
+
+def test_name_with_a_colon(tmp_path, rng):
+    """uproot cuts a string at its last colon; the name of a tree is given as {path: tree}."""
+    with pytest.raises(FileError, match=r"a\.root:Events: no such file"):
+        read_dijets(f"{write_events(tmp_path / 'a.root', random_tables(rng))}:Events")
+    odd = write_events(tmp_path / "a.root", random_tables(rng)).rename(tmp_path / "a.root:1.root")
+    assert len(read_dijets(odd)) > 0
+
+
+def test_short_names_are_distinct():
+    assert distinct_names(["x/a.root", "x/b.root"]) == ["a", "b"]
+    assert distinct_names(["x/a.root", "y/a.root", "y/b.root"]) == ["x/a", "y/a", "y/b"]
+    assert distinct_names(["conv-0.1", "conv-0.2"]) == ["conv-0.1", "conv-0.2"]
+    with pytest.raises(OptionError, match="named twice"):
+        distinct_names(["x/a.root", "x/a.root"])

@@ -1,0 +1,216 @@
+"""root:// against a real XRootD server on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from contextlib import ExitStack, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from helpers.dijet_files import random_tables, write_events
+
+import hepvae
+from hepvae.bench.xrootd_server import free_port, root_address, xrootd_server
+from hepvae.extras import XROOTD_TIMES_S
+from hepvae.reading.access import Access
+from hepvae.reading.sources import resolve
+from hepvae.scoring.inspection import inspect_files
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("xrootd") is None, reason="no XRootD server: apt-get install xrootd-server"),
+    pytest.mark.skipif(find_spec("fsspec_xrootd") is None, reason="fsspec-xrootd is not installed"),
+    # fsspec-xrootd leaves its event loop's socket to the interpreter's end
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(served_folder):
+    """What stands before the name of a file."""
+    with xrootd_server(served_folder) as port:
+        yield root_address(port)
+
+
+def test_same_events_as_from_disk(server):
+    local = hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=300)
+    assert ak.array_equal(hepvae.read_dijets(f"{server}GtoWW15na.root", entry_stop=300), local)
+
+
+def test_missing_and_foreign_files(server):
+    with pytest.raises(hepvae.FileError, match=r"nowhere\.root: no such file"):
+        hepvae.read_dijets(f"{server}nowhere.root")
+    with pytest.raises(hepvae.FileError, match=r"notes\.root: cannot be read"):
+        hepvae.read_dijets(f"{server}notes.root")
+
+
+def test_scores_and_reports(server, tmp_path):
+    inferer = hepvae.load_inferer(hepvae.model_path("conv"))
+    files = [f"{server}GtoWW15na.root", f"{server}nowhere.root"]
+    report = hepvae.score_files(files, inferer, tmp_path / "s.root")
+    assert report.events_scored == 2061
+    assert [file.path for file in report.failed] == files[1:]
+
+
+def test_folders_and_patterns_of_a_server(server):
+    names = ["GtoWW15na.root", "deep/er/b.root", "notes.root"]
+    for given in (server, f"{server}**", f"{server}**/*.root"):
+        assert [source.path.removeprefix(server) for source in resolve(given)] == names, given
+    for given, found in (
+        ("Gto*.root", names[:1]),
+        ("[Gn]*.root", [names[0], names[2]]),
+        ("deep", names[1:2]),
+        ("d*p/*/b.root", names[1:2]),
+    ):
+        assert [source.path.removeprefix(server) for source in resolve(server + given)] == found, given
+    with pytest.raises(hepvae.FileError, match=r"x\*\.root: no file matches"):
+        resolve(f"{server}x*.root")
+    with pytest.raises(hepvae.FileError, match="nowhere: no such folder"):
+        resolve(f"{server}nowhere")
+
+
+def test_server_that_does_not_answer():
+    with pytest.raises(hepvae.FileError, match=r"root://127\.0\.0\.1:\d+//folder"):
+        resolve(f"root://127.0.0.1:{free_port()}//folder", access=Access(timeout_s=3))
+
+
+def test_hdf5_from_a_server(server, served_folder, tmp_path):
+    from helpers.study_files import write_study
+
+    events = hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=60)
+    write_study(served_folder / "study.h5", events)
+    expected = hepvae.read_dijets(served_folder / "study.h5")
+    try:
+        assert ak.array_equal(hepvae.read_dijets(f"{server}study.h5"), expected)
+        with pytest.raises(hepvae.FileError, match=r"nowhere\.h5: no such file"):
+            hepvae.read_dijets(f"{server}nowhere.h5")
+    finally:
+        (served_folder / "study.h5").unlink()
+
+
+def process_of(port: int) -> int:
+    """The server that listens on a port."""
+    for commands in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            said = commands.read_text().split("\0")
+            if said[0].endswith("xrootd") and f"xrd.port {port}\n" in Path(said[said.index("-c") + 1]).read_text():
+                return int(commands.parent.name)
+    raise AssertionError(f"no server on port {port}")
+
+
+class Meddling:
+    """An inferer that does something to the world before one of its calls."""
+
+    def __init__(self, inferer, call, deed):
+        self.inferer, self.call, self.deed, self.calls = inferer, call, deed, 0
+
+    def __getattr__(self, name):
+        return getattr(self.inferer, name)
+
+    def losses_of(self, jets, chosen):
+        self.calls += 1
+        if self.calls == self.call:
+            self.deed()
+        return self.inferer.losses_of(jets, chosen)
+
+
+PATIENT = Access(timeout_s=2, attempts=12, wait_s=0.2)
+
+
+@pytest.fixture
+def twenty():
+    """Twenty files in a folder that a server can read."""
+    with tempfile.TemporaryDirectory(prefix="hepvae-served-") as folder:
+        Path(folder).chmod(0o755)
+        for i in range(20):
+            write_events(Path(folder, f"{i:02}.root"), random_tables(np.random.default_rng(i), events=60))
+            Path(folder, f"{i:02}.root").chmod(0o644)
+        yield Path(folder)
+
+
+def scored(path) -> dict:
+    with uproot.open(path) as file:
+        return file["Events"].arrays(library="np")
+
+
+@pytest.mark.parametrize("fate", ["killed", "stalled"])
+def test_server_that_is_gone_for_a_while(twenty, tmp_path, monkeypatch, fate):
+    """All events of twenty files are scored once, and the report says what was tried again."""
+    for name in ("ConnectionWindow", "StreamErrorWindow"):
+        monkeypatch.setitem(XROOTD_TIMES_S, name, 2)
+    inferer = hepvae.load_inferer(hepvae.model_path("conv"))
+    options = {"step_size": 25, "mjj_min": 0}
+    hepvae.score_files(twenty, inferer, tmp_path / "local.root", **options)
+    port, gone_s = free_port(), 5.0
+    with ExitStack() as running:
+        first = running.enter_context(ExitStack())
+        first.enter_context(xrootd_server(twenty, port=port))
+        again = threading.Event()
+
+        def restart():
+            time.sleep(gone_s)
+            while not again.is_set():  # XRootD's client may just be trying its luck from this very port
+                with suppress(hepvae.FileError), xrootd_server(twenty, port=port):
+                    again.wait()
+
+        def kill():
+            first.close()
+            thread = threading.Thread(target=restart)
+            thread.start()
+            running.callback(thread.join)
+            running.callback(again.set)
+
+        def stall():
+            server = process_of(port)
+            os.kill(server, signal.SIGSTOP)
+            timer = threading.Timer(gone_s, os.kill, (server, signal.SIGCONT))
+            timer.start()
+            running.callback(timer.join)
+
+        meddling = Meddling(inferer, 20, {"killed": kill, "stalled": stall}[fate])
+        report = hepvae.score_files(
+            root_address(port) + "*.root", meddling, tmp_path / "remote.root", access=PATIENT, **options
+        )
+    assert report.failed == []
+    assert report.events_read == 20 * 60
+    expected, found = scored(tmp_path / "local.root"), scored(tmp_path / "remote.root")
+    assert len(expected["score"]) == report.events_scored > 200
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    retried = [why for file in report.files for why in file.retried]
+    assert retried
+    assert all(f"tried again: {why}" in str(report) for why in retried)
+
+
+def test_server_that_never_comes(tmp_path):
+    """A file that stays away fails after the attempts it was given; others are scored."""
+    away = f"{root_address(free_port())}a.root"
+    good = write_events(tmp_path / "good.root", random_tables(np.random.default_rng(1)))
+    inferer = hepvae.load_inferer(hepvae.model_path("conv"))
+    access = Access(timeout_s=1, attempts=2, wait_s=0.01)
+    report = hepvae.score_files([away, good], inferer, tmp_path / "s.root", mjj_min=0, access=access)
+    (failed,) = report.failed
+    assert failed.path == away
+    assert failed.failure.endswith("(after 2 attempts)")
+    assert len(failed.retried) == 1
+    assert report.files[1].events_scored > 0
+
+
+def test_file_that_may_not_be_read_is_not_tried_again(twenty, tmp_path):
+    if os.getuid():
+        pytest.skip("only the user nobody, as whom root's server runs, has no permission")
+    (twenty / "closed").mkdir(mode=0o755)
+    with xrootd_server(twenty / "closed") as port:
+        (twenty / "closed" / "a.root").write_bytes((twenty / "00.root").read_bytes())
+        (twenty / "closed" / "a.root").chmod(0o600)
+        (report,) = inspect_files(f"{root_address(port)}a.root", access=PATIENT)
+    assert "permission denied" in report.failure
+    assert report.retried == []
