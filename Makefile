@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test lint clean
+.PHONY: bench test test-slow lint clean
 
 bench: .venv/.ready
 	$(BIN)/python -m hepvae.bench
 
 test: .venv/.ready
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
+
+test-slow: .venv/.ready
+	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile
 
 lint: .venv/.ready
 	$(BIN)/python -m pip install --quiet ruff

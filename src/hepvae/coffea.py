@@ -10,7 +10,7 @@ import numpy as np
 
 from .extras import load_coffea_processor
 from .jets.quality import unscorable
-from .jets.selection import check_selection, select_dijets
+from .jets.selection import Selection
 from .plots.histograms import SCORE_BINS, SCORE_LIMITS, search_histogram
 from .reading.nanoevents import dijets_of
 from .scoring.chunks import flat_pairs, score_jets
@@ -55,17 +55,16 @@ class DijetScoreProcessor(processor.ProcessorABC):
         limits=SCORE_LIMITS,
         **selection,
     ):
-        check_selection(region, **selection)
+        self.selection = Selection(region=region, **selection)
         self.inferer = inferer
         self.strategy = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
-        self.region, self.selection = region, selection
         self.bins, self.limits = bins, limits
 
     def process(self, events):
         """One chunk of NanoEvents."""
         dataset = events.metadata["dataset"]
         dijets = dijets_of(events)
-        selected = select_dijets(dijets, region=self.region, **self.selection)
+        selected = self.selection.select(dijets)
         flat = flat_pairs(selected)
         _, score, problems = score_jets(flat, unscorable(flat), self.inferer, self.strategy)
         weighted = "genWeight" in ak.fields(events)

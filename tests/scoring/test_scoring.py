@@ -301,7 +301,7 @@ def test_real_file_without_events_is_scored(real_data, tmp_path):
 MEMORY_SCRIPT = """
 import sys
 import hepvae
-from hepvae import scored_chunks
+from hepvae.scoring import chunks as scored_chunks
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1])

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import cache
-from numbers import Real
+from typing import Literal
 
 import awkward as ak
 import numpy as np
 
-from ..errors import OptionError
+from ..options import check_choice, check_number
 
-__all__ = [
-    "REGIONS",
-    "all_cuts",
-    "check_selection",
-    "dijet_events",
-    "load_vector",
-    "select_dijets",
-    "select_jets",
-]
+__all__ = ["REGIONS", "Region", "Selection", "dijet_events", "load_vector", "select_dijets"]
+
+Region = Literal["signal", "sideband"]
 
 #: The regions of deta = |eta1 - eta2| and what a region keeps, given the cut.
-REGIONS = {
+REGIONS: dict[str, Callable] = {
     "signal": lambda deta, cut: deta < cut,
     "sideband": lambda deta, cut: deta >= cut,
 }
@@ -37,19 +33,51 @@ def load_vector():
     return vector
 
 
-def check_selection(region: str | None = None, **cuts) -> None:
-    """Raise `OptionError` where there is no such region or a cut is not a number."""
-    for name, value in cuts.items():
-        if not isinstance(value, Real) or math.isnan(value):
-            raise OptionError(f"{name} is {value!r}: expected a number")
-    if region is not None and region not in REGIONS:
-        raise OptionError(f"region {region!r} is unknown: expected one of {', '.join(REGIONS)}, or None")
+@dataclass(frozen=True)
+class Selection:
+    """Which dijet events are kept: the study's cuts, each of them an option.
 
+    Raises
+    ------
+    OptionError
+        A cut is not a number in its range, or there is no such region.
+    """
 
-def all_cuts(**cuts) -> dict[str, float]:
-    """The cuts of `select_dijets`, with its own values where none is given."""
-    own = {name: value for name, value in select_dijets.__kwdefaults__.items() if name != "region"}
-    return {**own, **cuts}
+    pt_min: float = 200.0
+    """GeV; both jets have a larger pt."""
+    eta_max: float = 2.4
+    """Both jets have a smaller |eta|."""
+    mjj_min: float = 1200.0
+    """GeV; the invariant mass of the two jets is larger."""
+    region: Region | None = None
+    """``signal`` (deta < deta_cut), ``sideband`` (deta >= deta_cut), or both (None)."""
+    deta_cut: float = 1.4
+    """Border of the two regions."""
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("pt_min", -math.inf), ("eta_max", 0), ("mjj_min", -math.inf), ("deta_cut", 0)):
+            object.__setattr__(self, name, check_number(name, getattr(self, name), lowest=lowest))
+        if self.region is not None:
+            check_choice("region", self.region, REGIONS)
+
+    def select(self, events):
+        """The events that pass, in their order; ``events`` as `read_dijets` gives them."""
+        passed = ak.all(self._pass(events.jets), axis=1) & (events.mjj > self.mjj_min)
+        if self.region is not None:
+            passed = passed & REGIONS[self.region](events.deta, self.deta_cut)
+        return events[passed]
+
+    def select_jets(self, jets):
+        """Of single jets (jets,), those that pass the cuts on each of the two."""
+        return jets[self._pass(jets)]
+
+    def _pass(self, jets):
+        # as attributes they would go through vector
+        return (jets["pt"] > self.pt_min) & (abs(jets["eta"]) < self.eta_max)
+
+    def to_dict(self) -> dict[str, float | str | None]:
+        """All cuts and the region, by name."""
+        return asdict(self)
 
 
 def dijet_events(jets, **columns):
@@ -94,7 +122,15 @@ def _mjj_deta(jets):
     return mjj.astype(np.float32), deta.astype(np.float32)
 
 
-def select_dijets(events, *, pt_min=200.0, eta_max=2.4, mjj_min=1200.0, region=None, deta_cut=1.4):
+def select_dijets(
+    events,
+    *,
+    pt_min: float = Selection.pt_min,
+    eta_max: float = Selection.eta_max,
+    mjj_min: float = Selection.mjj_min,
+    region: Region | None = None,
+    deta_cut: float = Selection.deta_cut,
+):
     """Keep the events that pass the study's dijet selection.
 
     Both jets have pt > ``pt_min`` (GeV) and \\|eta\\| < ``eta_max``, and mjj > ``mjj_min`` (GeV).
@@ -116,18 +152,4 @@ def select_dijets(events, *, pt_min=200.0, eta_max=2.4, mjj_min=1200.0, region=N
     OptionError
         ``region`` is none of those, or a cut is not a number.
     """
-    check_selection(region, pt_min=pt_min, eta_max=eta_max, mjj_min=mjj_min, deta_cut=deta_cut)
-    passed = ak.all(_pass(events.jets, pt_min, eta_max), axis=1) & (events.mjj > mjj_min)
-    if region is not None:
-        passed = passed & REGIONS[region](events.deta, deta_cut)
-    return events[passed]
-
-
-def _pass(jets, pt_min: float, eta_max: float):
-    return (jets["pt"] > pt_min) & (abs(jets["eta"]) < eta_max)  # as attributes they would go through vector
-
-
-def select_jets(jets, *, pt_min=200.0, eta_max=2.4):
-    """Keep the jets (jets,) that pass the cuts of `select_dijets` on each of the two."""
-    check_selection(pt_min=pt_min, eta_max=eta_max)
-    return jets[_pass(jets, pt_min, eta_max)]
+    return Selection(pt_min, eta_max, mjj_min, region, deta_cut).select(events)

@@ -11,7 +11,7 @@ from ..errors import LayoutError, OptionError, UnscoredJetsWarning
 from ..extras import load_tensorflow
 from ..jets.padding import flatten_jets, pad_into
 from ..jets.quality import scorable, unscorable
-from ..jets.selection import check_selection, select_dijets, select_jets
+from ..jets.selection import Selection
 from ..jets.spec import InputSpec
 from .dijets import iterate_source
 from .reports import FileReport
@@ -43,26 +43,24 @@ def padded_jets(
     LayoutError
         A region is asked for of a file with one jet an entry.
     """
+    chosen = Selection(**selection)
     for events in iterate_source(source, report, step_size=step_size, schema=schema, single_jets=True):
         together = 2 if "jets" in events.fields else 1
         if together == 2:
-            events = select_dijets(events, **selection)
+            events = chosen.select(events)
             report.events_kept += len(events)
         else:
-            events = _selected_jets(source.path, events, **selection)
+            if chosen.region is not None:
+                raise LayoutError(
+                    f"{source.path}: has one jet an entry, and no deta: expected no region, not {chosen.region!r}"
+                )
+            events = chosen.select_jets(events)
         flat = flatten_jets(events)
         masks = unscorable(flat)
         good = np.repeat(scorable(flat, masks).reshape(-1, together).all(axis=1), together)
         for reason, mask in masks.items():
             report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + int(mask.sum())
         yield pad_into(flat, np.flatnonzero(good), spec, spec.n_particles)
-
-
-def _selected_jets(path: str, jets, *, region=None, mjj_min=None, deta_cut=None, **selection):
-    """Jets that pass what can be asked of a jet alone."""
-    if region is not None:
-        raise LayoutError(f"{path}: has one jet an entry, and no deta: expected no region, found {region!r}")
-    return select_jets(jets, **selection)
 
 
 def to_tf_dataset(
@@ -104,7 +102,7 @@ def to_tf_dataset(
     """
     if not isinstance(batch_size, int) or batch_size < 1:
         raise OptionError(f"batch_size is {batch_size!r}: expected a positive whole number")
-    check_selection(**selection)
+    Selection(**selection)
     sources = resolve(files, tree)
     tf = load_tensorflow("to_tf_dataset")
 

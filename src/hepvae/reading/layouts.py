@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 
 from ..errors import LayoutError, OptionError
 from ..jets.kinematics import angle_difference, angle_sum, azimuth, mass, pseudorapidity, transverse_momentum
+from ..options import nearest
 
 __all__ = [
     "CONSTITUENT_COLUMNS",
@@ -23,7 +23,6 @@ __all__ = [
     "Schema",
     "find_schema",
     "known_branches",
-    "nearest",
 ]
 
 #: Columns of one value an event, read where the file has them.
@@ -219,13 +218,6 @@ SCHEMAS = {
         Schema("jetclass", _jet_by_jet(_jetclass())),
     )
 }
-
-
-def nearest(name: str, names: Collection[str]) -> str:
-    """``"; nearest: 'a'"`` with the most similar of ``names``, or ``""`` where none is similar."""
-    lowered = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1)
-    return f"; nearest: {lowered[close[0]]!r}" if close else ""
 
 
 def find_schema(branches: Collection[str], where: str, schema: str = "auto") -> Schema:

@@ -13,7 +13,7 @@ from ..errors import HepvaeError, SpecError
 from ..execution.ahead import read_ahead
 from ..jets.padding import FlatJets, flatten_jets
 from ..jets.quality import scorable, unscorable
-from ..jets.selection import select_dijets
+from ..jets.selection import Selection
 from ..models.losses import LOSSES
 from ..reading.layouts import EVENT_COLUMNS, JET_COLUMNS
 from ..reading.reports import FileReport
@@ -27,9 +27,7 @@ class Question:
     """Which events are scored, and how."""
 
     strategy: ScoreStrategy
-    region: str | None = None
-    selection: dict = field(default_factory=dict)
-    """Cuts, as `select_dijets` takes them."""
+    selection: Selection = field(default_factory=Selection)
 
 
 def flat_pairs(events) -> FlatJets:
@@ -113,7 +111,7 @@ def _prepared(chunks, question: Question) -> Iterator[tuple[FileReport, _Prepare
         if file.failure is not None:
             continue
         try:
-            events = select_dijets(events, region=question.region, **question.selection)
+            events = question.selection.select(events)
             flat = flat_pairs(events)
             yield file, _Prepared(flat, unscorable(flat), ak.to_numpy(events.jets.pt).ravel(), _columns(events))
         except HepvaeError as error:

@@ -16,7 +16,7 @@ from ..errors import HepvaeError, OptionError, UnscoredJetsWarning
 from ..execution.progress import event_bar
 from ..jets.health import Health
 from ..jets.quality import unscorable
-from ..jets.selection import all_cuts, check_selection
+from ..jets.selection import Selection
 from ..models.losses import LOSSES
 from ..output.files import check_output
 from ..output.journal import Journal, forget
@@ -156,8 +156,7 @@ def score_files(
         The strategy or the region is unknown, a number is none, or the output is one of the inputs.
     """
     made = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
-    selection = all_cuts(**selection)
-    check_selection(region, **selection)
+    chosen = Selection(region=region, **selection)
     sources = resolve(files, tree, access)
     output = Path(output)
     for source in sources:
@@ -165,7 +164,7 @@ def score_files(
             raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
     check_format(output)
     check_output(output, overwrite=overwrite)
-    provenance = _provenance(inferer, made, region, selection)
+    provenance = _provenance(inferer, made, chosen)
     reading = {"step_size": step_size, "schema": schema}
     asked = {
         "version": __version__,
@@ -183,7 +182,7 @@ def score_files(
             report.files.append(scores.report(i) or fresh)
         missing = [i for i in range(len(sources)) if scores.report(i) is None]
         report.files_resumed = len(sources) - len(missing)
-        question = Question(made, region, selection)
+        question = Question(made, chosen)
         left = [sources[i] for i in missing], [report.files[i] for i in missing]
         if client is None:
             parts = scored_chunks(iterate_sources(*left, access=access, **reading), inferer, question)
@@ -217,8 +216,10 @@ def score_files(
     return report
 
 
-def _provenance(inferer, strategy: ScoreStrategy, region, selection) -> dict:
+def _provenance(inferer, strategy: ScoreStrategy, selection: Selection) -> dict:
     """How the scores were made."""
+    cuts = selection.to_dict()
+    region = cuts.pop("region")
     return {
         "model": inferer.path.name,
         "sha256": inferer.sha256,
@@ -226,5 +227,5 @@ def _provenance(inferer, strategy: ScoreStrategy, region, selection) -> dict:
         "card": inferer.card.to_dict(),
         **strategy.to_dict(),
         "region": region,
-        "selection": selection,
+        "selection": cuts,
     }

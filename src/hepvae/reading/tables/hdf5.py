@@ -13,8 +13,8 @@ from ...errors import FileError, LayoutError
 from ...extras import load_h5py, load_xrootd
 from ...jets.kinematics import wrapped
 from ...jets.spec import MOST_PARTICLES
+from ...options import nearest
 from ..access import ACCESS, Access, file_error
-from ..layouts import nearest
 from ..sources import Source
 from .base import Table
 

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from ...errors import FileError, LayoutError
 from ...extras import load_xrootd
+from ...options import nearest
 from ..access import ACCESS, Access, file_error
-from ..layouts import known_branches, nearest
+from ..layouts import known_branches
 from ..sources import Source
 from .base import Table
 
