@@ -13,7 +13,12 @@ PNG = b"\x89PNG no picture at all"
 
 def test_tables_headings_and_figures_are_inside(tmp_path):
     (tmp_path / "roc_a-b.png").write_bytes(PNG)
-    page = html_page("# Head\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n\n![x](roc_a-b.png)\n", tmp_path, "A search")
+    page = html_page(
+        "# Head\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n\n![x](roc_a-b.png)\n",
+        tmp_path,
+        "A search",
+        ["roc_a-b.png"],
+    )
     assert page.startswith("<!doctype html>")
     assert "<title>A search</title>" in page and "<h1>Head</h1>" in page
     assert page.count("<td") == 2
@@ -29,4 +34,24 @@ def test_names_are_no_markup(tmp_path):
 
 def test_figure_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
-        html_page("![x](none.png)", tmp_path, "")
+        html_page("![x](none.png)", tmp_path, "", ["none.png"])
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    [
+        "- <img src=x onerror=alert(1)>",
+        "<script>alert(1)</script>",
+        "![a](other.png)",
+        "![a](../secret.png)",
+        "![a](https://example.org/a.png)",
+        "[a](javascript:alert(1))",
+    ],
+)
+def test_nothing_that_others_named_becomes_part_of_the_page(tmp_path, markdown):
+    """What a reviewer saw: `<img onerror>` in a conclusion of report.html ran."""
+    (tmp_path.parent / "secret.png").write_bytes(PNG)
+    (tmp_path / "other.png").write_bytes(PNG)
+    page = html_page(markdown, tmp_path, "", ["figure.png"])
+    body = page.partition("<body>")[2]
+    assert "<img" not in body and "<script" not in body and "href" not in body

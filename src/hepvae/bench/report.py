@@ -253,7 +253,7 @@ def write_study(study: Study, folder: Path) -> list[Path]:
     writers = {name: partial(_draw, draw) for name, draw in drawn.items()}
     markdown = _markdown(view, sections)
     writers["report.md"] = lambda path: path.write_text(markdown)
-    writers["report.html"] = lambda path: path.write_text(html_page(markdown, folder, "hepvae bench"))
+    writers["report.html"] = lambda path: path.write_text(html_page(markdown, folder, "hepvae bench", drawn))
     _write(writers, folder)
     return [folder / name for name in (*measured, *writers)]
 

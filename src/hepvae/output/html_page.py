@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
-import html
-import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
+
+from .text import html_text
 
 __all__ = ["html_page"]
 
@@ -20,31 +22,42 @@ tr:hover { background: #f6f6f6; } img { max-width: 48%; } code { background: #f2
 """
 
 
-def html_page(markdown: str, folder: str | Path, title: str) -> str:
+def html_page(markdown: str, folder: str | Path, title: str, figures: Collection[str] = ()) -> str:
     """Markdown as HTML that needs no other file.
 
     Parameters
     ----------
     markdown : str
-        CommonMark with tables. Its images are PNG files, named relative to the folder.
+        CommonMark with tables; HTML in it is shown as text.
     folder : path
-        Where the figures lie.
+        Where the figures are.
     title : str
         Of the window.
+    figures : collection of str
+        Names of the PNG files in ``folder`` that may be embedded. Any other image is shown as its description.
 
     Returns
     -------
     str
+
+    Raises
+    ------
+    FileNotFoundError
+        A figure is not there.
     """
     from markdown_it import MarkdownIt
 
-    body = MarkdownIt("commonmark").enable("table").render(markdown)
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
 
-    def inside(match):
-        content = base64.b64encode((Path(folder) / match[1]).read_bytes()).decode()
-        return f'src="data:image/png;base64,{content}"'
+    def image(tokens: Sequence[Any], i: int, options: Any, env: Any) -> str:
+        name, description = str(tokens[i].attrGet("src")), html_text(tokens[i].content)
+        if name not in figures:
+            return description
+        content = base64.b64encode((Path(folder) / name).read_bytes()).decode()
+        return f'<img src="data:image/png;base64,{content}" alt="{description}" />'
 
-    body = re.sub(r'src="([^"]+\.png)"', inside, body)
+    reader.renderer.rules["image"] = image
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    head += f"<title>{html.escape(title)}</title><style>{STYLE}</style>"
+    head += f"<title>{html_text(title)}</title><style>{STYLE}</style>"
+    body = reader.render(markdown)
     return f"<!doctype html>\n<html lang='en'><head>{head}</head>\n<body>\n{body}</body></html>\n"

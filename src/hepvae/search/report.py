@@ -72,6 +72,8 @@ class Report:
     """Of the Markdown."""
     conclusions: list[str] = field(default_factory=list)
     """One line each."""
+    figures: list[str] = field(default_factory=list)
+    """Names of the plots."""
     results: dict = field(default_factory=dict)
     """For ``results.json``."""
 
@@ -101,6 +103,7 @@ class Report:
     def plot(self, draw, *what, name: str, **options) -> None:
         """Draw NAME.png with a function of `hepvae.plotting`."""
         draw(*what, figure_path=self.folder / f"{name}.png", **{**self.drawing, **options})
+        self.figures.append(f"{name}.png")
         self.parts.append(f"![{name}]({name}.png)")
 
     def write(self, title: str, summary: str) -> list[Path]:
@@ -110,7 +113,7 @@ class Report:
         texts = {
             "results.json": json.dumps({**self.results, "conclusions": self.conclusions}, indent=1) + "\n",
             "report.md": markdown,
-            "report.html": html_page(markdown, self.folder, title),
+            "report.html": html_page(markdown, self.folder, title, self.figures),
         }
         for name, text in texts.items():
             with whole_file(self.folder / name) as temporary:
