@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import hepvae
-from hepvae.extras import load_tensorflow
+from hepvae.extras import require
 from hepvae.inference import named_model
 from hepvae.jets.observables import OBSERVABLES, jet_observables
 from hepvae.jets.quality import pad_scorable
@@ -142,7 +142,7 @@ def main(arguments=None) -> int:
     )
     parser.add_argument("--output", type=Path, default=Path("build/accuracy"), help="folder of the plots")
     options = parser.parse_args(arguments)
-    load_tensorflow(parser.prog)
+    require("tensorflow", parser.prog)
     make_folder(options.output)
     inferers = {
         Path(name).name: hepvae.load_inferer(named_model(name), runtime="onnxruntime")

@@ -37,7 +37,7 @@ from hepvae.bench.timing import Effort, open_cells, time_in_turns
 from hepvae.conversion.export import export_onnx
 from hepvae.execution.progress import progress_bar
 from hepvae.execution.threads import default_threads
-from hepvae.extras import load_tensorflow
+from hepvae.extras import require
 from hepvae.jets.quality import pad_scorable
 from hepvae.models import hyperparameters
 from hepvae.models.bundled import SAMPLES
@@ -198,7 +198,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--batch-sizes", default="1,16,64,256,1024", help="default %(default)s")
     parser.add_argument("--output", type=Path, default=Path("build/memory"), help="folder (default %(default)s)")
     options = parser.parse_args(arguments)
-    load_tensorflow(parser.prog)
+    require("tensorflow", parser.prog)
     make_folder(options.output)
     batch_sizes = [int(size) for size in options.batch_sizes.split(",")]
     variants = [Variant(form, n, 1) for form in options.forms.split(",") for n in PARTICLES]

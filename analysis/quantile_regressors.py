@@ -30,7 +30,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from hepvae.extras import load_lightgbm, load_sklearn
+from hepvae.extras import require
 from hepvae.search.decorrelation import (
     WorkingPoints,
     balanced_weights,
@@ -80,7 +80,7 @@ def leaf_size(events, quantile):
 
 def lightgbm_trees(x, values, weight, quantile, points):
     """Not monotone: LightGBM refuses that with this objective."""
-    trees = load_lightgbm("contender").LGBMRegressor(
+    trees = require("lightgbm", "contender").LGBMRegressor(
         objective="quantile",
         alpha=quantile,
         n_estimators=100,
@@ -182,7 +182,7 @@ def main(argv=None) -> int:
     arguments = parse(argv)
     # read when the libraries are loaded: all contenders work on one thread
     os.environ["OMP_NUM_THREADS"] = "1"
-    load_sklearn("contenders")
+    require("sklearn", "contenders")
     found = {name: [] for name in CONTENDERS}
     for toy in range(arguments.toys):
         rng = np.random.default_rng([arguments.seed, toy])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 
-from .extras import load_coffea_processor
+from .extras import require
 from .jets.quality import unscorable
 from .jets.selection import Selection
 from .plots.histograms import SCORE_BINS, SCORE_LIMITS, search_histogram
@@ -16,7 +16,7 @@ from .reading.nanoevents import dijets_of
 from .scoring.chunks import flat_pairs, score_jets
 from .scoring.strategy import ScoreStrategy
 
-processor = load_coffea_processor("hepvae.coffea")
+processor = require("coffea.processor", "hepvae.coffea")
 
 __all__ = ["DijetScoreProcessor"]
 

@@ -1,117 +1,127 @@
-"""Optional packages: imported on use, in an order that works, with what to install when they are missing."""
+"""Packages that are imported on first use, in an order that works, with what to install where they are missing."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 
 from .errors import MissingPackageError
 
-__all__ = [
-    "load_coffea_processor",
-    "load_distributed",
-    "load_exporter",
-    "load_h5py",
-    "load_iminuit",
-    "load_lightgbm",
-    "load_openvino",
-    "load_pyarrow",
-    "load_sklearn",
-    "load_tensorflow",
-    "load_xrootd",
-    "quiet_tensorflow",
-]
+__all__ = ["quiet_tensorflow", "require"]
 
-#: What XRootD's client should do sooner than it does by itself; variables like XRD_CONNECTIONWINDOW count more.
+#: What XRootD's client should do sooner than its defaults; variables like XRD_CONNECTIONWINDOW take precedence.
 XROOTD_TIMES_S = {
-    # An attempt to connect that fails at once is made again when its window is over, after 120 s: longer than a
+    # An attempt to connect that fails at once is repeated when its window is over, after 120 s: longer than a
     # server needs to come back.
     "ConnectionWindow": 10,
-    # After five of these it takes the server for dead, and asks it nothing for 1800 s.
+    # After five of these it takes the server for dead, and sends it nothing for 1800 s.
     "StreamErrorWindow": 30,
     # It looks for requests that are over their time every 15 s.
     "TimeoutResolution": 1,
 }
 
+#: Modules that are imported on use, and the extra of hepvae that installs each; "": a dependency of hepvae.
+EXTRAS = {
+    "coffea.processor": "coffea",
+    "distributed": "dask",
+    "fsspec_xrootd": "xrootd",
+    "h5py": "hdf5",
+    "iminuit": "search",
+    "lightgbm": "search",
+    "onnx": "",
+    "onnxruntime": "",
+    "openvino": "openvino",
+    "pyarrow": "parquet",
+    "sklearn": "search",
+    "tensorflow": "tensorflow",
+    "tf2onnx": "tensorflow",
+}
 
-def _load(name: str, what: str, extra: str):
+_openvino_lock = threading.Lock()
+
+
+def require(name: str, what: str) -> ModuleType:
+    """Import a package that is needed for something.
+
+    Parameters
+    ----------
+    name : str
+        One of `EXTRAS`.
+    what : str
+        What needs it (a file, a function, an option): begins the message.
+
+    Raises
+    ------
+    MissingPackageError
+        It is not installed; the message says what to install.
+    """
     try:
-        return import_module(name)
+        return _IMPORTS.get(name, import_module)(name)
     except ImportError as error:
+        if isinstance(error, MissingPackageError):
+            raise
+        package = f"'hepvae[{EXTRAS[name]}]'" if EXTRAS[name] else name
         raise MissingPackageError(
-            f"{what}: needs {name}, which is not installed: pip install 'hepvae[{extra}]'"
+            f"{what}: needs {name}, which is not installed: pip install {package}"
         ) from error
 
 
-def load_xrootd(what: str) -> None:
-    """What ``root://`` needs.
-
-    XRootD's client crashes the process when it is loaded after TensorFlow (xrootd 6.2, TensorFlow
-    2.21), and does not the other way round.
-    """
+def _import_fsspec_xrootd(name: str) -> ModuleType:
+    """XRootD's client crashes the process when it is loaded after TensorFlow (xrootd 6.2, TensorFlow 2.21)."""
     if "XRootD.client" not in sys.modules and "tensorflow" in sys.modules:
-        raise MissingPackageError(
-            f"{what}: XRootD must be loaded before TensorFlow: begin with 'import XRootD.client'"
-        )
-    _load("fsspec_xrootd", what, "xrootd")
+        raise MissingPackageError("XRootD must be loaded before TensorFlow: begin with 'import XRootD.client'")
+    module = import_module(name)
     client = import_module("XRootD.client")
-    for name, seconds in XROOTD_TIMES_S.items():
-        client.EnvPutInt(name, seconds)
+    for variable, seconds in XROOTD_TIMES_S.items():
+        client.EnvPutInt(variable, seconds)
+    return module
 
 
-def load_h5py(what: str):
-    """What the HDF5 files of the study need."""
-    return _load("h5py", what, "hdf5")
+def _import_tensorflow(name: str) -> ModuleType:
+    """TensorFlow, after XRootD where that is installed."""
+    if "tensorflow" not in sys.modules and find_spec("XRootD") is not None:
+        import_module("XRootD.client")
+    with quiet_tensorflow():
+        return import_module(name)
 
 
-_first_use = threading.Lock()
+def _import_tf2onnx(name: str) -> ModuleType:
+    require("tensorflow", name)
+    return import_module(name)
 
 
-def load_openvino(what: str):
-    """The runtime of that name.
+def _import_onnxruntime(name: str) -> ModuleType:
+    """ONNX Runtime without its telemetry.
 
-    Its table of dtypes is made when it is first asked for one; two threads that do so at once wait for each
-    other for ever (OpenVINO 2026: one has Python's lock, the other that of the table).
+    It writes a device id and a database of events into the user's cache when it is imported, unless this
+    variable is set (ONNX Runtime 1.32).
     """
-    openvino = _load("openvino", what, "openvino")
-    with _first_use:
-        openvino.Type.f32.to_dtype()
-    return openvino
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return import_module(name)
 
 
-def load_distributed(what: str):
-    """Dask's scheduler and workers."""
-    return _load("distributed", what, "dask")
+def _import_openvino(name: str) -> ModuleType:
+    """OpenVINO fills its table of dtypes on first use, and two threads that do so at once deadlock (2026.0)."""
+    module = import_module(name)
+    with _openvino_lock:
+        module.Type.f32.to_dtype()
+    return module
 
 
-def load_coffea_processor(what: str):
-    """The module of coffea with its processors."""
-    return _load("coffea.processor", what, "coffea")
-
-
-def load_pyarrow(what: str):
-    """What Parquet files need."""
-    return _load("pyarrow", what, "parquet")
-
-
-def load_iminuit(what: str):
-    """The minimiser of the fits."""
-    return _load("iminuit", what, "search")
-
-
-def load_lightgbm(what: str):
-    """Boosted trees of LightGBM."""
-    return _load("lightgbm", what, "search")
-
-
-def load_sklearn(what: str):
-    """scikit-learn."""
-    return _load("sklearn", what, "search")
+#: Packages whose import needs more than the import.
+_IMPORTS: dict[str, Callable[[str], ModuleType]] = {
+    "fsspec_xrootd": _import_fsspec_xrootd,
+    "onnxruntime": _import_onnxruntime,
+    "openvino": _import_openvino,
+    "tensorflow": _import_tensorflow,
+    "tf2onnx": _import_tf2onnx,
+}
 
 
 @contextmanager
@@ -133,17 +143,3 @@ def quiet_tensorflow() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def load_tensorflow(what: str):
-    """TensorFlow, after XRootD where that is installed."""
-    if "tensorflow" not in sys.modules and find_spec("XRootD") is not None:
-        import_module("XRootD.client")
-    with quiet_tensorflow():
-        return _load("tensorflow", what, "tensorflow")
-
-
-def load_exporter(what: str):
-    """tf2onnx and onnx."""
-    load_tensorflow(what)
-    return _load("tf2onnx", what, "tensorflow"), _load("onnx", what, "tensorflow")

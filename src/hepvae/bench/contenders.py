@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..extras import load_exporter
+from ..extras import require
 from ..inference import load_inferer
 from ..inference.base import INPUT
 from ..models.card import ModelCard
@@ -68,11 +68,11 @@ def _keras_predict(folder: Path, threads: int) -> Contender:
 
 def _plain_export(folder: Path, threads: int) -> Contender:
     """What tf2onnx makes of the ``tf.function``, in a session with the defaults of ONNX Runtime."""
-    import onnxruntime
+    onnxruntime = require("onnxruntime", "the bench")
 
     from ..inference.tensorflow import traced
 
-    tf2onnx, onnx = load_exporter("the plain export")
+    tf2onnx, onnx = require("tf2onnx", "the plain export"), require("onnx", "the plain export")
     model, inferer = _keras_model(folder, threads)
     function = traced(model, LOSSES)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=18)
@@ -84,7 +84,7 @@ def _plain_export(folder: Path, threads: int) -> Contender:
 
 def _session_run(folder: Path, threads: int) -> Contender:
     """ONNX Runtime's own call on hepvae's file, nothing around it."""
-    import onnxruntime
+    onnxruntime = require("onnxruntime", "the bench")
 
     inferer = _hepvae(folder, threads)
     options = onnxruntime.SessionOptions()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..extras import require
 from ..inference.base import JETS, PARTICLES
 
 __all__ = ["Work", "floor_s", "rates", "work"]
@@ -83,7 +84,7 @@ def floor_s(work: Work, rates: dict, batch_size: int) -> float:
 
 def rates(threads: int) -> dict:
     """Rates of this machine, the median of some rounds: float32 products by ONNX Runtime, and copies in memory."""
-    import onnxruntime
+    onnxruntime = require("onnxruntime", "the bench")
     from onnx import TensorProto, helper
 
     shape = [MATRIX_SIZE, MATRIX_SIZE]

@@ -124,10 +124,10 @@ def _padding(spec: InputSpec) -> dict:
 
 
 def _files(folder: Path, threads: int) -> dict:
-    from ..extras import load_tensorflow
+    from ..extras import require
     from ..models.vae import load_vae
 
-    load_tensorflow("the plain script")
+    require("tensorflow", "the plain script")
     from ..inference.tensorflow import traced
 
     spec = InputSpec()

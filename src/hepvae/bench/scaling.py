@@ -21,7 +21,7 @@ import uproot
 from ..errors import HepvaeError
 from ..execution.progress import progress_bar
 from ..execution.threads import default_threads
-from ..extras import load_distributed
+from ..extras import require
 from ..inference import load_inferer, model_path
 from ..models.bundled import SAMPLES, sample_path
 from ..reading.dijets import iterate_source
@@ -190,7 +190,7 @@ def _timed(
         report = score_files(files, inferer, output, **options)
         run.seconds.append(time.perf_counter() - start)
     else:
-        distributed = load_distributed("the scaling study")
+        distributed = require("distributed", "the scaling study")
         # Dask's own record of what its workers did
         with distributed.get_task_stream(client) as stream:
             start, own = time.perf_counter(), time.process_time()

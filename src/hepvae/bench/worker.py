@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, HepvaeError, one_line
-from ..extras import load_tensorflow
+from ..extras import require
 from ..inference import load_inferer
 from ..output.files import whole_file
 from ..reading.batches import to_tf_dataset
@@ -57,7 +57,7 @@ class Worker:
         before = resident()["now"]
         start = time.perf_counter()
         if self.streams:
-            load_tensorflow("the pipeline tf.data")
+            require("tensorflow", "the pipeline tf.data")
         if self.runtime in CONTENDERS:
             self.inferer = CONTENDERS[self.runtime](Path(self.path), self.threads)
         else:  # what is asked of a runtime here is a batch of so many jets, as it is

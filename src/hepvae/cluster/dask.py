@@ -21,14 +21,14 @@ import numpy as np
 
 from ..errors import FileError, HepvaeError, OptionError, one_line
 from ..execution.threads import default_threads
-from ..extras import load_distributed
+from ..extras import require
 from ..jets.health import Health
 from ..reading.dijets import iterate_source
 from ..reading.reports import FileReport
 from ..reading.sources import Source
 from ..scoring.chunks import Question, scored_chunks
 
-distributed = load_distributed("scoring on Dask")
+distributed = require("distributed", "scoring on Dask")
 
 __all__ = ["dask_client", "scored_on_workers"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ModelError
-from ..extras import load_exporter
+from ..extras import require
 from ..inference import load_inferer
 from ..inference.base import DISTANCE_KEY, DISTANCES, INPUT, LEAST_KEY, RECONSTRUCTION
 from ..jets.quality import pad_scorable
@@ -65,7 +65,7 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
         The runtimes differ by more than ``tolerance`` (the worst jet is shown), or the converted
         graph is not the one expected.
     """
-    tf2onnx, onnx = load_exporter("export")
+    tf2onnx, onnx = require("tf2onnx", "export"), require("onnx", "export")
     from ..models.vae import VAE, load_vae
 
     path = Path(path)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DataError, LayoutError, OptionError
 from ..execution.progress import progress_bar
-from ..extras import load_exporter, load_tensorflow
+from ..extras import require
 from ..jets.spec import InputSpec
 from ..models import hyperparameters as complete
 from ..models.card import ModelCard
@@ -169,7 +169,7 @@ def train(
         clip_norm=clip_norm,
         beta=beta,
     )
-    load_exporter("training")  # needed at its end: better missed now
+    require("tf2onnx", "training")  # needed at its end: better missed now
     hyperparameters = complete(architecture, hyperparameters)
     import keras
 
@@ -185,7 +185,7 @@ def train(
     validating, training = (part.reshape(-1, *spec.shape) for part in (jets[:validation], jets[validation:]))
 
     keras.utils.set_random_seed(seed)
-    load_tensorflow("training").config.experimental.enable_op_determinism()
+    require("tensorflow", "training").config.experimental.enable_op_determinism()
     mean, std = normalisation(training)
     card = ModelCard(architecture, spec, mean, std, beta, hyperparameters, distance=distance)
     trained = VAE(card)

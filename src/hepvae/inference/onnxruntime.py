@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import MissingPackageError, ModelError, OptionError, one_line
+from ..errors import ModelError, OptionError, one_line
+from ..extras import require
 from ..models import losses
 from ..models.card import CARD_KEY, ModelCard
 from ..models.losses import LOSSES
@@ -49,12 +50,7 @@ class OnnxRuntimeInferer(Inferer):
         super().__init__(path, **options)
 
     def _open(self):
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingPackageError(
-                f"{self.path}: needs ONNX Runtime, which is not installed: pip install onnxruntime"
-            ) from error
+        onnxruntime = require("onnxruntime", str(self.path))
         available = onnxruntime.get_available_providers()
         lost = [p for p in self.providers if p not in available]
         if lost or not self.providers:
@@ -102,7 +98,7 @@ class OnnxRuntimeInferer(Inferer):
 
     def _session_for(self, particles: int | None, threads: int):
         """The session for a length of the particle axis, opened once; None: of any length."""
-        import onnxruntime
+        onnxruntime = require("onnxruntime", str(self.path))
 
         key = particles, threads
         if key in self._sessions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ..errors import ModelError, one_line
-from ..extras import load_openvino
+from ..extras import require
 from .base import INPUT, Inferer
 from .blocks import Tuning
 from .onnxruntime import OnnxRuntimeInferer
@@ -24,7 +24,7 @@ class OpenVinoInferer(Inferer):
     default_tuning = Tuning(48, "blocks")
 
     def _open(self):
-        openvino = load_openvino(str(self.path))
+        openvino = require("openvino", str(self.path))
         checked = OnnxRuntimeInferer(self.path, threads=1)
         self._free, self._least = checked.open_axis()
         self._core, self._compiled, self._idle = openvino.Core(), {}, defaultdict(list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import OptionError
-from ..extras import load_tensorflow, quiet_tensorflow
+from ..extras import quiet_tensorflow, require
 from ..models.losses import LOSSES
 from .base import INPUT, RECONSTRUCTION, Inferer
 from .blocks import Tuning
@@ -62,7 +62,7 @@ class TensorFlowInferer(Inferer):
         super().__init__(path, **options)
 
     def _open(self):
-        tf = load_tensorflow(str(self.path))
+        tf = require("tensorflow", str(self.path))
         self._set_threads(tf)
         kind, _, number = self.device.rpartition("/")[2].removeprefix("device:").partition(":")
         with quiet_tensorflow():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..errors import LayoutError, OptionError, UnscoredJetsWarning
-from ..extras import load_tensorflow
+from ..extras import require
 from ..jets.padding import flatten_jets, pad_into
 from ..jets.quality import scorable, unscorable
 from ..jets.selection import Selection
@@ -104,7 +104,7 @@ def to_tf_dataset(
         raise OptionError(f"batch_size is {batch_size!r}: expected a positive whole number")
     Selection(**selection)
     sources = resolve(files, tree)
-    tf = load_tensorflow("to_tf_dataset")
+    tf = require("tensorflow", "to_tf_dataset")
 
     def chunks():
         unscored: dict[str, int] = {}

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from ..errors import FileError
-from ..extras import load_xrootd
+from ..extras import require
 
 __all__ = ["eos_address", "forget_connections", "has_magic", "list_folder", "match"]
 
@@ -64,7 +64,7 @@ def list_folder(address: str, timeout_s: int) -> Iterator[tuple[str, bool]]:
     FileError
         There is no such folder, it may not be read, or the server does not answer.
     """
-    load_xrootd(address)
+    require("fsspec_xrootd", address)
     from XRootD import client
     from XRootD.client.flags import DirListFlags, StatInfoFlags
 
@@ -113,7 +113,7 @@ def forget_connections(address: str) -> None:
     that is gone.
     """
     if address.startswith("root://"):
-        load_xrootd(address)
+        require("fsspec_xrootd", address)
         from fsspec_xrootd import XRootDFileSystem
 
         XRootDFileSystem.clear_instance_cache()

@@ -12,7 +12,7 @@ import awkward as ak
 import numpy as np
 
 from ..errors import FileError, LayoutError, OptionError, one_line
-from ..extras import load_pyarrow
+from ..extras import require
 from ..reading.sources import Source
 from ..reading.tables import open_table
 
@@ -48,7 +48,7 @@ def _root(path: Path, kinds: dict[str, np.dtype], provenance: str) -> Iterator:
 
 @contextmanager
 def _parquet(path: Path, kinds: dict[str, np.dtype], provenance: str) -> Iterator:
-    pyarrow = load_pyarrow(str(path))
+    pyarrow = require("pyarrow", str(path))
     from pyarrow.parquet import ParquetWriter
 
     fields = [(name, pyarrow.from_numpy_dtype(kind)) for name, kind in kinds.items()]
@@ -66,7 +66,7 @@ def check_format(path: Path) -> None:
     if path.suffix not in WRITERS:
         raise OptionError(f"{path}: expected a name that ends in {' or '.join(WRITERS)}")
     if path.suffix == ".parquet":
-        load_pyarrow(str(path))
+        require("pyarrow", str(path))
 
 
 def write_scores(path: Path, suffix: str, kinds: dict[str, np.dtype], blocks: Iterable, provenance: dict) -> None:
@@ -162,7 +162,7 @@ def _open_root(path) -> Iterator[ScoredFile]:
 
 @contextmanager
 def _open_parquet(path) -> Iterator[ScoredFile]:
-    load_pyarrow(str(path))
+    require("pyarrow", str(path))
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 

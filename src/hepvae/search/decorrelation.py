@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError, OptionError
-from ..extras import load_sklearn
+from ..extras import require
 
 __all__ = [
     "ChiSquare",
@@ -321,7 +321,7 @@ def quantile_spline(x, values, weight, quantile: float, points, *, segments: int
     -------
     array (points,)
     """
-    load_sklearn("quantile regression")
+    require("sklearn", "quantile regression")
     from sklearn.preprocessing import SplineTransformer
 
     inside = x[(x > points[0]) & (x < points[-1])]
@@ -409,7 +409,7 @@ class ChiSquare:
     @property
     def p_value(self) -> float:
         """Chance of a larger value if the expectation is true; NaN without degrees of freedom."""
-        load_sklearn("p-value of a chi-square")  # whose installation brings SciPy
+        require("sklearn", "p-value of a chi-square")  # whose installation brings SciPy
         from scipy.special import chdtrc
 
         return float(chdtrc(self.ndf, self.value)) if self.ndf else np.nan

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError, OptionError
-from ..extras import load_iminuit
+from ..extras import require
 from .dijet_spectrum import MOST_PARAMETERS, DijetFunction, Spectrum
 from .likelihood import Slice, nll, nll_and_gradient
 
@@ -163,7 +163,7 @@ def minimised(value: Callable, gradient: Callable, start: np.ndarray, lowest: fl
 
     Parameters are expected to have uncertainties near one; `lowest` bounds the last.
     """
-    iminuit = load_iminuit("fit of a spectrum")
+    iminuit = require("iminuit", "fit of a spectrum")
     minuit = iminuit.Minuit(value, start, grad=gradient)
     minuit.errordef = iminuit.Minuit.LIKELIHOOD
     minuit.errors = 1.0

@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 
 from ...errors import FileError, LayoutError
-from ...extras import load_h5py, load_xrootd
+from ...extras import require
 from ...jets.kinematics import wrapped
 from ...jets.spec import MOST_PARTICLES
 from ...options import nearest
@@ -165,7 +165,7 @@ def open_hdf5(source: Source, access: Access = ACCESS) -> Iterator[Table]:
     LayoutError
         It has other datasets than those of the study.
     """
-    h5py = load_h5py(source.path)
+    h5py = require("h5py", source.path)
     with ExitStack() as opened:
         try:
             where = source.path
@@ -173,7 +173,7 @@ def open_hdf5(source: Source, access: Access = ACCESS) -> Iterator[Table]:
                 import fsspec
 
                 if source.path.startswith("root://"):
-                    load_xrootd(source.path)
+                    require("fsspec_xrootd", source.path)
                 where = opened.enter_context(fsspec.open(source.path, "rb", timeout=access.timeout_s))
             elif h5py.is_hdf5(where) is False:
                 with open(where, "rb"):  # missing, or not ours to read

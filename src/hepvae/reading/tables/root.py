@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ...errors import FileError, LayoutError
-from ...extras import load_xrootd
+from ...extras import require
 from ...options import nearest
 from ..access import ACCESS, Access, file_error
 from ..layouts import known_branches
@@ -128,7 +128,7 @@ def open_root(source: Source, access: Access = ACCESS) -> Iterator[Table]:
     import uproot
 
     if source.path.startswith("root://"):
-        load_xrootd(source.path)
+        require("fsspec_xrootd", source.path)
     try:
         # No caches: uproot would keep the arrays of every chunk alive.
         # A mapping, because a bare string is cut at its last colon.
