@@ -51,14 +51,14 @@ def test_parity_is_with_the_first():
     assert {name: p.worst for name, p in parity.items()} == {"onnxruntime": 0.5, "third": 0.0}
 
 
-def test_files_of_this_disk(tmp_path):
+def test_files_of_this_disk():
     path = str(hepvae.sample_path("qcdSig"))
-    with Inputs((path,), tmp_path) as inputs:
+    with Inputs((path,)) as inputs:
         assert (inputs.names, inputs.addresses("local", 0.0)) == (["qcdSig"], [path])
 
 
-def test_files_that_are_far_away_are_neither_local_nor_delayed(tmp_path):
-    with Inputs(("root://host//a.root",), tmp_path) as inputs:
+def test_files_that_are_far_away_are_neither_local_nor_delayed():
+    with Inputs(("root://host//a.root",)) as inputs:
         assert inputs.addresses("xrootd", 0.0) == ["root://host//a.root"]
         with pytest.raises(hepvae.OptionError, match="not on this disk"):
             inputs.addresses("local", 0.0)

@@ -9,8 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +31,104 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.fixture
+def open_tmp():
+    """A folder that others may enter."""
+    with tempfile.TemporaryDirectory(prefix="hepvae-served-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def listing(port: int, path: str, host: str = "127.0.0.1"):
+    """Names in a folder of a server; None where it does not say."""
+    client = pytest.importorskip("XRootD.client")
+    _, found = client.FileSystem(f"root://{host}:{port}").dirlist(path, timeout=5)
+    return None if found is None else sorted(entry.name for entry in found)
+
+
+def other_address() -> str:
+    """One of this machine that is not loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has no other address than loopback")
+        return probe.getsockname()[0]
+
+
+@needs_server
+def test_only_loopback_is_answered(served_folder):
+    """The server printed a loopback address, and gave its files to the whole network."""
+    host = other_address()
+    with xrootd_server(served_folder) as port, delay_proxy(port, 1.0) as delayed:
+        assert "GtoWW15na.root" in listing(port, "/")
+        assert "GtoWW15na.root" in listing(delayed, "/")
+        with socket.create_connection((host, port), 5) as connection:
+            connection.sendall(
+                bytes(12) + (4).to_bytes(4, "big") + (2012).to_bytes(4, "big")
+            )  # XRootD's handshake
+            with suppress(ConnectionResetError):
+                assert connection.recv(16) == b""
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, delayed), 5)
+
+
+@needs_server
+def test_nothing_outside_of_the_folder_is_served(open_tmp, caplog):
+    """Symbolic links led to /etc, and ``/..`` listed the parent."""
+    folder, inner = open_tmp / "served", open_tmp / "served" / "inner"
+    inner.mkdir(parents=True)
+    (open_tmp / "secret.root").write_text("secret")
+    (inner / "a.root").write_text("a")
+    (inner / "b?.root").write_text("b")
+    (folder / "link.root").symlink_to(inner / "a.root")
+    (folder / "out.root").symlink_to(open_tmp / "secret.root")
+    (folder / "etc").symlink_to("/etc")
+    (inner / "up").symlink_to("..")
+    with xrootd_server(folder) as port:
+        assert listing(port, "/") == ["inner", "link.root"]
+        assert listing(port, "/inner") == ["a.root"]
+        assert not listing(port, "/etc")
+        assert listing(port, "/..") in (None, ["files"])
+        for above in ("/../..", "/inner/../..", "//..//.."):
+            assert listing(port, above) is None
+    assert "symbolic links that lead out of the folder are not served: 1" in caplog.text
+    assert "no root:// address can have are not served: 1" in caplog.text
+
+
+@needs_server
+@pytest.mark.parametrize("name", ["two words", "line\nall.export /tmp", "$(HOME)"])
+def test_names_do_not_reach_the_configuration(open_tmp, name):
+    """A space broke the configuration, a line break extended it."""
+    (open_tmp / name).mkdir(parents=True)
+    (open_tmp / name / "my file.root").write_text("a")
+    with xrootd_server(open_tmp / name) as port:
+        assert listing(port, "/") == ["my file.root"]
+
+
+@needs_server
+def test_nothing_can_be_written(served_folder):
+    client = pytest.importorskip("XRootD.client")
+    with xrootd_server(served_folder) as port:
+        from XRootD.client.flags import OpenFlags
+
+        with client.File() as file:
+            status, _ = file.open(f"{root_address(port)}new.root", OpenFlags.NEW, timeout=5)
+            assert not status.ok
+        status, _ = client.FileSystem(f"root://127.0.0.1:{port}").rm("/GtoWW15na.root", timeout=5)
+        assert not status.ok
+    assert (served_folder / "GtoWW15na.root").is_file()
+
+
+@needs_server
+def test_temporary_folder_that_would_break_the_configuration(served_folder, open_tmp, monkeypatch):
+    (open_tmp / "a b").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(open_tmp / "a b"))
+    with pytest.raises(hepvae.OptionError, match="TMPDIR is"), xrootd_server(served_folder):
+        pass
+    assert not list((open_tmp / "a b").iterdir())
+
+
 @needs_server
 def test_serves_while_the_block_runs(served_folder):
     with xrootd_server(served_folder, port=free_port()) as port:
@@ -37,19 +138,21 @@ def test_serves_while_the_block_runs(served_folder):
 
 
 @needs_server
-def test_ends_when_its_owner_is_killed(served_folder):
+def test_ends_when_its_owner_is_killed(served_folder, open_tmp):
+    """And its temporary folder, which a killed one left, goes with it."""
     code = (
-        "from hepvae.xrootd_server import xrootd_server\nimport time\n"
+        f"import tempfile\ntempfile.tempdir = {str(open_tmp)!r}\n"
+        "from hepvae.bench.xrootd_server import xrootd_server\nimport time\n"
         f"with xrootd_server({str(served_folder)!r}) as port:\n    print(port, flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
         port = int(owner.stdout.readline())
-        assert listens(port)
+        assert listens(port) and list(open_tmp.iterdir())
         owner.kill()
     deadline = time.monotonic() + 10
-    while listens(port) and time.monotonic() < deadline:
+    while (listens(port) or list(open_tmp.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not listens(port)
+    assert not listens(port) and not list(open_tmp.iterdir())
 
 
 @needs_server

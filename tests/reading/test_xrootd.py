@@ -82,18 +82,16 @@ def test_server_that_does_not_answer():
         resolve(f"root://127.0.0.1:{free_port()}//folder", access=Access(timeout_s=3))
 
 
-def test_hdf5_from_a_server(server, served_folder, tmp_path):
+def test_hdf5_from_a_server(tmp_path):
     from helpers.study_files import write_study
 
     events = hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=60)
-    write_study(served_folder / "study.h5", events)
-    expected = hepvae.read_dijets(served_folder / "study.h5")
-    try:
-        assert ak.array_equal(hepvae.read_dijets(f"{server}study.h5"), expected)
+    write_study(tmp_path / "study.h5", events)
+    expected = hepvae.read_dijets(tmp_path / "study.h5")
+    with xrootd_server({"study.h5": tmp_path / "study.h5"}) as port:
+        assert ak.array_equal(hepvae.read_dijets(f"{root_address(port)}study.h5"), expected)
         with pytest.raises(hepvae.FileError, match=r"nowhere\.h5: no such file"):
-            hepvae.read_dijets(f"{server}nowhere.h5")
-    finally:
-        (served_folder / "study.h5").unlink()
+            hepvae.read_dijets(f"{root_address(port)}nowhere.h5")
 
 
 def process_of(port: int) -> int:
@@ -207,10 +205,8 @@ def test_server_that_never_comes(tmp_path):
 def test_file_that_may_not_be_read_is_not_tried_again(twenty, tmp_path):
     if os.getuid():
         pytest.skip("only the user nobody, as whom root's server runs, has no permission")
-    (twenty / "closed").mkdir(mode=0o755)
-    with xrootd_server(twenty / "closed") as port:
-        (twenty / "closed" / "a.root").write_bytes((twenty / "00.root").read_bytes())
-        (twenty / "closed" / "a.root").chmod(0o600)
+    with xrootd_server({"a.root": twenty / "00.root"}) as port:
+        (twenty / "00.root").chmod(0o600)
         (report,) = inspect_files(f"{root_address(port)}a.root", access=PATIENT)
     assert "permission denied" in report.failure
     assert report.retried == []

@@ -1,6 +1,6 @@
 """A TCP proxy on loopback that adds to the round trip: a far-away storage element on one machine.
 
-``python -m hepvae.delay_proxy PORT RTT_MS OWN_PORT`` prints its own port and forwards to PORT until its
+``python -m hepvae.bench.delay_proxy PORT RTT_MS OWN_PORT`` prints its own port and forwards to PORT until its
 standard input ends. It delays and does not slow down: the bandwidth stays that of loopback.
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
-from ..errors import FileError, HepvaeError, OptionError
+from ..errors import HepvaeError, OptionError
 from ..jets.padding import flatten_jets
 from ..jets.quality import scorable
 from ..jets.selection import select_dijets
@@ -51,12 +50,9 @@ class Inputs:
     ----------
     files : list of str or None
         As the user named them; None: the bundled samples.
-    folder : path
-        For links to the files, which the server follows.
     """
 
     files: tuple[str, ...] | None
-    folder: Path
     paths: list[str] = field(init=False)
     _running: ExitStack = field(init=False, default_factory=ExitStack)
     _ports: dict = field(init=False, default_factory=dict)
@@ -115,16 +111,6 @@ class Inputs:
     def _start(self, rtt_ms: float) -> int:
         if rtt_ms:
             return self._running.enter_context(delay_proxy(self._port(0.0), rtt_ms))
-        served = self.folder / "served"
-        served.mkdir()
-        for i, path in enumerate(self.paths):
-            if not Path(path).is_file():
-                raise FileError(f"{path}: no such file")
-            link = served / self._link(i)
-            try:  # a hard link can be read where the folders above the file are closed to the server
-                os.link(os.path.realpath(path), link)
-            except OSError:
-                link.symlink_to(os.path.realpath(path))
-        for step in (served, self.folder):
-            step.chmod(0o755)
-        return self._running.enter_context(xrootd_server(served))
+        return self._running.enter_context(
+            xrootd_server({self._link(i): Path(path) for i, path in enumerate(self.paths)})
+        )

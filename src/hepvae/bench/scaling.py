@@ -162,12 +162,13 @@ def _reading_s(path: str) -> float:
     return time.perf_counter() - start
 
 
-def _requests(folder: Path, name: str) -> float:
+def _requests(path: Path) -> float:
     """Round trips that the first chunk of a file takes, from the time that a longer round trip adds."""
-    with xrootd_server(folder) as port, delay_proxy(port, 0.0) as near, delay_proxy(port, RTT_MS) as far:
+    files = {path.name: path}
+    with xrootd_server(files) as port, delay_proxy(port, 0.0) as near, delay_proxy(port, RTT_MS) as far:
         added = []
         for i in range(READINGS + 1):
-            seconds = [_reading_s(f"{root_address(one)}{name}") for one in (near, far)]
+            seconds = [_reading_s(f"{root_address(one)}{path.name}") for one in (near, far)]
             if i:  # the first connects
                 added.append(seconds[1] - seconds[0])
     return float(np.median(added)) / (RTT_MS / 1000)
@@ -226,15 +227,14 @@ def run_scaling(*, rounds: int = 4, chunks=CHUNKS, files: int = FILES, dense_mod
     found = Scaling(default_threads(), dense_model=dense_model)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hepvae-bench-")))
-        folder.chmod(0o755)  # a server reads here as another user
         paths = [folder / f"{i}.root" for i in range(files)]
         make_file(paths[0])
-        paths[0].chmod(0o644)
+        paths[0].chmod(0o644)  # a server reads it as another user
         for path in paths[1:]:
             os.link(paths[0], path)
         found.event_bytes = _event_bytes(paths[0])
         try:
-            found.requests = _requests(folder, paths[0].name)
+            found.requests = _requests(paths[0])
         except HepvaeError:  # no server is installed
             found.requests = None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -167,10 +166,7 @@ def run_study(plan: Plan, folder: Path) -> Study:
     """
     threads = default_threads()
     subjects = Subjects(plan, threads, Path(folder, "retrained"))
-    with (
-        tempfile.TemporaryDirectory(prefix="hepvae-bench-") as scratch,
-        Inputs(plan.input, Path(scratch)) as inputs,
-    ):
+    with Inputs(plan.input) as inputs:
         about = environment()
         samples = {name: read_sample(path) for name, path in zip(inputs.names, inputs.paths)}
         question = {
