@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
-
 from .conversion.export import export_onnx
 from .errors import (
     DataError,
@@ -24,6 +22,7 @@ from .models.bundled import sample_path
 from .reading.batches import to_tf_dataset
 from .reading.dijets import iterate_dijets, read_dijets
 from .scoring.files import score_dijets, score_files
+from .version import __version__ as __version__
 
 __all__ = [
     "DataError",

@@ -10,7 +10,6 @@ import sys
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 
-from .. import __version__
 from ..errors import OptionError
 from ..inference import load_inferer, named_model, runtime_names
 from ..jets.selection import REGIONS
@@ -21,6 +20,7 @@ from ..reading.access import ACCESS, Access
 from ..reading.layouts import SCHEMAS
 from ..reading.sources import distinct_names
 from ..scoring.strategy import CONVENTIONS, STRATEGIES
+from ..version import __version__
 from .command import run_command
 
 __all__ = ["main"]

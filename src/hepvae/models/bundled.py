@@ -22,15 +22,15 @@ RESONANCES = {"GtoWW15na": 1500.0, "GtoWW15br": 1500.0}
 #: Bundled models.
 MODELS = ("conv", "graph", "edge", "edge-dense", "graph-momenta")
 
-# A wheel carries the folder inside the package; a checkout has it at its top.
-_FOLDERS = (Path(__file__).parents[1] / "data", Path(__file__).parents[3] / "data")
+# In a checkout, a link to the folder at its top.
+_DATA = (Path(__file__).parents[1] / "data").resolve()
 
 
 def _bundled(*parts: str) -> Path:
-    for folder in _FOLDERS:
-        if folder.joinpath(*parts).exists():
-            return folder.joinpath(*parts)
-    raise FileError(f"{'/'.join(parts)} is not in the data of this installation: {_FOLDERS[0]}")
+    path = _DATA.joinpath(*parts)
+    if not path.exists():
+        raise FileError(f"{path} is missing in this installation of hepvae: install it anew")
+    return path
 
 
 def sample_path(name: str) -> Path:

@@ -11,7 +11,6 @@ from pathlib import Path
 import awkward as ak
 from numpy.lib.recfunctions import drop_fields
 
-from .. import __version__
 from ..errors import HepvaeError, OptionError, UnscoredJetsWarning
 from ..execution.progress import event_bar
 from ..jets.health import Health
@@ -27,6 +26,7 @@ from ..reading.lazy import is_lazy, map_lazily
 from ..reading.nanoevents import aligned, dijets_of, is_nanoevents
 from ..reading.reports import FileReport, ScoreReport
 from ..reading.sources import resolve, stamp
+from ..version import __version__
 from .chunks import Question, flat_pairs, score_jets, scored_chunks
 from .formats import check_format
 from .strategy import ScoreStrategy

@@ -9,7 +9,6 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
-from .. import __version__
 from ..errors import DataError, LayoutError
 from ..models.card import ModelCard
 from ..output.files import make_folder
@@ -19,6 +18,7 @@ from ..scoring.files import score_files
 from ..scoring.formats import open_scored
 from ..scoring.rescoring import KL, RECO, model_card
 from ..scoring.strategy import ScoreStrategy
+from ..version import __version__
 
 __all__ = ["IDENTIFIERS", "SearchSample", "events_of", "load_sample", "picobarns_per_weight", "score_sample"]
 
