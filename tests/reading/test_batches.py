@@ -9,7 +9,9 @@ import uproot
 from helpers.dijet_files import random_tables, write_events
 
 import hepvae
+from hepvae.jets.selection import Selection
 from hepvae.reading.batches import padded_jets
+from hepvae.reading.options import ReadOptions
 from hepvae.reading.reports import FileReport
 from hepvae.reading.sources import resolve
 
@@ -19,7 +21,8 @@ EVERYTHING = {"pt_min": 0, "eta_max": np.inf, "mjj_min": 0}
 
 def stream(path, report=None, **options):
     (source,) = resolve(path)
-    return list(padded_jets(source, report or FileReport(str(path)), SPEC, **options))
+    reading = ReadOptions(step_size=options.pop("step_size", "100 MB"))
+    return list(padded_jets(source, report or FileReport(str(path)), SPEC, reading, Selection(**options)))
 
 
 @pytest.mark.parametrize(("region", "step_size"), [(None, "100 MB"), ("sideband", 170), ("signal", "1 MB")])

@@ -105,7 +105,7 @@ def test_entry_range_counts_through_all_files(tmp_path, rng):
     ]:
         part = read_dijets(tmp_path / "*.root", entry_start=start, entry_stop=stop)
         assert ak.array_equal(part, whole[slice(start, stop)])
-    with pytest.raises(hepvae.OptionError, match="entry range 5:3"):
+    with pytest.raises(hepvae.OptionError, match="entry_stop is 3: expected at least entry_start, 5"):
         read_dijets(tmp_path / "*.root", entry_start=5, entry_stop=3)
 
 

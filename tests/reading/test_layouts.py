@@ -61,5 +61,5 @@ def test_unknown_file_says_what_was_looked_for_and_found(tmp_path):
 
 
 def test_unknown_schema(dijet_file):
-    with pytest.raises(OptionError, match="schema 'delphes' is unknown: expected auto, nanoaodv15, pfnano"):
+    with pytest.raises(OptionError, match="schema 'delphes' is unknown: expected one of auto, nanoaodv15, pfnano"):
         read_dijets(dijet_file, schema="delphes")

@@ -63,12 +63,12 @@ def test_weighted_constituents_of_real_pfnano_add_up_to_the_raw_jet(real_data):
     ],
 )
 def test_counts_that_cannot_be(tmp_path, rng, change, message):
-    import conftest
+    from helpers import dijet_files
 
-    tables = conftest.counted(random_tables(rng, jets=(1, 3)))
+    tables = dijet_files.counted(random_tables(rng, jets=(1, 3)))
     tables["links"]["counts"] = [change(counts) for counts in tables["links"]["counts"]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conftest, "counted", lambda tables: tables)
+        patch.setattr(dijet_files, "counted", lambda tables: tables)
         path = write_events(tmp_path / "x.root", tables, counts="nConstituents")
     with pytest.raises(DataError, match=message):
         read_dijets(path)
@@ -137,22 +137,24 @@ def test_one_jet_an_entry_is_refused_where_two_are_needed(jetclass_file):
 
 
 def test_one_jet_an_entry_is_padded_for_training(jetclass_file, signal_events):
+    from hepvae.jets.selection import Selection
     from hepvae.reading.batches import padded_jets
+    from hepvae.reading.options import ReadOptions
     from hepvae.reading.reports import FileReport
     from hepvae.reading.sources import Source
 
-    report, spec = FileReport("x"), hepvae.InputSpec()
-    parts = padded_jets(Source(str(jetclass_file)), report, spec, step_size=50, pt_min=0, eta_max=9)
+    source, report, spec = Source(str(jetclass_file)), FileReport("x"), hepvae.InputSpec()
+    parts = padded_jets(source, report, spec, ReadOptions(step_size=50), Selection(pt_min=0, eta_max=9))
     found = np.concatenate(list(parts))
     expected = hepvae.pad_particles(signal_events, spec).reshape(-1, *spec.shape)
     assert found[..., 2] == pytest.approx(expected[..., 2], rel=1e-5)
     # Constituents of equal pt may change places, as px and py are rounded.
     assert found.sum(axis=1) == pytest.approx(expected.sum(axis=1), rel=1e-4, abs=2e-3)
     assert (report.schema, report.events_read) == ("jetclass", 120)
-    harder = np.concatenate(list(padded_jets(Source(str(jetclass_file)), report, spec, pt_min=600)))
+    harder = np.concatenate(list(padded_jets(source, report, spec, ReadOptions(), Selection(pt_min=600))))
     assert len(harder) == ak.sum((signal_events.jets.pt > 600) & (abs(signal_events.jets.eta) < 2.4))
-    with pytest.raises(LayoutError, match="has one jet an entry, and no deta: expected no region, found 'signal'"):
-        list(padded_jets(Source(str(jetclass_file)), report, spec, region="signal"))
+    with pytest.raises(LayoutError, match="has one jet an entry, no deta: expected no region, not 'signal'"):
+        list(padded_jets(source, report, spec, ReadOptions(), Selection(region="signal")))
 
 
 def test_one_jet_an_entry_is_inspected(jetclass_file, signal_events, capsys):

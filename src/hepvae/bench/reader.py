@@ -14,9 +14,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..errors import DataError, HepvaeError
+from ..jets.selection import Selection
 from ..jets.spec import InputSpec
 from ..output.files import whole_file
 from ..reading.batches import padded_jets
+from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import resolve
 
@@ -46,7 +48,9 @@ def read_jets(files, spec: InputSpec) -> np.ndarray:
 
 def _chunks(files, spec: InputSpec) -> Iterator[np.ndarray]:
     for source in resolve(files):
-        yield from padded_jets(source, FileReport(source.path), spec, step_size=STEP, **ALL_DIJETS)
+        yield from padded_jets(
+            source, FileReport(source.path), spec, ReadOptions(step_size=STEP), Selection(**ALL_DIJETS)
+        )
 
 
 def main() -> int:

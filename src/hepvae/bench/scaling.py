@@ -26,6 +26,7 @@ from ..inference import load_inferer, model_path
 from ..models.bundled import SAMPLES, sample_path
 from ..reading.dijets import iterate_source
 from ..reading.layouts import find_schema
+from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source
 from ..scoring.files import score_files
@@ -157,7 +158,7 @@ def _event_bytes(path: Path) -> float:
 def _reading_s(path: str) -> float:
     """Seconds until a chunk is there."""
     start = time.perf_counter()
-    with closing(iterate_source(Source(path), FileReport(path), step_size=CHUNK)) as chunks:
+    with closing(iterate_source(Source(path), FileReport(path), ReadOptions(step_size=CHUNK))) as chunks:
         next(chunks)
     return time.perf_counter() - start
 

@@ -7,6 +7,7 @@ place of one that died, and not with each chunk.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import time
@@ -24,6 +25,7 @@ from ..execution.threads import default_threads
 from ..extras import require
 from ..jets.health import Health
 from ..reading.dijets import iterate_source
+from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source
 from ..scoring.chunks import Question, scored_chunks
@@ -114,7 +116,7 @@ class _Chunk:
 
 
 def scored_on_workers(
-    client, sources: list[Source], reports: list[FileReport], inferer, question: Question, **reading
+    client, sources: list[Source], reports: list[FileReport], inferer, question: Question, reading: ReadOptions
 ) -> Iterator[tuple[FileReport, np.ndarray | None]]:
     """As `scored_chunks` of `iterate_sources`, made by the workers of a Dask client.
 
@@ -123,8 +125,6 @@ def scored_on_workers(
     Parameters
     ----------
     client : distributed.Client
-    **reading
-        ``step_size``, ``schema`` and ``access``, as for `iterate_source`.
 
     Raises
     ------
@@ -231,14 +231,16 @@ def _result(result, source: Source) -> tuple[FileReport, np.ndarray | None]:
     return result
 
 
-def _score(source: Source, chunk: _Chunk, question: Question, reading: dict, model: str):
+def _score(source: Source, chunk: _Chunk, question: Question, reading: ReadOptions, model: str):
     """One chunk, on a worker: its report, and its rows; None where the file failed."""
     inferer = distributed.get_worker().plugins[model].inferer
     report = FileReport(source.path, health=Health(inferer.spec.n_particles))
+    entries: tuple[int, float] = (0, math.inf)
     if chunk.entries is not None:
-        reading = {**reading, "step_size": chunk.entries, "entries": (chunk.first, chunk.first + chunk.entries)}
+        reading = replace(reading, step_size=chunk.entries)
+        entries = (chunk.first, chunk.first + chunk.entries)
     try:
-        with closing(iterate_source(source, report, **reading)) as found:
+        with closing(iterate_source(source, report, reading, entries=entries)) as found:
             events = next(found)
     except HepvaeError as error:
         report.failure = str(error)

@@ -13,12 +13,14 @@ import numpy as np
 from ..errors import DataError, LayoutError, OptionError
 from ..execution.progress import progress_bar
 from ..extras import require
+from ..jets.selection import Selection
 from ..jets.spec import InputSpec
 from ..models import hyperparameters as complete
 from ..models.card import ModelCard
 from ..models.losses import DISTANCES, check_distance
 from ..output.files import make_folder, whole_file
 from ..reading.batches import padded_jets
+from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import resolve
 from .export import export_onnx
@@ -52,16 +54,18 @@ def training_jets(files, spec: InputSpec, *, region="sideband", max_events=None)
     """
     parts, files_read = [], []
     events_kept = jets_used = 0
-    together = None
+    together, selection = None, Selection(region=region)
     for source in resolve(files):
         report = FileReport(source.path)
-        for jets in padded_jets(source, report, spec, region=region):
+        for jets in padded_jets(source, report, spec, ReadOptions(), selection):
+            of_this = 1 if report.single_jets else 2
+            together = together or of_this
+            if of_this != together:
+                raise LayoutError(f"{source.path}: has {of_this} jets an entry, the files before it {together}")
             parts.append(jets)
             jets_used += len(jets)
-        of_this = 1 if report.single_jets else 2
-        together = together or of_this
-        if of_this != together:
-            raise LayoutError(f"{source.path}: has {of_this} jets an entry, the files before it {together}")
+            if max_events is not None and jets_used >= together * max_events:
+                break
         events_kept += report.events_kept
         files_read.append({"path": Path(source.path).name, "events": report.events_read})
         if max_events is not None and jets_used >= together * max_events:

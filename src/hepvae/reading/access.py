@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..errors import FileError, OptionError, TransientError, one_line
+from ..errors import FileError, TransientError, one_line
+from ..options import check_number, check_whole_number
 
 __all__ = ["ACCESS", "FAULTS", "Access", "Fault", "classify", "file_error"]
 
@@ -125,11 +126,12 @@ class Access:
     """Before the second attempt; twice as long before each further one, a random part of it less."""
     longest_wait_s: float = 60.0
 
-    def __post_init__(self):
-        if not isinstance(self.attempts, int) or self.attempts < 1:
-            raise OptionError(f"attempts is {self.attempts!r}: expected a positive whole number")
-        if not isinstance(self.timeout_s, int) or not 0 < self.timeout_s <= 86400:
-            raise OptionError(f"timeout_s is {self.timeout_s!r}: expected whole seconds, up to a day")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attempts", check_whole_number("attempts", self.attempts))
+        timeout_s = check_whole_number("timeout_s", self.timeout_s, highest=86400)
+        object.__setattr__(self, "timeout_s", timeout_s)
+        for name in ("wait_s", "longest_wait_s"):
+            object.__setattr__(self, name, check_number(name, getattr(self, name), lowest=0, unit="s"))
 
     def wait(self, attempt: int) -> None:
         """Wait after the attempt of this number, from 1."""

@@ -6,14 +6,17 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
-from ..errors import LayoutError, OptionError, UnscoredJetsWarning
+from ..errors import LayoutError, UnscoredJetsWarning
 from ..extras import require
 from ..jets.padding import flatten_jets, pad_into
 from ..jets.quality import scorable, unscorable
 from ..jets.selection import Selection
 from ..jets.spec import InputSpec
+from ..options import check_whole_number
 from .dijets import iterate_source
+from .options import ReadOptions
 from .reports import FileReport
 from .sources import Source, resolve
 
@@ -21,16 +24,14 @@ __all__ = ["padded_jets", "to_tf_dataset"]
 
 
 def padded_jets(
-    source: Source, report: FileReport, spec: InputSpec, *, step_size="100 MB", schema="auto", **selection
-) -> Iterator[np.ndarray]:
+    source: Source, report: FileReport, spec: InputSpec, options: ReadOptions, selection: Selection
+) -> Iterator[npt.NDArray[np.float32]]:
     """Padded jets of the selected events of one file, counted in ``report``.
 
     Parameters
     ----------
-    step_size, schema
-        As for `iterate_dijets`.
-    **selection
-        As for `select_dijets`. Of a file with one jet an entry, the cuts on a jet decide.
+    selection : Selection
+        Of a file with one jet an entry, the cuts on a jet decide.
 
     Yields
     ------
@@ -43,18 +44,17 @@ def padded_jets(
     LayoutError
         A region is asked for of a file with one jet an entry.
     """
-    chosen = Selection(**selection)
-    for events in iterate_source(source, report, step_size=step_size, schema=schema, single_jets=True):
+    for events in iterate_source(source, report, options, single_jets=True):
         together = 2 if "jets" in events.fields else 1
         if together == 2:
-            events = chosen.select(events)
+            events = selection.select(events)
             report.events_kept += len(events)
         else:
-            if chosen.region is not None:
+            if selection.region is not None:
                 raise LayoutError(
-                    f"{source.path}: has one jet an entry, and no deta: expected no region, not {chosen.region!r}"
+                    f"{source.path}: has one jet an entry, no deta: expected no region, not {selection.region!r}"
                 )
-            events = chosen.select_jets(events)
+            events = selection.select_jets(events)
         flat = flatten_jets(events)
         masks = unscorable(flat)
         good = np.repeat(scorable(flat, masks).reshape(-1, together).all(axis=1), together)
@@ -100,9 +100,8 @@ def to_tf_dataset(
         Nothing matches, or a value is out of range. What goes wrong in a file that is being streamed
         comes as TensorFlow's own error, with our line in it.
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise OptionError(f"batch_size is {batch_size!r}: expected a positive whole number")
-    Selection(**selection)
+    batch_size = check_whole_number("batch_size", batch_size)
+    chosen, options = Selection(**selection), ReadOptions(tree, schema, step_size)
     sources = resolve(files, tree)
     tf = require("tensorflow", "to_tf_dataset")
 
@@ -110,7 +109,7 @@ def to_tf_dataset(
         unscored: dict[str, int] = {}
         for source in sources:
             report = FileReport(source.path)
-            for jets in padded_jets(source, report, spec, step_size=step_size, schema=schema, **selection):
+            for jets in padded_jets(source, report, spec, options, chosen):
                 if len(jets):
                     yield jets
             for reason, number in report.unscored_jets.items():

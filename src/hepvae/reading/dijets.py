@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterator
-from numbers import Integral
 
 import awkward as ak
 import numpy as np
 
 from ..errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
+from ..options import check_whole_number
 from . import linking as assembly
-from .access import ACCESS, Access, file_error
-from .layouts import EVENT_COLUMNS, SCHEMAS, find_schema
+from .access import file_error
+from .layouts import EVENT_COLUMNS, SCHEMAS, SchemaName, find_schema
+from .options import STEP_SIZE, ReadOptions
 from .remote import forget_connections
 from .reports import FileReport
-from .sources import Source, resolve
+from .sources import Files, Source, resolve
 from .tables import Table, open_table
 
 __all__ = ["check_columns", "iterate_dijets", "iterate_source", "iterate_sources", "read_dijets"]
 
 
-def read_dijets(files, *, schema="auto", tree=None, entry_start=None, entry_stop=None):
+def read_dijets(
+    files: Files,
+    *,
+    schema: SchemaName = "auto",
+    tree: str | None = None,
+    entry_start: int | None = None,
+    entry_stop: int | None = None,
+) -> ak.Array:
     """Read dijet events with their constituents into memory.
 
     Parameters
@@ -55,8 +63,14 @@ def read_dijets(files, *, schema="auto", tree=None, entry_start=None, entry_stop
 
 
 def iterate_dijets(
-    files, *, step_size="100 MB", schema="auto", tree=None, entry_start=None, entry_stop=None
-) -> Iterator:
+    files: Files,
+    *,
+    step_size: str | int | None = STEP_SIZE,
+    schema: SchemaName = "auto",
+    tree: str | None = None,
+    entry_start: int | None = None,
+    entry_stop: int | None = None,
+) -> Iterator[ak.Array]:
     """Read dijet events chunk by chunk, in bounded memory.
 
     Parameters are those of `read_dijets`, and
@@ -68,17 +82,28 @@ def iterate_dijets(
     ------
     awkward array
         As `read_dijets` gives. A chunk may be empty; there is at least one.
+
+    Raises
+    ------
+    FileError, OptionError
+        At the call, before anything is read: nothing matches, or an option is out of range.
     """
-    start, stop = entry_start or 0, np.inf if entry_stop is None else entry_stop
-    if start < 0 or stop < start:
-        raise OptionError(f"entry range {entry_start}:{entry_stop}: expected 0 <= start <= stop")
+    options = ReadOptions(tree, schema, step_size)
+    start = 0 if entry_start is None else check_whole_number("entry_start", entry_start, lowest=0)
+    stop = math.inf if entry_stop is None else check_whole_number("entry_stop", entry_stop, lowest=0)
+    if stop < start:
+        raise OptionError(f"entry_stop is {entry_stop}: expected at least entry_start, {entry_start}")
+    return _events_of(resolve(files, options.tree, options.access), options, start, stop)
+
+
+def _events_of(sources: list[Source], options: ReadOptions, start: int, stop: float) -> Iterator[ak.Array]:
+    """Events of the entries from ``start`` to ``stop``, counted through all files."""
     offset, columns, nothing = 0, None, None
-    for i, source in enumerate(resolve(files, tree)):
+    for i, source in enumerate(sources):
         if i and offset >= stop:
             break
         report = FileReport(source.path)
-        entries = (max(start - offset, 0), stop - offset)
-        for events in iterate_source(source, report, step_size=step_size, schema=schema, entries=entries):
+        for events in iterate_source(source, report, options, entries=(max(start - offset, 0), stop - offset)):
             events = events[[field for field in events.fields if field != "entry"]]
             # No matter which columns there are of no events.
             if len(events) == 0 and events.fields != columns:
@@ -104,13 +129,11 @@ def check_columns(path: str, columns, found) -> None:
 def iterate_source(
     source: Source,
     report: FileReport,
+    options: ReadOptions,
     *,
-    step_size="100 MB",
-    schema="auto",
-    entries=(0, np.inf),
-    access: Access = ACCESS,
+    entries: tuple[int, float] = (0, math.inf),
     single_jets: bool = False,
-) -> Iterator:
+) -> Iterator[ak.Array]:
     """The chunks of one file, counted in ``report``; every error names the file.
 
     They are those of `iterate_dijets`, with the number of the entry in the file as ``entry``. Of a file with one
@@ -119,10 +142,10 @@ def iterate_source(
     What fails for a reason that may pass is tried again on the file opened anew, and goes on with the chunk
     that failed: no chunk is given twice.
     """
-    done, failures = None, 0
+    done, failures, access = None, 0, options.access
     while True:
         try:
-            for last, events in _chunks(source, report, step_size, schema, entries, done, access, single_jets):
+            for last, events in _chunks(source, report, options, entries, done, single_jets):
                 yield events
                 done, failures = last, 0
             return
@@ -137,14 +160,16 @@ def iterate_source(
             access.wait(failures)
 
 
-def iterate_sources(sources: list[Source], reports: list[FileReport], **reading) -> Iterator:
+def iterate_sources(
+    sources: list[Source], reports: list[FileReport], options: ReadOptions, *, single_jets: bool = False
+) -> Iterator[tuple[FileReport, ak.Array | None]]:
     """The chunks of some files, one file after the other; one that fails does not end the work.
 
     Parameters
     ----------
     reports : list of FileReport
         One for each; that of a file that fails has its failure.
-    **reading
+    options, single_jets
         As for `iterate_source`.
 
     Yields
@@ -154,7 +179,7 @@ def iterate_sources(sources: list[Source], reports: list[FileReport], **reading)
     """
     for source, report in zip(sources, reports):
         try:
-            for events in iterate_source(source, report, **reading):
+            for events in iterate_source(source, report, options, single_jets=single_jets):
                 yield report, events
         except HepvaeError as error:
             report.failure = str(error)
@@ -162,12 +187,17 @@ def iterate_sources(sources: list[Source], reports: list[FileReport], **reading)
 
 
 def _chunks(
-    source: Source, report: FileReport, step_size, schema, entries, done: int | None, access: Access, single_jets
-):
+    source: Source,
+    report: FileReport,
+    options: ReadOptions,
+    entries: tuple[int, float],
+    done: int | None,
+    single_jets: bool,
+) -> Iterator[tuple[int, ak.Array]]:
     """Chunks after the entry ``done`` (None: all), each with the entry after its last."""
-    with open_table(source, access) as table:
+    with open_table(source, options.access) as table:
         try:
-            found = find_schema(table.names, table.where, schema)
+            found = find_schema(table.names, table.where, options.schema)
         except LayoutError:
             # Of simulation that no event came through: no matter what it lacks.
             if table.num_entries or not any(set(one.branches) & set(table.names) for one in SCHEMAS.values()):
@@ -191,7 +221,7 @@ def _chunks(
             start = done
             if start >= stop:
                 return
-        step = _entries_per_step(table, step_size, branches)
+        step = _entries_per_step(table, options, branches)
         assemble = assembly.single_jets if found.single_jets else assembly.dijets
         for first in range(start, stop, step) if stop > start else [start]:
             last = min(first + step, max(stop, start))
@@ -218,17 +248,7 @@ def _no_events(per_event: dict, where: str):
     return assembly.dijets({**dict.fromkeys(schema.branches, nothing), **per_event}, schema.layout, 0, where)
 
 
-SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kMGT]?)B", re.IGNORECASE)
-POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-
-
-def _entries_per_step(table: Table, step_size, branches) -> int:
-    if step_size is None:
-        return max(table.num_entries, 1)
-    match = SIZE.fullmatch(step_size) if isinstance(step_size, str) else None
-    if match:
-        number_of_bytes = int(float(match[1]) * 1000 ** POWERS[match[2].lower()])
-        return max(number_of_bytes * table.num_entries // max(table.size(branches), 1), 1)
-    if isinstance(step_size, Integral) and step_size >= 1:
-        return int(step_size)
-    raise OptionError(f"step_size {step_size!r}: expected a size like '100 MB' or a number of entries")
+def _entries_per_step(table: Table, options: ReadOptions, branches: list[str]) -> int:
+    if options.step_bytes is not None:
+        return max(options.step_bytes * table.num_entries // max(table.size(branches), 1), 1)
+    return options.step_size or max(table.num_entries, 1)

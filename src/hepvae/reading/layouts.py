@@ -5,10 +5,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Literal
 
-from ..errors import LayoutError, OptionError
+from ..errors import LayoutError
 from ..jets.kinematics import angle_difference, angle_sum, azimuth, mass, pseudorapidity, transverse_momentum
-from ..options import nearest
+from ..options import check_choice, nearest
 
 __all__ = [
     "CONSTITUENT_COLUMNS",
@@ -21,6 +22,7 @@ __all__ = [
     "Formula",
     "JetByJet",
     "Schema",
+    "SchemaName",
     "find_schema",
     "known_branches",
 ]
@@ -207,6 +209,9 @@ def _jet_by_jet(*jets: tuple[dict, dict], mjj: FirstOf | None = None) -> JetByJe
     return JetByJet(tuple(jet for jet, _ in jets), tuple(constituents for _, constituents in jets), mjj)
 
 
+#: What a user may name: a layout, or ``auto`` to look at the branches.
+SchemaName = Literal["auto", "nanoaodv15", "pfnano", "dijets", "study", "jetclass"]
+
 #: Every layout that is known, in the order in which a file is held against them.
 SCHEMAS = {
     schema.name: schema
@@ -220,7 +225,7 @@ SCHEMAS = {
 }
 
 
-def find_schema(branches: Collection[str], where: str, schema: str = "auto") -> Schema:
+def find_schema(branches: Collection[str], where: str, schema: SchemaName = "auto") -> Schema:
     """The layout of a tree with these branches.
 
     Parameters
@@ -240,8 +245,7 @@ def find_schema(branches: Collection[str], where: str, schema: str = "auto") -> 
         Branches are missing; the message names the first, and the nearest name the tree has, or
         what was looked for and what was found where the tree is like none of the layouts.
     """
-    if schema != "auto" and schema not in SCHEMAS:
-        raise OptionError(f"schema {schema!r} is unknown: expected auto, {', '.join(SCHEMAS)}")
+    check_choice("schema", schema, ("auto", *SCHEMAS))
     candidates = [one.fitted(branches) for one in (SCHEMAS.values() if schema == "auto" else [SCHEMAS[schema]])]
     missing = {one.name: [b for b in one.branches if b not in branches] for one in candidates}
     closest = min(candidates, key=lambda one: len(missing[one.name]) / len(one.branches))

@@ -12,7 +12,7 @@ from ..errors import FileError, OptionError, one_line
 from .access import ACCESS, Access
 from .remote import eos_address, has_magic, match
 
-__all__ = ["HDF5_SUFFIXES", "Source", "distinct_names", "resolve", "stamp"]
+__all__ = ["HDF5_SUFFIXES", "Files", "Source", "distinct_names", "resolve", "stamp"]
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 #: Of the files that are taken from folders.
@@ -31,7 +31,11 @@ class Source:
         return "://" in self.path
 
 
-def resolve(files, tree: str | None = None, access: Access = ACCESS) -> list[Source]:
+#: What a user may give as files.
+Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Mapping[str, str | None]
+
+
+def resolve(files: Files, tree: str | None = None, access: Access = ACCESS) -> list[Source]:
     """The files that ``files`` names, without doubles.
 
     Parameters

@@ -24,6 +24,7 @@ from ..reading.dijets import iterate_sources
 from ..reading.layouts import EVENT_COLUMNS
 from ..reading.lazy import is_lazy, map_lazily
 from ..reading.nanoevents import aligned, dijets_of, is_nanoevents
+from ..reading.options import ReadOptions
 from ..reading.reports import FileReport, ScoreReport
 from ..reading.sources import resolve, stamp
 from ..version import __version__
@@ -157,6 +158,7 @@ def score_files(
     """
     made = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
     chosen = Selection(region=region, **selection)
+    reading = ReadOptions(tree, schema, step_size, access)
     sources = resolve(files, tree, access)
     output = Path(output)
     for source in sources:
@@ -165,14 +167,14 @@ def score_files(
     check_format(output)
     check_output(output, overwrite=overwrite)
     provenance = _provenance(inferer, made, chosen)
-    reading = {"step_size": step_size, "schema": schema}
     asked = {
         "version": __version__,
         "provenance": provenance,
         "inputs": [[*stamp(source.path), source.tree] for source in sources],
         "tuning": repr(inferer.tuning),
         "friend": friend,
-        **reading,
+        "step_size": reading.step_size,
+        "schema": reading.schema,
     }
     with Journal(unfinished(output), asked, anew=not resume) as journal:
         scores = UnfinishedScores(journal, sources)
@@ -185,11 +187,11 @@ def score_files(
         question = Question(made, chosen)
         left = [sources[i] for i in missing], [report.files[i] for i in missing]
         if client is None:
-            parts = scored_chunks(iterate_sources(*left, access=access, **reading), inferer, question)
+            parts = scored_chunks(iterate_sources(*left, reading), inferer, question)
         else:
             from ..cluster.dask import scored_on_workers
 
-            parts = scored_on_workers(client, *left, inferer, question, access=access, **reading)
+            parts = scored_on_workers(client, *left, inferer, question, reading)
         files = iter(missing)
         with event_bar("scoring", report.files) as look, closing(parts):
             i = next(files, None)

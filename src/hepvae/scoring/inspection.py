@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from ..errors import OptionError
 from ..execution.ahead import read_ahead
 from ..execution.progress import event_bar
 from ..jets.health import Health
+from ..options import check_whole_number
 from ..reading.access import ACCESS, Access
 from ..reading.dijets import iterate_sources
+from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import resolve
 
@@ -36,12 +37,11 @@ def inspect_files(
         One for each file: entries, events without two jets, and the `Health` of the jets of all others, or of all
         jets where an entry is one. A file that cannot be read has its failure.
     """
-    if not isinstance(n_particles, int) or n_particles < 1:
-        raise OptionError(f"n_particles is {n_particles!r}: expected a positive whole number")
+    n_particles = check_whole_number("n_particles", n_particles)
+    options = ReadOptions(tree, schema, step_size, access)
     sources = resolve(files, tree, access)
     reports = [FileReport(source.path, health=Health(n_particles)) for source in sources]
-    reading = {"step_size": step_size, "schema": schema, "access": access, "single_jets": True}
-    chunks = iterate_sources(sources, reports, **reading)
+    chunks = iterate_sources(sources, reports, options, single_jets=True)
     with event_bar("reading", reports) as look, closing(read_ahead(chunks)) as ahead:
         for report, events in ahead:
             look()
