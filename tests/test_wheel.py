@@ -1,78 +1,129 @@
-"""The wheel carries the samples and the models, and works from where pip would put it."""
+"""What pip installs, from a checkout and as a wheel: the samples and models come with it, and its types."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import site
 import subprocess
 import sys
+import tarfile
+import venv
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from helpers.places import CHECKOUT
 
+pytestmark = pytest.mark.slow
+
+#: A user's script, with an error in each of its last lines.
+SCRIPT = """\
 import hepvae
 
-CHECKOUT = Path(hepvae.__file__).parents[2]
+spec = hepvae.InputSpec(n_particles=50)
+hepvae.sample_path("qcdSig").read_bytes()
+hepvae.InputSpec(n_particles="many")
+hepvae.sample_path(3)
+"""
+
+
+def run(*command: object, **options):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=250, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    # A copy: a build in the checkout would take what an earlier one has left in build/.
-    copy = folder / "checkout"
-    for name in ("src", "data"):
-        shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(CHECKOUT / name, copy)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--no-build-isolation",
-            "-w",
-            folder,
-            copy,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("hepvae-*.whl")
+def checkout(tmp_path_factory):
+    """A copy: a build in the checkout would take what an earlier one has left in build/."""
+    copy = tmp_path_factory.mktemp("build") / "checkout"
+    ignored = shutil.ignore_patterns("*.egg-info", "__pycache__")
+    for name in ("src", "data", "docs", "tests", "analysis"):
+        shutil.copytree(CHECKOUT / name, copy / name, symlinks=True, ignore=ignored)
+    for path in CHECKOUT.iterdir():
+        if path.is_file():
+            shutil.copy(path, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout):
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
+    run(*pip, "-w", checkout.parent / "wheel", checkout)
+    (file,) = (checkout.parent / "wheel").glob("hepvae-*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel):
     with zipfile.ZipFile(wheel) as file:
-        file.extractall(folder / "site")
-    return folder / "site"
+        file.extractall(wheel.parent / "site")
+    return wheel.parent / "site"
 
 
-def test_samples_and_models_come_with_it(site):
+def test_samples_and_models_come_with_it(unpacked):
+    printed = run(
+        sys.executable,
+        "-c",
+        "import hepvae\n"
+        "from hepvae.models.bundled import SAMPLES, MODELS\n"
+        "print(hepvae.__file__)\n"
+        "for name in SAMPLES: print(hepvae.sample_path(name))\n"
+        "for name in MODELS:\n"
+        "    for runtime in ('onnxruntime', 'tensorflow'): print(hepvae.model_path(name, runtime=runtime))\n",
+        cwd=unpacked,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+    )
+    files = printed.split()
+    assert len(files) == 15
+    assert all(file.startswith(f"{unpacked}/hepvae/") and Path(file).is_file() for file in files)
+
+
+def test_nothing_is_in_it_that_should_not(unpacked):
+    assert {path.name.partition("-")[0] for path in unpacked.iterdir()} == {"hepvae"}
+    assert (unpacked / "hepvae" / "py.typed").is_file()
+    assert not list(unpacked.rglob("test_*.py"))
+
+
+def test_a_source_archive_makes_the_same_wheel(checkout, wheel):
+    code = "from setuptools import build_meta; print(build_meta.build_sdist('../archive'))"
+    run(sys.executable, "-c", code, cwd=checkout)
+    (archive,) = (checkout.parent / "archive").glob("hepvae-*.tar.gz")
+    with tarfile.open(archive) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    with zipfile.ZipFile(wheel) as file:
+        modules_and_data = {f"src/{name}" for name in file.namelist() if name.startswith("hepvae/")}
+    assert modules_and_data <= names
+    assert {"tests/conftest.py", "analysis/accuracy.py", "docs/conf.py", "Makefile"} <= names
+
+
+@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
+@pytest.mark.parametrize("kind", ["editable", "wheel"])
+def test_a_users_script_sees_the_types(kind, checkout, wheel, tmp_path):
+    """Type checkers said that hepvae was without types: they do not follow the hook of its editable install."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    # What hepvae needs comes from where the tests run, by paths, which do not bring that place's own hepvae.
+    (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    Path(packages, "others.pth").write_text("\n".join(site.getsitepackages()))
+    what = ["--editable", checkout] if kind == "editable" else [wheel]
+    pip = (sys.executable, "-m", "pip", "--quiet", "--python", python, "install", "--no-deps")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run(*pip, "--ignore-installed", "--no-build-isolation", *what, env=environment)
+    place = run(python, "-c", "import hepvae; print(hepvae.__file__)", env=environment, cwd=tmp_path)
+    assert place.startswith(str(checkout if kind == "editable" else packages))
+
+    (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import hepvae\n"
-            "from hepvae.bundled import SAMPLES, MODELS\n"
-            "print(hepvae.__file__)\n"
-            "for name in SAMPLES: print(hepvae.sample_path(name))\n"
-            "for name in MODELS:\n"
-            "    for runtime in hepvae.inferers.RUNTIMES: print(hepvae.model_path(name, runtime=runtime))\n",
-        ],
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "script.py"],
         capture_output=True,
         text=True,
-        cwd=site,
-        env={**os.environ, "PYTHONPATH": str(site)},
+        timeout=250,
+        cwd=tmp_path,
+        env=environment,
     )
-    assert done.returncode == 0, done.stderr
-    files = done.stdout.split()
-    assert len(files) >= 7
-    assert all(file.startswith(f"{site}/hepvae/") and Path(file).is_file() for file in files)
-
-
-def test_nothing_is_in_it_that_should_not(site):
-    assert {path.name.partition("-")[0] for path in site.iterdir()} == {"hepvae"}
-    assert (site / "hepvae" / "py.typed").is_file()
-    assert not list(site.rglob("test_*.py"))
+    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert [error.partition(": ")[0] for error in errors] == ["script.py:5", "script.py:6"], done.stdout
+    assert all("[arg-type]" in error for error in errors)
