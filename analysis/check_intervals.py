@@ -36,7 +36,7 @@ PLUGIN = """
 import os
 import time
 import numpy as np
-from hepvae.inferers.ort import OnnxRuntimeInferer
+from hepvae.inference.onnxruntime import OnnxRuntimeInferer
 
 class Twin(OnnxRuntimeInferer):
     runtime = "twin"
