@@ -129,13 +129,6 @@ class FlatJets:
         pt, eta, mass = (self.of_jet(name).astype(np.float64) for name in ("pt", "eta", "mass"))
         return _single(np.hypot(pt * np.cosh(eta), mass))
 
-    def unscorable(self) -> np.ndarray:
-        """uint8 (jets,): why a jet cannot be scored, as `padding_kernels` numbers it; 0 where it can."""
-        from .padding_kernels import examine
-
-        none = np.empty(0, np.float32)
-        return examine(self.starts, self.counts, self.pt, self.eta, self.phi, *(self.axis or (none, none)))
-
 
 def flatten_jets(events_or_constituents) -> FlatJets:
     """Take events (with ``jets``), jets (with ``constituents``) or bare constituents apart."""
