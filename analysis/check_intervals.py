@@ -36,18 +36,18 @@ PLUGIN = """
 import os
 import time
 import numpy as np
-from hepvae.inference.onnxruntime import OnnxRuntime
+from hepvae.inferers.ort import OnnxRuntimeInferer
 
-class Twin(OnnxRuntime):
-    name = "twin"
+class Twin(OnnxRuntimeInferer):
+    runtime = "twin"
 
-class Slowed(OnnxRuntime):
-    name = "slowed"
+class Slowed(OnnxRuntimeInferer):
+    runtime = "slowed"
     calls_to_know = 10
 
-    def run(self, batch, outputs):
+    def _run(self, session, batch, outputs):
         start = time.perf_counter()
-        found = super().run(batch, outputs)
+        found = super()._run(session, batch, outputs)
         known = self.__dict__.setdefault("known", [])
         if len(known) < self.calls_to_know:
             known.append(time.perf_counter() - start)

@@ -14,7 +14,6 @@ NAMES = [
     "MissingPackageError",
     "ModelError",
     "OptionError",
-    "Runtime",
     "SpecError",
     "UnscoredJetsWarning",
     "dijet_events",

@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from ..errors import ModelError, one_line
 from ..extras import require
-from ..models.card import ModelCard
-from ..models.contract import INPUT
+from .base import INPUT, Inferer
 from .blocks import Tuning
-from .onnxruntime import OnnxRuntime, OnnxRuntimeOptions
-from .runtime import InferenceOptions, Runtime
+from .onnxruntime import OnnxRuntimeInferer
 
-__all__ = ["OpenVino"]
+__all__ = ["OpenVinoInferer"]
 
 
-class OpenVino(Runtime):
+class OpenVinoInferer(Inferer):
     """A model in an ``.onnx`` file, on OpenVINO, in float32.
 
-    The file is checked by ONNX Runtime, which also reads its card.
+    The file is checked by ONNX Runtime, which also reads what it says of itself.
     """
 
-    name = "openvino"
+    runtime = "openvino"
     suffixes = (".onnx",)
     default_tuning = Tuning(48, "blocks")
 
-    def open(self, path: Path, options: InferenceOptions) -> ModelCard:
-        openvino = require("openvino", str(path))
-        checked = OnnxRuntime()
-        card = checked.open(path, OnnxRuntimeOptions(compiled_distances=False))
-        self.least_particles = checked.least_particles
-        self._path, self._features, self._lock = path, card.spec.shape[1], threading.Lock()
-        self._core, self._compiled = openvino.Core(), dict[int, Any]()
-        self._idle: defaultdict[int, list[Any]] = defaultdict(list)
-        return card
+    def _open(self):
+        openvino = require("openvino", str(self.path))
+        checked = OnnxRuntimeInferer(self.path, threads=1)
+        self._free, self._least = checked.open_axis()
+        self._core, self._compiled, self._idle = openvino.Core(), {}, defaultdict(list)
+        return self._core, checked.card
 
-    def _request(self, particles: int) -> Any:
+    def _least_length(self):
+        return self._least if self._free else None
+
+    def _request(self, particles: int):
         """A request for a length of the particle axis that no other thread uses."""
         with self._lock:
             if self._idle[particles]:
@@ -51,24 +42,29 @@ class OpenVino(Runtime):
                 self._compiled[particles] = self._compile(particles)
             return self._compiled[particles].create_infer_request()
 
-    def _compile(self, particles: int) -> Any:
+    def _compile(self, particles: int):
+        blocks = self.tuning.parallel == "blocks"
         settings = {
             "INFERENCE_NUM_THREADS": self.threads,
-            "NUM_STREAMS": 1 if self.operator_threads == self.threads else self.threads,
+            "NUM_STREAMS": self.threads if blocks else 1,
             "INFERENCE_PRECISION_HINT": "f32",
             "ENABLE_CPU_PINNING": False,
         }
         try:
-            model = self._core.read_model(self._path)
-            model.reshape({INPUT: [-1, particles, self._features]})
+            model = self._core.read_model(self.path)
+            model.reshape({INPUT: [-1, particles, self.spec.shape[1]]})
             return self._core.compile_model(model, "CPU", settings)
         except RuntimeError as error:  # all that OpenVINO raises
-            message = f"{self._path}: not a model that OpenVINO can load: {one_line(error)}"
+            message = f"{self.path}: not a model that OpenVINO can load: {one_line(error)}"
             raise ModelError(message) from error
 
-    def run(self, batch: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> Sequence[npt.NDArray[np.float32]]:
+    def _run(self, session, batch, outputs):
         request = self._request(batch.shape[1])
-        results = request.infer({INPUT: batch}, share_inputs=True)
-        values = [results[name].copy() for name in outputs]
+        made = request.infer({INPUT: batch}, share_inputs=True)
+        found = [made[name].copy() for name in outputs]
         self._idle[batch.shape[1]].append(request)
-        return values
+        return found
+
+    def __getstate__(self):
+        gone = ("_core", "_compiled", "_idle")
+        return {name: value for name, value in super().__getstate__().items() if name not in gone}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import awkward as ak
 import numpy as np
-import numpy.typing as npt
 
-from .quality import Counts, ExaminedJets, examine_jets
+from .padding import FlatJets, flatten_jets
+from .quality import scorable, unscorable
 
 __all__ = ["Health"]
 
@@ -20,8 +19,8 @@ class Health:
     n_particles: int = 100
     """Constituents that a model takes of a jet."""
     jets: int = 0
-    unscorable: Counts = field(default_factory=Counts)
-    """Jets that no model can score, by the `REASONS`."""
+    unscorable: dict[str, int] = field(default_factory=dict)
+    """Jets that no model can score, by the reasons of `hepvae.quality`."""
     good: int = 0
     """The others; what follows is about these."""
     truncated: int = 0
@@ -31,17 +30,18 @@ class Health:
     _ratio: float = 0.0
     _ratio_squared: float = 0.0
 
-    def add(self, events: ak.Array) -> None:
+    def add(self, events) -> None:
         """Count the jets of some events, as `read_dijets` gives them, or jets with constituents."""
-        jets = events.jets if "jets" in events.fields else events
-        self.add_examined(examine_jets(jets), ak.to_numpy(ak.ravel(jets.pt)))
+        flat = flatten_jets(events)
+        self.add_flat(flat, unscorable(flat), (events.jets if "jets" in events.fields else events).pt)
 
-    def add_examined(self, jets: ExaminedJets, pt: npt.NDArray[np.floating]) -> None:
-        """Count jets that were examined already; ``pt`` is that of each jet, (jets,) in GeV."""
+    def add_flat(self, flat: FlatJets, masks: dict[str, np.ndarray], pt) -> None:
+        """Count jets that were taken apart already: with those `unscorable`, and the pt of all."""
         from .padding_kernels import sums
 
-        self.unscorable.add(jets.counts)
-        flat, chosen = jets.flat, jets.chosen
+        for reason, mask in masks.items():
+            self.unscorable[reason] = self.unscorable.get(reason, 0) + int(mask.sum())
+        chosen = np.flatnonzero(scorable(flat, masks))
         self.jets += len(flat.counts)
         self.good += len(chosen)
         if len(chosen) == 0:
@@ -50,7 +50,7 @@ class Health:
         self.truncated += int(np.count_nonzero(flat.counts[chosen] > self.n_particles))
         self._pt += total.sum()
         self._pt_kept += kept.sum()
-        ratio = total / np.asarray(pt, np.float64)[chosen]
+        ratio = total / np.asarray(pt, np.float64).ravel()[chosen]
         self._ratio += ratio.sum()
         self._ratio_squared += (ratio**2).sum()
 
@@ -58,7 +58,8 @@ class Health:
         """Add what another one has seen."""
         for name in ("jets", "good", "truncated", "_pt", "_pt_kept", "_ratio", "_ratio_squared"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.unscorable.add(other.unscorable)
+        for reason, number in other.unscorable.items():
+            self.unscorable[reason] = self.unscorable.get(reason, 0) + number
 
     @property
     def truncated_share(self) -> float:

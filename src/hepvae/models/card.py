@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import HepvaeError, ModelError
 from ..jets.spec import InputSpec
-from .contract import RECONSTRUCTION
-from .losses import LOSSES, check_distance
+from .losses import check_distance
 
-__all__ = ["ModelCard"]
+__all__ = ["CARD_KEY", "ModelCard"]
+
+#: Key of the card in the metadata of an ONNX file.
+CARD_KEY = "hepvae"
 
 FORMAT = 1
 
@@ -36,16 +38,6 @@ class ModelCard:
     """Training sample, settings, seed, versions."""
     distance: str = "features"
     """Between two particles, one of `losses.DISTANCES`."""
-
-    @property
-    def losses(self) -> tuple[str, ...]:
-        """Names of what the model gives one jet, in the order of every table and file."""
-        return LOSSES
-
-    @property
-    def outputs(self) -> dict[str, tuple[int, ...]]:
-        """Names of all outputs, and the shape of each for one jet; all are float32."""
-        return {**dict.fromkeys(self.losses, ()), RECONSTRUCTION: self.spec.shape}
 
     def with_provenance(self, **provenance) -> ModelCard:
         """The same card with more provenance."""

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ..errors import LayoutError, UnscoredJetsWarning
 from ..extras import require
-from ..jets.padding import pad_into
-from ..jets.quality import Counts, examine_jets
+from ..jets.padding import flatten_jets, pad_into
+from ..jets.quality import scorable, unscorable
 from ..jets.selection import Selection
 from ..jets.spec import InputSpec
 from ..options import check_whole_number
@@ -55,10 +55,12 @@ def padded_jets(
                     f"{source.path}: has one jet an entry, no deta: expected no region, not {selection.region!r}"
                 )
             events = selection.select_jets(events)
-        jets = examine_jets(events)
-        report.unscored_jets.add(jets.counts)
-        good = np.repeat(jets.good.reshape(-1, together).all(axis=1), together)
-        yield pad_into(jets.flat, np.flatnonzero(good), spec, spec.n_particles)
+        flat = flatten_jets(events)
+        masks = unscorable(flat)
+        good = np.repeat(scorable(flat, masks).reshape(-1, together).all(axis=1), together)
+        for reason, mask in masks.items():
+            report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + int(mask.sum())
+        yield pad_into(flat, np.flatnonzero(good), spec, spec.n_particles)
 
 
 def to_tf_dataset(
@@ -104,15 +106,17 @@ def to_tf_dataset(
     tf = require("tensorflow", "to_tf_dataset")
 
     def chunks():
-        unscored = Counts()
+        unscored: dict[str, int] = {}
         for source in sources:
             report = FileReport(source.path)
             for jets in padded_jets(source, report, spec, options, chosen):
                 if len(jets):
                     yield jets
-            unscored.add(report.unscored_jets)
+            for reason, number in report.unscored_jets.items():
+                unscored[reason] = unscored.get(reason, 0) + number
         if unscored:
-            message = f"events left out for jets that cannot be scored: {unscored}"
+            counts = ", ".join(f"{number} {reason}" for reason, number in unscored.items())
+            message = f"events left out for jets that cannot be scored: {counts}"
             warnings.warn(message, UnscoredJetsWarning, stacklevel=2)
 
     signature = tf.TensorSpec((None, *spec.shape), tf.float32)

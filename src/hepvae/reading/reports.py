@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 
 from ..jets.health import Health
-from ..jets.quality import Counts
 from .layouts import SCHEMAS
 
 __all__ = ["FileReport", "ScoreReport"]
@@ -33,14 +32,12 @@ class FileReport:
     """Events that pass the selection."""
     events_scored: int = 0
     """Events with a score, which are the ones written."""
-    unscored_jets: Counts = field(default_factory=Counts)
+    unscored_jets: dict[str, int] = field(default_factory=dict)
     """Jets of kept events that cannot be scored, counted by reason."""
     health: Health = field(default_factory=Health)
     """Of the jets of kept events."""
     schema: str | None = None
     """Name of the layout of the file."""
-    weights: str | None = None
-    """Whether constituents are multiplied by the PUPPI weight of the file; None where it has none."""
     retried: list[str] = field(default_factory=list)
     """What passed, in one line each: after each the file was opened anew."""
     failure: str | None = None
@@ -55,11 +52,12 @@ class FileReport:
         """Add what another one has of other entries of the same file."""
         for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.unscored_jets.add(other.unscored_jets)
+        for reason, number in other.unscored_jets.items():
+            self.unscored_jets[reason] = self.unscored_jets.get(reason, 0) + number
         self.health.merge(other.health)
         self.retried += other.retried
         if other.failure is None:  # one that failed may not have seen the tree
-            self.entries, self.schema, self.weights = other.entries, other.schema, other.weights
+            self.entries, self.schema = other.entries, other.schema
         self.failure = self.failure or other.failure
 
     to_dict = asdict
@@ -67,9 +65,7 @@ class FileReport:
     @classmethod
     def from_dict(cls, values: dict) -> FileReport:
         """From what `to_dict` gave."""
-        health = {**values["health"], "unscorable": Counts(values["health"]["unscorable"])}
-        unscored = Counts(values["unscored_jets"])
-        return cls(**{**values, "unscored_jets": unscored, "health": Health(**health)})
+        return cls(**{**values, "health": Health(**values["health"])})
 
 
 @dataclass
@@ -115,12 +111,13 @@ class ScoreReport:
         return self._sum("events_scored")
 
     @property
-    def unscored_jets(self) -> Counts:
+    def unscored_jets(self) -> dict[str, int]:
         """Jets of kept events that could not be scored, counted by reason."""
-        total = Counts()
+        total: dict[str, int] = {}
         for file in self.files:
             if file.failure is None:
-                total.add(file.unscored_jets)
+                for reason, number in file.unscored_jets.items():
+                    total[reason] = total.get(reason, 0) + number
         return total
 
     @property
