@@ -36,18 +36,18 @@ PLUGIN = """
 import os
 import time
 import numpy as np
-from hepvae.inferers.ort import OnnxRuntimeInferer
+from hepvae.inference.onnxruntime import OnnxRuntime
 
-class Twin(OnnxRuntimeInferer):
-    runtime = "twin"
+class Twin(OnnxRuntime):
+    name = "twin"
 
-class Slowed(OnnxRuntimeInferer):
-    runtime = "slowed"
+class Slowed(OnnxRuntime):
+    name = "slowed"
     calls_to_know = 10
 
-    def _run(self, session, batch, outputs):
+    def run(self, batch, outputs):
         start = time.perf_counter()
-        found = super()._run(session, batch, outputs)
+        found = super().run(batch, outputs)
         known = self.__dict__.setdefault("known", [])
         if len(known) < self.calls_to_know:
             known.append(time.perf_counter() - start)

@@ -31,22 +31,23 @@ def real_data():
 
 
 @pytest.fixture(
+    scope="session",
     params=[
         pytest.param(
             name,
             marks=pytest.mark.skipif(find_spec(NEEDS_PACKAGE[name]) is None, reason=f"{name} is not installed"),
         )
         for name in RUNTIMES
-    ]
+    ],
 )
 def runtime(request):
     """The name of each runtime in turn."""
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def inferer(runtime):
-    """The bundled Conv-VAE on each runtime in turn."""
+    """The bundled Conv-VAE on each runtime in turn, opened once for all tests: none may change it."""
     return hepvae.load_inferer(hepvae.model_path("conv", runtime=runtime), runtime=runtime)
 
 

@@ -109,7 +109,7 @@ EXECUTORS = {
 }
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("executor", ["iterative", pytest.param("processes", marks=pytest.mark.slow)])
 def test_the_processor_gives_what_the_command_line_gives(inferer, executor, tmp_path):
     runner = processor.Runner(executor=EXECUTORS[executor](), schema=NanoAODSchema, chunksize=700)
     result = runner(fileset(), processor_instance=DijetScoreProcessor(inferer, region="signal"))
@@ -143,6 +143,7 @@ def run_script(*arguments):
     assert "cross-reference" not in done.stderr and "List indexing" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_script_of_a_user(tmp_path, real_files):
     """On samples and real files, on two real Dask workers: as `hepvae score` and `hepvae plot` have it."""
     files = {name: hepvae.sample_path(name) for name in SAMPLES} | real_files
@@ -163,6 +164,7 @@ def test_the_script_of_a_user(tmp_path, real_files):
             assert cutflow[name]["scored"] == len(read_scores(scored)[0])
 
 
+@pytest.mark.slow
 def test_the_script_draws_what_has_events(tmp_path):
     """No event of the sideband is in the signal region: its dataset is in the cutflow, and not in the plot."""
     datasets = [f"{name}={hepvae.sample_path(name)}" for name in ("qcdSide", "GtoWW15na")]

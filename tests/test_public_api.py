@@ -14,6 +14,7 @@ NAMES = [
     "MissingPackageError",
     "ModelError",
     "OptionError",
+    "Runtime",
     "SpecError",
     "UnscoredJetsWarning",
     "dijet_events",

@@ -14,7 +14,7 @@ from .errors import (
     SpecError,
     UnscoredJetsWarning,
 )
-from .inference import load_inferer, model_path
+from .inference import Runtime, load_inferer, model_path
 from .jets.padding import pad_particles
 from .jets.selection import dijet_events, select_dijets
 from .jets.spec import InputSpec
@@ -33,6 +33,7 @@ __all__ = [
     "MissingPackageError",
     "ModelError",
     "OptionError",
+    "Runtime",
     "SpecError",
     "UnscoredJetsWarning",
     "dijet_events",

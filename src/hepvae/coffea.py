@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 
 from .extras import require
-from .jets.quality import unscorable
+from .jets.quality import examine_jets
 from .jets.selection import Selection
 from .plots.histograms import SCORE_BINS, SCORE_LIMITS, search_histogram
 from .reading.nanoevents import dijets_of
@@ -66,7 +66,7 @@ class DijetScoreProcessor(processor.ProcessorABC):
         dijets = dijets_of(events)
         selected = self.selection.select(dijets)
         flat = flat_pairs(selected)
-        _, score, problems = score_jets(flat, unscorable(flat), self.inferer, self.strategy)
+        _, score, problems = score_jets(examine_jets(flat), self.inferer, self.strategy)
         weighted = "genWeight" in ak.fields(events)
         good = np.isfinite(score)
         histogram = search_histogram(bins=self.bins, limits=self.limits)

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 
 from .errors import OptionError
 
-__all__ = ["check_choice", "check_number", "check_whole_number", "nearest"]
+__all__ = ["check_choice", "check_flag", "check_number", "check_whole_number", "nearest"]
 
 
 def check_number(
@@ -57,6 +57,19 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         similar = nearest(value, choices) if isinstance(value, str) else ""
         raise OptionError(f"{name} {value!r} is unknown: expected one of {', '.join(choices)}{similar}")
+    return value
+
+
+def check_flag(name: str, value: object) -> bool:
+    """The value, True or False.
+
+    Raises
+    ------
+    OptionError
+        It is neither: ``"no"`` would count as true.
+    """
+    if not isinstance(value, bool):
+        raise OptionError(f"{name} is {value!r}: expected True or False")
     return value
 
 

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
-from helpers.places import ANALYSIS
+from helpers.scripts import run_script
 
 from hepvae.models.bundled import RESONANCES
 from hepvae.scoring.strategy import STRATEGIES
 
-SCRIPT = ANALYSIS / "accuracy.py"
 
-
-def run(*arguments):
-    command = [sys.executable, SCRIPT, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200)
-
-
+@pytest.mark.slow
 def test_tables_and_plots(tmp_path):
     pytest.importorskip("tensorflow")
-    done = run("--models", "graph", "--output", tmp_path)
+    done = run_script("accuracy", "--models", "graph", "--output", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     rows = [line.strip("| ").split("|") for line in done.stdout.splitlines() if line.startswith("| graph ")]
     reconstruction, *separation = [[column.strip() for column in row] for row in rows]
@@ -37,7 +28,7 @@ def test_tables_and_plots(tmp_path):
 
 def test_unknown_model_is_one_line(tmp_path):
     pytest.importorskip("tensorflow")
-    done = run("--models", "big", "--output", tmp_path)
+    done = run_script("accuracy", "--models", "big", "--output", tmp_path)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("accuracy: ")
     assert "Traceback" not in done.stderr

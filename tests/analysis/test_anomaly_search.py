@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
-from helpers.places import ANALYSIS
+from helpers.scripts import run_script
 
 from hepvae import sample_path
 from hepvae.output.text import markdown_text
 
 pytest.importorskip("sklearn")
 
-SCRIPT = ANALYSIS / "anomaly_search.py"
 
-
-def run(*arguments):
-    command = [sys.executable, SCRIPT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280)
-
-
+@pytest.mark.slow
 def test_from_samples_to_the_scan(tmp_path):
-    done = run("--models", "conv", "--strategies", "min", "--toys", 40, "--label", "Private", "--output", tmp_path)
+    done = run_script(
+        "anomaly_search",
+        "--models",
+        "conv",
+        "--strategies",
+        "min",
+        "--toys",
+        40,
+        "--label",
+        "Private",
+        "--output",
+        tmp_path,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     results = json.loads((tmp_path / "results.json").read_text())
 
@@ -67,7 +71,7 @@ def test_from_samples_to_the_scan(tmp_path):
     ],
 )
 def test_errors_are_one_line(arguments, message, tmp_path):
-    done = run("--models", "conv", "--output", tmp_path, *arguments)
+    done = run_script("anomaly_search", "--models", "conv", "--output", tmp_path, *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("anomaly_search: ") and message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -77,7 +81,8 @@ def test_errors_are_one_line(arguments, message, tmp_path):
 def test_names_with_anything_in_them(tmp_path):
     """A slash, an accent, a dollar sign or a space in a name lost everything that had been computed."""
     name, folder = "X/Y é & 50 % $b", tmp_path / "a folder"
-    done = run(
+    done = run_script(
+        "anomaly_search",
         *("--signal", f"{name}=1500={sample_path('GtoWW15na')}", "--models", "conv", "--strategies", "min"),
         *("--toys", 10, "--working-points", "eff50", "--output", folder),
     )
@@ -91,6 +96,6 @@ def test_names_with_anything_in_them(tmp_path):
 
 
 def test_signal_without_a_mass(tmp_path):
-    done = run("--signal", "na=file.root", "--output", tmp_path)
+    done = run_script("anomaly_search", "--signal", "na=file.root", "--output", tmp_path)
     assert done.returncode == 1
     assert "signal 'na=file.root': expected NAME=MASS=FILES, the mass in GeV" in done.stderr

@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 
+import pytest
 from helpers.places import ANALYSIS
 
 SCRIPT = ANALYSIS / "check_intervals.py"
 
 
+@pytest.mark.slow
 def test_planted_slowdown_is_found():
     command = [sys.executable, str(SCRIPT), "--trials", "1", "--batch-sizes", "16,64", "--seconds", "0.4"]
     done = subprocess.run([*command, "--slowdown", "1"], capture_output=True, text=True, timeout=200)

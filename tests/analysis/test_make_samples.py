@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import uproot
 from helpers.places import ANALYSIS
+from helpers.scripts import run_script
 
 import hepvae
 
@@ -38,7 +39,7 @@ def script():
 
 def make(folder, *arguments):
     return subprocess.run(
-        [sys.executable, SCRIPT, *arguments, "--chunk", "15", "--output", folder],
+        [sys.executable, SCRIPT, "--chunk", "15", *arguments, "--output", folder],
         capture_output=True,
         text=True,
         timeout=200,
@@ -71,6 +72,7 @@ def test_rounding_keeps_the_bits_of_nanoaod(script, rng):
     assert script.round_mantissa([0.0], 10) == 0
 
 
+@pytest.mark.slow
 @needs_pythia
 def test_same_seed_same_events_whatever_the_cores(tmp_path):
     for jobs in ("1", "2"):
@@ -85,7 +87,7 @@ def test_same_seed_same_events_whatever_the_cores(tmp_path):
 
 @needs_pythia
 def test_selected_and_recorded(tmp_path, script):
-    assert make(tmp_path, "AtoHZ15", "--events", "30").returncode == 0
+    assert make(tmp_path, "AtoHZ15", "--events", "12", "--chunk", "6").returncode == 0
     with uproot.open(tmp_path / "AtoHZ15.root") as file:
         provenance = json.loads(file["provenance"])
         runs = file["Runs"].arrays(library="np")
@@ -97,6 +99,7 @@ def test_selected_and_recorded(tmp_path, script):
     assert len(set(events.event)) == len(events)
 
 
+@pytest.mark.slow
 @needs_pythia
 def test_goes_on_where_it_was_killed(tmp_path, script):
     """The chunk that a killed run left is taken as it is: here it is marked, to be known again."""
@@ -119,6 +122,6 @@ def test_goes_on_where_it_was_killed(tmp_path, script):
 
 
 def test_unknown_process():
-    done = make(".", "ttbar")
+    done = run_script("make_samples", "ttbar")
     assert done.returncode == 2
     assert "invalid choice: 'ttbar'" in done.stderr

@@ -55,6 +55,7 @@ def test_width_of_a_node_counts_its_edges(script):
     assert script.Variant("edge", 100, 1).terms.tolist() == [4 * 100 * 100, 4 * 100 * 8 * 32]
 
 
+@pytest.mark.slow
 def test_cells_are_measured(script):
     """More jets at once take more memory, on either runtime."""
     records = script.measured([script.Variant("graph", 50, 1)], [1, 1024])

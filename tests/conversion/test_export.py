@@ -9,8 +9,8 @@ import pytest
 
 import hepvae
 from hepvae import export_onnx, model_path
-from hepvae.conversion.export import _check_graph, _without_gemm_warnings, reference_jets
-from hepvae.models.bundled import MODELS
+from hepvae.conversion.export import _check_graph, _without_gemm_warnings
+from hepvae.models.bundled import MODELS, reference_jets
 
 pytest.importorskip("tensorflow")
 

@@ -8,6 +8,7 @@ from helpers.places import NEEDS_PACKAGE
 
 import hepvae
 from hepvae.conversion.parity import TOLERANCE, compare
+from hepvae.inference import RUNTIMES
 from hepvae.jets.quality import pad_scorable
 from hepvae.models.bundled import MODELS, SAMPLES
 
@@ -34,9 +35,10 @@ def test_runtimes_that_are_asked_for_by_name(model, name, signal_jets):
 
 
 def test_every_runtime_is_held_against_another():
-    assert {"tensorflow", "onnxruntime", *OTHERS} == set(hepvae.inferers.RUNTIMES)
+    assert {"tensorflow", "onnxruntime", *OTHERS} == set(RUNTIMES)
 
 
+@pytest.mark.slow
 def test_every_jet_of_the_samples(pair):
     for sample in SAMPLES:
         jets = pad_scorable(hepvae.read_dijets(hepvae.sample_path(sample)), pair[0].spec)

@@ -10,8 +10,8 @@ import hepvae
 from hepvae import load_inferer, model_path
 from hepvae.conversion.rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
 from hepvae.errors import ModelError
-from hepvae.inference.base import INPUT
 from hepvae.models.bundled import MODELS
+from hepvae.models.contract import INPUT
 from hepvae.models.losses import LOSSES, chamfer, points
 
 
@@ -47,7 +47,7 @@ def test_masked_models_take_any_length_and_gather_as_they_are(model):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("jets", [1, 2, 97])
 def test_any_number_of_jets(model, jets, signal_jets):
-    inferer = load_inferer(model_path(model), engine=False)
+    inferer = load_inferer(model_path(model), batching=False, compiled_distances=False)
     together = inferer(signal_jets)
     for name, values in inferer(signal_jets[:jets]).items():
         assert np.allclose(values, together[name][:jets], rtol=1e-5)
@@ -56,7 +56,7 @@ def test_any_number_of_jets(model, jets, signal_jets):
 @pytest.mark.parametrize("model", MODELS)
 def test_losses_of_3_tev_constituents_hold_against_float64(model, signal_jets):
     """The matrix product of float32 would lose 1 GeV^2 of each distance where pt^2 is 10^7 GeV^2."""
-    inferer = load_inferer(model_path(model), engine=False)
+    inferer = load_inferer(model_path(model), batching=False, compiled_distances=False)
     for scale in (1, 3000 / signal_jets[..., 2].max()):
         jets = signal_jets * np.array([1, 1, scale], np.float32)
         made = inferer.reconstruct(jets).astype(np.float64)

@@ -8,7 +8,7 @@ import uproot
 
 from hepvae.jets.kinematics import wrapped
 
-__all__ = ["LAYOUTS", "counted", "random_tables", "same_jets", "write_events"]
+__all__ = ["LAYOUTS", "counted", "directions", "random_tables", "same_jets", "write_events"]
 
 
 def random_tables(rng, events=30, *, jets=(0, 4), constituents=(0, 150)):
@@ -30,20 +30,38 @@ def random_tables(rng, events=30, *, jets=(0, 4), constituents=(0, 150)):
         candidate_index.append(place[shuffled])
         candidates.append(n_candidates)
     per_jet = [np.sort(p)[::-1] if rng.random() < 0.5 else p for p in jet_pt]
-    return {
+    tables = {
         "jets": {
             "pt": per_jet,
-            "eta": [rng.uniform(-2.4, 2.4, n) for n in n_jets],
-            "phi": [rng.uniform(-np.pi, np.pi, n) for n in n_jets],
             "mass": [rng.uniform(5, 200, n) for n in n_jets],
         },
         "candidates": {
             "pt": [rng.exponential(10, n) for n in candidates],
-            "eta": [rng.normal(0, 1, n) for n in candidates],
+            "eta": [rng.uniform(-0.8, 0.8, n) for n in candidates],
             "phi": [rng.uniform(-np.pi, np.pi, n) for n in candidates],
         },
         "links": {"jet": jet_index, "candidate": candidate_index},
     }
+    tables["jets"] |= directions(tables)
+    return tables
+
+
+def directions(tables):
+    """eta and phi of each jet: of the sum of its constituents; zero for jets without any."""
+    eta, phi = [], []
+    for pt, jet, candidate, c in zip(
+        tables["jets"]["pt"],
+        tables["links"]["jet"],
+        tables["links"]["candidate"],
+        (dict(zip(tables["candidates"], values)) for values in zip(*tables["candidates"].values())),
+    ):
+        linked, px, py, pz = jet >= 0, *np.zeros((3, len(pt)))
+        p = {name: values[candidate[linked]] for name, values in c.items()}
+        for total, part in ((px, np.cos(p["phi"])), (py, np.sin(p["phi"])), (pz, np.sinh(p["eta"]))):
+            np.add.at(total, jet[linked], p["pt"] * part)
+        eta.append(np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-9)))
+        phi.append(np.arctan2(py, px))
+    return {"eta": eta, "phi": phi}
 
 
 def _ragged(lists, dtype):

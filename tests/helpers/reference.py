@@ -7,7 +7,7 @@ import uproot
 
 from helpers.dijet_files import LAYOUTS
 
-__all__ = ["loop_over_branches", "pad_one_by_one"]
+__all__ = ["feature_of", "jet_feature_of", "loop_over_branches", "pad_one_by_one"]
 
 
 def loop_over_branches(path, layout):
@@ -53,10 +53,56 @@ def pad_one_by_one(jets, spec):
         ordered = sorted(jet["constituents"], key=lambda c: -c["pt"])
         for k, constituent in enumerate(ordered[: spec.n_particles]):
             for f, feature in enumerate(spec.features):
-                value = constituent[feature]
-                if spec.coordinates == "relative" and feature != "pt":
-                    value -= jet[feature]
-                    if feature == "phi":
-                        value = (value + np.pi) % (2 * np.pi) - np.pi
-                padded[i, k, f] = value
+                if spec.coordinates == "relative" and feature in ("eta", "phi"):
+                    feature = f"d{feature}"
+                padded[i, k, f] = feature_of(feature, constituent, jet)
+        for f, feature in enumerate(spec.jet_features, start=len(spec.features)):
+            padded[i, :, f] = jet_feature_of(feature, jet)
     return padded
+
+
+def wrapped(angle):
+    """In [-pi, pi]."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
+
+
+def feature_of(name, constituent, jet):
+    """A feature of one constituent, in float64, by its formula."""
+    pt, eta, phi = (constituent[c] for c in ("pt", "eta", "phi"))
+    energy = np.sqrt((pt * np.cosh(eta)) ** 2 + constituent.get("mass", np.nan) ** 2)
+    jet_energy = np.sqrt((jet["pt"] * np.cosh(jet["eta"])) ** 2 + jet["mass"] ** 2)
+    with np.errstate(divide="ignore"):
+        log_pt, log_energy = np.log(pt), np.log(energy)
+    values = {
+        "deta": eta - jet["eta"],
+        "dphi": wrapped(phi - jet["phi"]),
+        "delta_r": np.hypot(eta - jet["eta"], wrapped(phi - jet["phi"])),
+        "log_pt": log_pt,
+        "pt_fraction": pt / jet["pt"],
+        "log_pt_fraction": log_pt - np.log(jet["pt"]),
+        "px": pt * np.cos(phi),
+        "py": pt * np.sin(phi),
+        "pz": pt * np.sinh(eta),
+        "energy": energy,
+        "log_energy": log_energy,
+        "energy_fraction": energy / jet_energy,
+        "log_energy_fraction": log_energy - np.log(jet_energy),
+        "is_photon": abs(constituent.get("pdgId", 0)) in (22, 2),
+    }
+    return values[name] if name in values else constituent[name]
+
+
+def jet_feature_of(name, jet):
+    """A feature of one jet, likewise."""
+    pt = np.array([c["pt"] for c in jet["constituents"]], np.float64)
+    distance = [feature_of("delta_r", c, jet) for c in jet["constituents"]]
+    values = {
+        "log_pt": np.log(jet["pt"]),
+        "multiplicity": len(pt),
+        "pt_dispersion": np.sqrt(np.sum(pt**2)) / pt.sum(),
+        "girth": np.sum(pt * distance) / pt.sum(),
+    }
+    if "/" in name:
+        first, second = name.split("/")
+        return jet[first.removeprefix("FatJet_")] / jet[second.removeprefix("FatJet_")]
+    return values[name] if name in values else jet[name]

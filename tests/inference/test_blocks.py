@@ -62,7 +62,7 @@ def test_length_classes(least, most):
 @pytest.mark.parametrize("model", ["conv", "graph", "edge"])
 @pytest.mark.parametrize("options", [{"parallel": "blocks", "threads": 3}, {"parallel": "operators"}, {}], ids=str)
 def test_same_losses_however_jets_are_cut(model, options, signal_jets):
-    whole = load_inferer(model_path(model), engine=False)(signal_jets)
+    whole = load_inferer(model_path(model), batching=False, compiled_distances=False)(signal_jets)
     for block_size in (5, 32):
         cut_up = load_inferer(model_path(model), block_size=block_size, **options)(signal_jets)
         for name in LOSSES:
@@ -105,14 +105,15 @@ def test_padding_is_not_computed_and_not_seen(signal_jets):
     """A masked model is run with short particle axes, also on jets with gaps in them."""
     inferer = load_inferer(model_path("graph"), threads=1)
     lengths = []
-    run = inferer._run
-    inferer._run = lambda session, batch, outputs: lengths.append(batch.shape[1]) or run(session, batch, outputs)
+    runtime = inferer._opened().runtime
+    run = runtime.run
+    runtime.run = lambda batch, outputs: lengths.append(batch.shape[1]) or run(batch, outputs)
     jets = signal_jets[:40].copy()
     jets[:, 2] = 0  # a gap
     jets[:, 30:] = 0
     jets[0, 60] = (0.1, 0.2, 3.0)
     found = inferer(jets)
     assert sorted(set(lengths)) == [32, 64]
-    whole = load_inferer(model_path("graph"), engine=False)(jets)
+    whole = load_inferer(model_path("graph"), batching=False, compiled_distances=False)(jets)
     for name in LOSSES:
         assert np.allclose(found[name], whole[name], rtol=1e-5)

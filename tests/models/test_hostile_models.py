@@ -18,7 +18,8 @@ import pytest
 import hepvae
 from hepvae import ModelError
 from hepvae.jets.spec import MOST_PARTICLES, InputSpec
-from hepvae.models.card import CARD_KEY, ModelCard
+from hepvae.models.card import ModelCard
+from hepvae.models.contract import CARD_KEY
 
 CARD = ModelCard("conv", InputSpec(), (0.0, 0.0, 1.0), (1.0, 1.0, 1.0))
 

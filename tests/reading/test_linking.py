@@ -10,6 +10,7 @@ from helpers.dijet_files import random_tables, same_jets, write_events
 
 import hepvae
 from hepvae import DataError, LayoutError, read_dijets
+from hepvae.jets.kinematics import wrapped
 from hepvae.scoring.inspection import inspect_files
 
 
@@ -26,13 +27,97 @@ def test_counts_instead_of_indices(tmp_path, rng, layout, counts, kind):
 
 
 @pytest.mark.parametrize("kind", ["ttree", "rntuple", "grouped"])
-def test_weights_multiply_pt(tmp_path, rng, kind):
+@pytest.mark.parametrize("layout", ["pfnano", "nanoaodv15"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_weights_multiply_pt_where_the_sums_say_so(tmp_path, rng, kind, layout, weighted):
+    """A NanoAODv15 file with weights beside a pt that was weighted already was multiplied by them again."""
     tables = random_tables(rng)
-    plain = read_dijets(write_events(tmp_path / "a.root", tables, layout="pfnano"))
+    plain = read_dijets(write_events(tmp_path / "a.root", tables, layout=layout))
     tables["candidates"]["weight"] = [np.full(len(pt), 0.25) for pt in tables["candidates"]["pt"]]
+    factor = np.float32(1 if weighted else 0.25)
+    # Corrections of 30 %: only the raw pt is what constituents add up to.
+    sums = [
+        np.bincount(jet[jet >= 0], pt[candidate[jet >= 0]], len(jets))
+        for jet, candidate, pt, jets in zip(
+            *tables["links"].values(), tables["candidates"]["pt"], tables["jets"]["pt"]
+        )
+    ]
+    tables["jets"]["pt"] = [(0.25 if weighted else 1) * pt / 0.7 for pt in sums]
+    tables["jets"]["rawFactor"] = [np.full(len(pt), 0.3) for pt in sums]
+    plain = read_dijets(
+        write_events(
+            tmp_path / "a.root", tables, layout=layout, drop=["PFCand_puppiWeight", "PFCands_puppiWeight"]
+        )
+    )
     form = {"rntuple": kind == "rntuple", "grouped": kind == "grouped"}
-    found = read_dijets(write_events(tmp_path / "b.root", tables, layout="pfnano", **form))
-    assert ak.array_equal(found.jets.constituents.pt, plain.jets.constituents.pt * np.float32(0.25))
+    path = write_events(tmp_path / "b.root", tables, layout=layout, **form)
+    found = read_dijets(path)
+    assert ak.array_equal(found.jets.constituents.pt, plain.jets.constituents.pt * (0.25 / factor))
+    (report,) = inspect_files(path)
+    done = "is multiplied" if weighted else "is not multiplied"
+    assert f"_pt {done} by PFCand" in report.weights and "1.000" in report.weights
+    assert report.health.pt_ratio[0] == pytest.approx(0.7, abs=1e-3)
+
+
+def misplaced(tables, number):
+    """The same with the jets of so many events in the other order, and the links as they were."""
+    jets = {name: list(column) for name, column in tables["jets"].items()}
+    for i in range(number):
+        for column in jets.values():
+            column[i] = column[i][::-1]
+    return {**tables, "jets": jets}
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("step_size", ["100 MB", 4])
+def test_constituents_of_others_in_a_file(tmp_path, rng, number, step_size):
+    """Links that do not fit the jets gave every event a score, of the constituents of others."""
+    tables = random_tables(rng, events=20, jets=(2, 2), constituents=(40, 80))
+    for i in range(20):  # back to back
+        eta, phi = (tables["candidates"][c][i] for c in ("eta", "phi"))
+        axis = np.zeros(len(eta))
+        axis[tables["links"]["candidate"][i]] = np.pi * np.maximum(tables["links"]["jet"][i], 0)
+        eta[:] = rng.uniform(-0.3, 0.3, len(eta))
+        phi[:] = wrapped(axis + rng.uniform(-0.3, 0.3, len(eta)))
+    tables["jets"] |= {"eta": [np.zeros(2)] * 20, "phi": [np.array([0, np.pi])] * 20}
+    path = write_events(tmp_path / "x.root", misplaced(tables, number))
+    (report,) = inspect_files(path, step_size=step_size)
+    if number == 2:  # four jets: too few to call it a mistake
+        assert report.health.unscorable == {"with constituents that are not its own": 4}
+        assert report.failure is None and "4 of 40 jets" not in str(report.failure)
+    else:
+        assert "jets are not their own, they lie outside of the radius of 0.8 (last in entry 2)" in report.failure
+        with pytest.raises(DataError, match=r"x\.root: tree 'Events': the constituents of 6 of \d+ jets"):
+            read_dijets(path)
+
+
+@pytest.mark.parametrize(
+    ("branch", "values", "message"),
+    [
+        (
+            "genWeight",
+            [[1.0], [], [2.0, 3.0]],
+            r"'genWeight' has var \* float64 for each entry: expected one number",
+        ),
+        ("genWeight", np.ones((3, 2)), r"'genWeight' has 2 \* float64 for each entry: expected one number"),
+        ("run", ["a", "b", "c"], "'run' has string for each entry: expected one number"),
+        ("event", [[1], [2], [3]], r"'event' has var \* int64 for each entry: expected one number"),
+        ("FatJet_pt", [1.0, 2.0, 3.0], "'FatJet_pt' has float64 for each entry: expected a list of numbers"),
+    ],
+)
+def test_branches_of_another_form(tmp_path, branch, values, message):
+    """One such file was a ValueError, or AxisError, and the end of the work on all others."""
+    lists = ak.Array([[], [], []])
+    names = ["FatJet_pt", "FatJet_eta", "FatJet_phi", "FatJet_mass", "PFCand_pt", "PFCand_eta", "PFCand_phi"]
+    names += ["FatJetPFCand_jetIdx", "FatJetPFCand_pfCandIdx"]
+    columns = {name: ak.values_astype(lists, np.float32) for name in names} | {branch: ak.Array(values)}
+    path = tmp_path / "odd.root"
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {name: column.type.content for name, column in columns.items()}).extend(columns)
+    (report,) = inspect_files(path)
+    with pytest.raises(DataError, match=rf"odd\.root: tree 'Events': branch {message}"):
+        read_dijets(path)
+    assert "branch" in report.failure
 
 
 def test_weighted_constituents_of_real_pfnano_add_up_to_the_raw_jet(real_data):

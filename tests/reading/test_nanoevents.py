@@ -77,6 +77,40 @@ def test_no_events_and_no_model(nano_file):
     assert len(scores) == 0 and scores.score.type.content.content.primitive == "float32"
 
 
+@pytest.fixture(scope="module")
+def sample_nano():
+    return nano_of(hepvae.sample_path("GtoWW15na"))[:300]
+
+
+@pytest.mark.parametrize("change", ["smeared", "cut", "shifted"])
+def test_jets_that_were_changed_after_reading(sample_nano, change):
+    """Jets smeared by 5 % and sorted again had the constituents of others in 16 to 23 % of the events."""
+    jets = sample_nano.FatJet
+    if change == "smeared":
+        random = np.random.default_rng(1).normal(1, 0.05, ak.sum(ak.num(jets)))
+        jets = ak.with_field(jets, jets.pt * ak.unflatten(random, ak.num(jets)), "pt")
+        jets = jets[ak.argsort(jets.pt, axis=1, ascending=False)]
+        message = "NanoEvents: the constituents of .* jets are not their own, .*: were they corrected"
+    elif change == "cut":
+        jets = jets[:, :1]
+        message = r"FatJetPFCand_jetIdx is 1 in entry 0, expected -1 to 0; the jets were cut: were they"
+    else:
+        jets = ak.concatenate([jets[1:], jets[:1]])
+        message = "the constituents of|jetIdx is"
+    with pytest.raises(
+        hepvae.DataError, match=f"{message}.*hepvae.with_constituents" if change != "shifted" else message
+    ):
+        dijets_of(ak.with_field(sample_nano, jets, "FatJet"))
+
+
+def test_corrected_jets_in_their_order_keep_their_constituents(sample_nano):
+    jets = ak.with_field(sample_nano.FatJet, sample_nano.FatJet.pt * 1.05, "pt")
+    assert ak.array_equal(
+        dijets_of(ak.with_field(sample_nano, jets, "FatJet")).jets.constituents,
+        dijets_of(sample_nano).jets.constituents,
+    )
+
+
 def test_collections_that_are_missing():
     events = ak.zip({"Jet": ak.zip({"pt": [[1.0, 2.0]], "eta": [[0.0, 0.1]]})}, depth_limit=1)
     with pytest.raises(hepvae.LayoutError, match="NanoEvents: unknown layout: looked for nanoaodv15"):

@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from helpers.dijet_files import random_tables, write_events
+from helpers.dijet_files import directions, random_tables, write_events
 from helpers.reference import loop_over_branches, pad_one_by_one
 
 import hepvae
@@ -172,7 +172,9 @@ def test_file_with_other_columns_is_refused(onnx_inferer, tmp_path, rng):
 def test_unscorable_jets_are_reported_and_their_events_left_out(onnx_inferer, tmp_path, rng):
     tables = random_tables(rng, events=30, jets=(2, 2), constituents=(0, 4))
     tables["links"] = {"jet": [[] for _ in range(30)], "candidate": [[] for _ in range(30)]}
-    tables["links"]["jet"][3], tables["links"]["candidate"][3] = [0, 1], [0, 1]
+    tables["links"] = {name: [np.array(one, int) for one in lists] for name, lists in tables["links"].items()}
+    tables["links"]["jet"][3], tables["links"]["candidate"][3] = np.arange(2), np.arange(2)
+    tables["jets"] |= directions(tables)
     path = write_events(tmp_path / "x.root", tables)
     report = score_files(path, onnx_inferer, tmp_path / "s.root", mjj_min=0, pt_min=0)
     assert (report.events_kept, report.events_scored) == (30, 1)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ..extras import require
 from ..inference import load_inferer
-from ..inference.base import INPUT
 from ..models.card import ModelCard
+from ..models.contract import INPUT
 from ..models.losses import LOSSES
 
 __all__ = ["CONTENDERS", "Contender"]
@@ -37,7 +37,7 @@ def _hepvae(folder: Path, threads: int):
 
 
 def _tf_function(folder: Path, threads: int):
-    return load_inferer(folder / "model.keras", threads=threads, engine=False)
+    return load_inferer(folder / "model.keras", threads=threads, batching=False)
 
 
 def _keras_model(folder: Path, threads: int):

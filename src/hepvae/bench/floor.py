@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..extras import require
-from ..inference.base import JETS, PARTICLES
+from ..models.contract import JETS_AXIS, PARTICLES_AXIS
 
 __all__ = ["Work", "floor_s", "rates", "work"]
 
@@ -54,8 +54,8 @@ def work(path, particles: int) -> Work:
     proto = onnx.load(path)
     for value in (*proto.graph.input, *proto.graph.output):
         for axis in value.type.tensor_type.shape.dim:
-            if axis.dim_param in (JETS, PARTICLES):
-                axis.dim_value = 1 if axis.dim_param == JETS else particles
+            if axis.dim_param in (JETS_AXIS, PARTICLES_AXIS):
+                axis.dim_value = 1 if axis.dim_param == JETS_AXIS else particles
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     weights = {t.name: onnx.numpy_helper.to_array(t) for t in inferred.initializer}
     shapes = {name: values.shape for name, values in weights.items()}

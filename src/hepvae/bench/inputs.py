@@ -10,8 +10,7 @@ import awkward as ak
 import numpy as np
 
 from ..errors import HepvaeError, OptionError
-from ..jets.padding import flatten_jets
-from ..jets.quality import scorable
+from ..jets.quality import examine_jets
 from ..jets.selection import select_dijets
 from ..models.bundled import SAMPLES, sample_path
 from ..reading.dijets import read_dijets
@@ -36,7 +35,7 @@ class Sample:
 
 def read_sample(path: str) -> Sample:
     events = select_dijets(read_dijets(path), **ALL_DIJETS)
-    events = events[scorable(flatten_jets(events)).reshape(-1, 2).all(axis=1)]
+    events = events[examine_jets(events).good.reshape(-1, 2).all(axis=1)]
     region = select_dijets(ak.with_field(events, np.arange(len(events)), "place"), region="signal")
     weight = region.genWeight if "genWeight" in region.fields else np.ones(len(region))
     return Sample(2 * len(events), ak.to_numpy(region.place), ak.to_numpy(weight))

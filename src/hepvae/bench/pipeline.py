@@ -20,6 +20,7 @@ import uproot
 from ..errors import HepvaeError
 from ..inference import load_inferer
 from ..jets.padding import FlatJets, flatten_jets, pad_into, pad_particles
+from ..jets.quality import examine_jets
 from ..jets.selection import select_dijets
 from ..jets.spec import InputSpec
 from ..models.bundled import SAMPLES, sample_path
@@ -135,7 +136,7 @@ def _files(folder: Path, threads: int) -> dict:
     function = traced(load_vae(folder / "model.keras"), LOSSES)
     inferer = load_inferer(folder / "model.onnx", threads=threads)
     jets: list[FlatJets] = [flatten_jets(select_dijets(e)) for path in paths for e in iterate_dijets(path)]
-    chosen = [np.flatnonzero(flat.unscorable() == 0) for flat in jets]
+    chosen = [examine_jets(flat).chosen for flat in jets]
     padded = [pad_into(flat, good, spec, spec.n_particles) for flat, good in zip(jets, chosen)]
     with tempfile.TemporaryDirectory() as made:
         output = Path(made, "scored.root")

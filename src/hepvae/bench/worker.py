@@ -61,7 +61,8 @@ class Worker:
         if self.runtime in CONTENDERS:
             self.inferer = CONTENDERS[self.runtime](Path(self.path), self.threads)
         else:  # what is asked of a runtime here is a batch of so many jets, as it is
-            self.inferer = load_inferer(self.path, runtime=self.runtime, threads=self.threads, engine=False)
+            options = {"threads": self.threads, "batching": False, "compiled_distances": False}
+            self.inferer = load_inferer(self.path, runtime=self.runtime, **options)
         load_s = time.perf_counter() - start
         return {
             "load_s": load_s,

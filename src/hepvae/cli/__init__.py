@@ -217,12 +217,13 @@ def _tune(options) -> int:
     from ..inference.tune import tune
 
     path = named_model(options.model, runtime=options.runtime)
-    found = tune(path, runtime=options.runtime, threads=options.threads)
+    tuned = tune(path, runtime=options.runtime, threads=options.threads)
     print(f"{'block size':>10}  {'threads on':<10}  us/jet")
-    for tuning, seconds in sorted(found["seconds"].items(), key=lambda both: both[1]):
-        chosen = "  chosen" if tuning == found["chosen"] else ""
+    for tuning, seconds in sorted(tuned.seconds.items(), key=lambda both: both[1]):
+        chosen = "  chosen" if tuning == tuned.chosen else ""
         print(f"{tuning.block_size:>10}  {tuning.parallel:<10}  {1e6 * seconds:6.1f}{chosen}")
-    print(f"{found['table']}: what {found['runtime']} uses for such a model on this machine from now on")
+    if tuned.table is not None:
+        print(f"{tuned.table}: what {tuned.runtime} uses for such a model on this machine from now on")
     return 0
 
 

@@ -15,25 +15,24 @@ import numpy as np
 from ..errors import ModelError
 from ..extras import require
 from ..inference import load_inferer
-from ..inference.base import DISTANCE_KEY, DISTANCES, INPUT, LEAST_KEY, RECONSTRUCTION
-from ..jets.quality import pad_scorable
-from ..models.bundled import SAMPLES, sample_path
-from ..models.card import CARD_KEY
+from ..models.bundled import reference_jets
+from ..models.contract import (
+    CARD_KEY,
+    EXPORT_KEY,
+    INPUT,
+    LEAST_PARTICLES_KEY,
+    RECO_LOSS_KEY,
+    RECONSTRUCTION,
+    RecoLoss,
+)
 from ..models.losses import LOSSES
 from ..output.files import make_folder, whole_file
-from ..reading.dijets import read_dijets
 from .parity import TOLERANCE, Parity, compare
 from .rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
 
-__all__ = ["export_onnx", "reference_jets"]
+__all__ = ["export_onnx"]
 
 OPSET = 18
-
-
-def reference_jets(spec, events_per_sample: int = 250) -> np.ndarray:
-    """Padded jets (jets, n_particles, n_features) of all bundled samples."""
-    events = (read_dijets(sample_path(name), entry_stop=events_per_sample) for name in SAMPLES)
-    return np.concatenate([pad_scorable(e, spec) for e in events])
 
 
 def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Parity:
@@ -81,13 +80,15 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
     with whole_file(path) as onnx_file, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
         keras_file = Path(folder, "model.keras")
         model.save(keras_file)
+        reco_loss: RecoLoss = "chamfer" if model.mask is None else "masked chamfer"
         about = {
             CARD_KEY: model.card.to_json(),
-            LEAST_KEY: str(_least_particles(model.card)),
-            DISTANCE_KEY: DISTANCES[model.mask is not None],
+            LEAST_PARTICLES_KEY: str(_least_particles(model.card)),
+            RECO_LOSS_KEY: reco_loss,
         }
         _write(onnx, proto, onnx_file, about)
-        parity = compare(load_inferer(keras_file), load_inferer(onnx_file, engine=False), jets)
+        as_exported = load_inferer(onnx_file, batching=False, compiled_distances=False)
+        parity = compare(load_inferer(keras_file), as_exported, jets)
         if not parity.worst <= tolerance:
             raise ModelError(f"{path}: TensorFlow and ONNX Runtime differ by more than {tolerance:g}: {parity}")
         record = {
@@ -96,7 +97,7 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
             "worst_relative_difference": parity.worst,
             "versions": {p: version(p) for p in ("tensorflow", "keras", "tf2onnx", "onnxruntime")},
         }
-        _write(onnx, proto, onnx_file, {**about, f"{CARD_KEY}.export": json.dumps(record, indent=1)})
+        _write(onnx, proto, onnx_file, {**about, EXPORT_KEY: json.dumps(record, indent=1)})
     return parity
 
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 import numpy as np
 
 from ..errors import ModelError
-from ..inference.base import INPUT, JETS, PARTICLES
+from ..models.contract import INPUT, JETS_AXIS, PARTICLES_AXIS
 
 __all__ = ["TRACED_JETS", "TRACED_PARTICLES", "rewrite"]
 
@@ -133,7 +133,7 @@ def rewrite(onnx, proto, *, free_particles: bool) -> None:
     _free_axes(graph, free_particles)
     graph.write()
     for value in (*proto.graph.input, *proto.graph.output):
-        free = {TRACED_JETS: JETS, **({TRACED_PARTICLES: PARTICLES} if free_particles else {})}
+        free = {TRACED_JETS: JETS_AXIS, **({TRACED_PARTICLES: PARTICLES_AXIS} if free_particles else {})}
         for axis in value.type.tensor_type.shape.dim:
             if axis.dim_value in free:
                 axis.dim_param = free[axis.dim_value]
@@ -338,8 +338,8 @@ def _views(graph: Graph) -> None:
 def _free_axes(graph: Graph, free_particles: bool) -> None:
     """Find the numbers of jets and particles in the constants, and free them."""
     begin = []
-    shape = {JETS: "", PARTICLES: ""}
-    for i, axis in enumerate((JETS, PARTICLES) if free_particles else (JETS,)):
+    shape = {JETS_AXIS: "", PARTICLES_AXIS: ""}
+    for i, axis in enumerate((JETS_AXIS, PARTICLES_AXIS) if free_particles else (JETS_AXIS,)):
         made = graph.node("Shape", [INPUT], start=i, end=i + 1)
         begin.append(made)
         shape[axis] = made.output[0]
@@ -358,7 +358,7 @@ def _free_axes(graph: Graph, free_particles: bool) -> None:
                 elif particles and d:
                     if d != TRACED_PARTICLES:
                         raise ModelError(f"a traced shape {dims} is none of jets times particles")
-                    parts.append(shape[PARTICLES])
+                    parts.append(shape[PARTICLES_AXIS])
                 else:
                     parts.append(d)
             if unknown > 1:
@@ -394,7 +394,7 @@ def _freed_constant(graph: Graph, begin: list, shape: dict[str, str], name: str,
     once = values[tuple(slice(0, 1) if axis in free else slice(None) for axis in range(values.ndim))]
     if np.array_equal(np.broadcast_to(once, values.shape), values):
         dims = [
-            (shape[JETS] if values.shape[axis] == TRACED_JETS else shape[PARTICLES])
+            (shape[JETS_AXIS] if values.shape[axis] == TRACED_JETS else shape[PARTICLES_AXIS])
             if axis in free
             else graph.constant([values.shape[axis]], np.int64)
             for axis in range(values.ndim)
@@ -411,10 +411,10 @@ def _freed_constant(graph: Graph, begin: list, shape: dict[str, str], name: str,
     if step and np.array_equal(rows, np.arange(TRACED_JETS) * step):
         # The number of the first row of each jet, jet * particles, as Range(0, jets * particles, particles).
         scalar = graph.constant([0], np.int64)
-        jets = graph.node("Squeeze", [shape[JETS], scalar])
+        jets = graph.node("Squeeze", [shape[JETS_AXIS], scalar])
         begin.append(jets)
-        if shape[PARTICLES]:
-            begin.append(graph.node("Squeeze", [shape[PARTICLES], scalar]))
+        if shape[PARTICLES_AXIS]:
+            begin.append(graph.node("Squeeze", [shape[PARTICLES_AXIS], scalar]))
             if step != TRACED_PARTICLES:
                 raise ModelError(f"constant {name!r} of the traced graph is no multiple of the particles")
             stride = begin[-1].output[0]

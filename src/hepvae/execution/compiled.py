@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
 from numba import njit
+
+from ..errors import one_line
 
 __all__ = ["compiled"]
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-def compiled(signature):
-    """Compiled for one signature, and kept on disk for the next process where there is a place for it."""
 
-    def decorate(function):
+def compiled(signature: Any) -> Callable[[Function], Function]:
+    """Compiled for one signature, and kept on disk for the next process where that works."""
+
+    def decorate(function: Function) -> Function:
         try:
-            return njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError:  # no folder that can be written to
-            return njit(signature, nogil=True)(function)
+            result: Function = njit(signature, nogil=True, cache=True)(function)
+        # No folder that can be written to, a full disk, a damaged file in the cache: numba raises RuntimeError,
+        # OSError, and what pickle does. An error of the function itself comes again.
+        except Exception as error:
+            result = njit(signature, nogil=True)(function)
+            _say_once(one_line(error))
+        return result
 
     return decorate
+
+
+@lru_cache
+def _say_once(problem: str) -> None:
+    logging.getLogger(__name__).warning("numba's cache is not used, and loops are compiled anew: %s", problem)

@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
-__all__ = ["LEAST_SHARE", "PARALLEL", "Block", "Tuning", "cut", "length_classes"]
+__all__ = ["LEAST_SHARE", "PARALLEL", "Block", "Parallel", "Tuning", "cut", "length_classes"]
 
 #: Where threads work: on blocks next to each other, or together inside the operators of one block.
-PARALLEL = ("blocks", "operators")
+Parallel = Literal["blocks", "operators"]
+PARALLEL: tuple[Parallel, ...] = get_args(Parallel)
 
 #: Fewer jets are not divided among threads: starting them takes longer.
 LEAST_SHARE = 8
@@ -33,15 +36,15 @@ class Tuning:
 
     block_size: int
     """Jets of a block."""
-    parallel: str
-    """One of `PARALLEL`."""
+    parallel: Parallel
+    """Where threads work."""
 
 
 @dataclass(frozen=True)
 class Block:
     """Jets that a runtime is given at once."""
 
-    jets: slice | np.ndarray
+    jets: slice | npt.NDArray[np.int64]
     """Which, of all that were given: a slice, or their numbers."""
     count: int
     """How many."""
@@ -49,13 +52,20 @@ class Block:
     """Of the particle axis."""
 
 
-def length_classes(least: int, most: int) -> np.ndarray:
+def length_classes(least: int, most: int) -> npt.NDArray[np.int64]:
     """Lengths that jets are brought to, rising up to ``most``."""
     steps = np.arange(-(-least // LENGTH_STEP) * LENGTH_STEP, most, LENGTH_STEP)
     return np.append(steps, most).astype(np.int64)
 
 
-def cut(count: int, tuning: Tuning, threads: int, length: int, lengths=None, classes=None) -> list[Block]:
+def cut(
+    count: int,
+    tuning: Tuning,
+    threads: int,
+    length: int,
+    lengths: npt.NDArray[np.integer] | None = None,
+    classes: npt.NDArray[np.int64] | None = None,
+) -> list[Block]:
     """Divide jets into blocks.
 
     Parameters
@@ -71,7 +81,7 @@ def cut(count: int, tuning: Tuning, threads: int, length: int, lengths=None, cla
     classes : int array, optional
         As `length_classes` gives them.
     """
-    if classes is None:
+    if classes is None or lengths is None:
         return [Block(slice(a, b), b - a, length) for a, b in _even(count, tuning, threads)]
     if count <= LEAST_CLASS:
         longest = int(classes[np.searchsorted(classes, lengths.max())]) if count else length

@@ -2,151 +2,172 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import ModelError, OptionError, one_line
 from ..extras import require
-from ..models import losses
-from ..models.card import CARD_KEY, ModelCard
-from ..models.losses import LOSSES
-from .base import DISTANCE_KEY, DISTANCES, INPUT, LEAST_KEY, PARTICLES, RECONSTRUCTION, Inferer
+from ..jets.spec import MOST_PARTICLES
+from ..models.card import ModelCard
+from ..models.contract import (
+    CARD_KEY,
+    INPUT,
+    LEAST_PARTICLES_KEY,
+    PARTICLES_AXIS,
+    RECO_LOSS_KEY,
+    RECO_LOSSES,
+    RECONSTRUCTION,
+)
+from ..options import check_flag
 from .blocks import Tuning
-from .chamfer_kernel import chamfer
-from .graph_cut import ending_at
+from .onnx_graph import check_graph, keep_outputs, read_model
+from .runtime import InferenceOptions, Runtime
 
-__all__ = ["OnnxRuntimeInferer"]
+__all__ = ["OnnxRuntime", "OnnxRuntimeOptions"]
 
-#: What is left to ONNX Runtime where hepvae takes the distances.
-_CUT = ("kl_loss", RECONSTRUCTION)
+CPU = "CPUExecutionProvider"
 
 
-class OnnxRuntimeInferer(Inferer):
+@dataclass(frozen=True, kw_only=True)
+class OnnxRuntimeOptions(InferenceOptions):
+    """Options of ONNX Runtime."""
+
+    providers: Sequence[str] = (CPU,)
+    """Execution providers, in order of preference. One that this build of ONNX Runtime does not grant is an
+    error: nothing falls back silently."""
+    arena: bool = True
+    """Whether ONNX Runtime keeps the memory of a block for the next (faster, and stays resident)."""
+    spinning: bool = False
+    """Whether threads inside operators wait for work by running in circles: faster where the machine does nothing
+    else, and far slower where several processes share it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        providers = (self.providers,) if isinstance(self.providers, str) else tuple(self.providers)
+        object.__setattr__(self, "providers", providers)
+        for name in ("arena", "spinning"):
+            check_flag(name, getattr(self, name))
+
+
+class OnnxRuntime(Runtime):
     """A model in an ``.onnx`` file, on ONNX Runtime.
 
-    On a CPU ONNX Runtime gives ``kl_loss`` and the reconstruction, and the distances of particles are taken by a
-    compiled loop, which writes no 100 x 100 numbers for each jet. ``engine=False`` runs the file as it is.
-
-    Parameters
-    ----------
-    providers : sequence of str
-        Execution providers, in order of preference (default: the CPU). One that this build of ONNX
-        Runtime does not grant is an error: nothing falls back silently.
-    arena : bool
-        Whether ONNX Runtime keeps the memory of a block for the next (faster, and stays resident).
-    spinning : bool
-        Whether threads inside operators wait for work by running in circles: faster where the machine does
-        nothing else, and far slower where several processes share it.
+    On a CPU ONNX Runtime computes ``kl_loss`` and the reconstruction, and a compiled loop the distances of
+    particles, which writes no 100 x 100 numbers for each jet. ``compiled_distances=False`` runs the file as it is.
     """
 
-    runtime = "onnxruntime"
+    name = "onnxruntime"
     suffixes = (".onnx",)
+    options = OnnxRuntimeOptions
     default_tuning = Tuning(48, "blocks")
 
-    def __init__(
-        self, path, *, providers=("CPUExecutionProvider",), arena: bool = True, spinning: bool = False, **options
-    ):
-        self.providers = (providers,) if isinstance(providers, str) else tuple(providers)
-        self.arena, self.spinning = arena, spinning
-        super().__init__(path, **options)
-
-    def _open(self):
-        onnxruntime = require("onnxruntime", str(self.path))
+    def open(self, path: Path, options: OnnxRuntimeOptions) -> ModelCard:
+        onnxruntime = require("onnxruntime", str(path))
         available = onnxruntime.get_available_providers()
-        lost = [p for p in self.providers if p not in available]
-        if lost or not self.providers:
+        lost = [p for p in options.providers if p not in available]
+        if lost or not options.providers:
             raise OptionError(
                 f"execution provider {lost[0] if lost else None!r} is not in this ONNX Runtime:"
                 f" expected some of {', '.join(available)}"
             )
-        if not self.path.is_file():
-            raise ModelError(f"{self.path}: no such model file")
-        # What a tensor in another file has, wherever it is in the model, is the key "location", a string of 8
-        # bytes. hepvae writes none, and ONNX Runtime before 1.24 opens any path there (onnxruntime#26776).
-        content = self.path.read_bytes()
-        if b"\x08location" in content or b"\x00location" in content:  # 8, or 8 written with more bytes
-            raise ModelError(f"{self.path}: has weights in other files: expected a model exported by hepvae")
-        self._sessions, self._content, self._pt = {}, content, None
-        session = self._session_for(None, 1)
-        refused = [p for p in self.providers if p not in session.get_providers()]
+        self._path, self._settings, self._lock = path, options, threading.Lock()
+        model = read_model(path)
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        if CARD_KEY not in metadata:
+            raise ModelError(f"{path}: no {CARD_KEY!r} in its metadata: not exported by hepvae")
+        card = ModelCard.from_json(metadata[CARD_KEY], str(path))
+        free = self._check_ends(model, card)
+        check_graph(model, path)
+        least = metadata.get(LEAST_PARTICLES_KEY, "1")
+        if not least.isdecimal() or not 1 <= int(least[:9]) <= MOST_PARTICLES:
+            raise ModelError(f"{path}: {LEAST_PARTICLES_KEY} is {least!r}: expected a number of particles")
+        self.least_particles = int(least) if free else None
+        reco_loss = metadata.get(RECO_LOSS_KEY)
+        if options.compiled_distances and options.providers == (CPU,) and reco_loss in RECO_LOSSES:
+            self.reco_loss = RECO_LOSSES[RECO_LOSSES.index(reco_loss)]
+            keep_outputs(model, ("kl_loss", RECONSTRUCTION))
+        self._content = model.SerializeToString()
+        self._sessions: dict[tuple[int | None, int], Any] = {}
+        granted = self._session(None, 1).get_providers()
+        refused = [p for p in options.providers if p not in granted]
         if refused:
             raise OptionError(
-                f"{self.path}: execution provider {refused[0]!r} was not granted;"
-                f" ONNX Runtime would use {', '.join(session.get_providers())}"
+                f"{path}: execution provider {refused[0]!r} was not granted;"
+                f" ONNX Runtime would use {', '.join(granted)}"
             )
-        metadata = session.get_modelmeta().custom_metadata_map
-        if CARD_KEY not in metadata:
-            raise ModelError(f"{self.path}: no {CARD_KEY!r} in its metadata: not exported by hepvae")
-        names = {node.name for node in session.get_outputs()}, {node.name for node in session.get_inputs()}
-        if names != ({*LOSSES, RECONSTRUCTION}, {INPUT}):
-            raise ModelError(f"{self.path}: inputs or outputs are not those of a model exported by hepvae")
-        card = ModelCard.from_json(metadata[CARD_KEY], str(self.path))
-        particles, features = session.get_inputs()[0].shape[1:]
-        self._free = particles == PARTICLES
-        if features != card.spec.shape[1] or (not self._free and particles != card.spec.n_particles):
+        return card
+
+    def _check_ends(self, model: Any, card: ModelCard) -> bool:
+        """Whether the particle axis is free; ModelError where input or outputs are not those of the card."""
+        graph, weights = model.graph, {tensor.name for tensor in model.graph.initializer}
+        inputs = {node.name: node for node in graph.input if node.name not in weights}
+        outputs = {node.name for node in graph.output}
+        if set(inputs) != {INPUT} or outputs != set(card.outputs):
             raise ModelError(
-                f"{self.path}: takes jets of shape {(particles, features)}, and its card says {card.spec.shape}"
+                f"{self._path}: has inputs {', '.join(inputs)} and outputs {', '.join(sorted(outputs))}:"
+                f" expected {INPUT} and {', '.join(sorted(card.outputs))}, as hepvae exports them"
             )
-        self._least = int(metadata.get(LEAST_KEY, 1))
-        distance = metadata.get(DISTANCE_KEY)
-        if self.engine and self.providers == ("CPUExecutionProvider",) and distance in DISTANCES:
-            pt = card.spec.features.index("pt") if "pt" in card.spec.features else -1
-            self._pt = pt if distance == DISTANCES[1] else -1
-            self._factor = pt if losses.DISTANCES[card.distance].transverse else -1
-            self._sessions, self._content = {}, ending_at(content, _CUT)
-            session = self._session_for(None, 1)
-        return session, card
+        axes = inputs[INPUT].type.tensor_type.shape.dim
+        if len(axes) != 3:
+            raise ModelError(
+                f"{self._path}: input {INPUT!r} has {len(axes) or 'no'} axes: expected jets, particles, features"
+            )
+        free = bool(axes[1].dim_param == PARTICLES_AXIS)
+        particles = axes[1].dim_param or axes[1].dim_value
+        features = axes[2].dim_value
+        if features != card.spec.shape[1] or (not free and particles != card.spec.n_particles):
+            raise ModelError(
+                f"{self._path}: takes jets of shape {(particles, features)}, and its card says {card.spec.shape}"
+            )
+        return free
 
-    def _session_for(self, particles: int | None, threads: int):
+    def _session(self, particles: int | None, threads: int) -> Any:
         """The session for a length of the particle axis, opened once; None: of any length."""
-        onnxruntime = require("onnxruntime", str(self.path))
-
         key = particles, threads
         if key in self._sessions:
             return self._sessions[key]
+        onnxruntime = require("onnxruntime", str(self._path))
         options = onnxruntime.SessionOptions()
         # Both always explicit: left alone, ONNX Runtime counts the cores of the host, pins its threads
         # to them, and fails to in a batch job (onnxruntime#8313).
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = self.arena
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(self.spinning)))
+        options.enable_cpu_mem_arena = self._settings.arena
+        options.log_severity_level = 4  # errors are raised, too
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(self._settings.spinning)))
         if particles is not None:
-            options.add_free_dimension_override_by_name(PARTICLES, particles)
-        # Before 1.27 it makes an operator of the float64 products of the graph models that no CPU has.
+            options.add_free_dimension_override_by_name(PARTICLES_AXIS, particles)
+        # Before 1.27 it fuses the float64 products of the graph models into an operator that no CPU has.
         old = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) < (1, 27)
         try:
             session = onnxruntime.InferenceSession(
                 self._content,
                 options,
-                providers=list(self.providers),
+                providers=list(self._settings.providers),
                 disabled_optimizers={"MatmulTransposeFusion"} if old else None,
             )
         # ONNX Runtime has a dozen exception classes of its own for files it cannot load.
         except Exception as error:
-            raise ModelError(f"{self.path}: not a model that ONNX Runtime can load: {one_line(error)}") from error
+            raise ModelError(f"{self._path}: not a model that ONNX Runtime can load: {one_line(error)}") from error
         self._sessions[key] = session
         return session
 
-    def open_axis(self) -> tuple[bool, int]:
-        """Whether the particle axis of the file is free, and the least that it may be."""
-        self._opened()
-        return self._free, self._least
-
-    def _least_length(self):
-        return self._least if self._free else None
-
-    def _run(self, session, batch, outputs):
-        length = batch.shape[1] if self._free else None
+    def run(self, batch: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> Sequence[npt.NDArray[np.float32]]:
+        length = None if self.least_particles is None else batch.shape[1]
         session = self._sessions.get((length, self.operator_threads))
         if session is None:
             with self._lock:
-                session = self._session_for(length, self.operator_threads)
-        if self._pt is None:
-            return session.run(list(outputs), {INPUT: batch})
-        kl_loss, made = session.run(_CUT, {INPUT: batch})
-        found = {"kl_loss": kl_loss, RECONSTRUCTION: made}
-        if outputs != (RECONSTRUCTION,):
-            found["reco_loss"] = chamfer(batch, made, self._pt, self._factor)
-            found["loss"] = found["reco_loss"] + np.float32(self.card.beta) * kl_loss
-        return [found[name] for name in outputs]
+                session = self._session(length, self.operator_threads)
+        try:
+            values: Sequence[npt.NDArray[np.float32]] = session.run(outputs, {INPUT: batch})
+        except Exception as error:  # as above
+            raise ModelError(
+                f"{self._path}: ONNX Runtime fails on {len(batch)} jets: {one_line(error)}"
+            ) from error
+        return values

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..errors import ModelError, one_line
 from ..extras import require
-from .base import INPUT, Inferer
+from ..models.card import ModelCard
+from ..models.contract import INPUT
 from .blocks import Tuning
-from .onnxruntime import OnnxRuntimeInferer
+from .onnxruntime import OnnxRuntime, OnnxRuntimeOptions
+from .runtime import InferenceOptions, Runtime
 
-__all__ = ["OpenVinoInferer"]
+__all__ = ["OpenVino"]
 
 
-class OpenVinoInferer(Inferer):
+class OpenVino(Runtime):
     """A model in an ``.onnx`` file, on OpenVINO, in float32.
 
-    The file is checked by ONNX Runtime, which also reads what it says of itself.
+    The file is checked by ONNX Runtime, which also reads its card.
     """
 
-    runtime = "openvino"
+    name = "openvino"
     suffixes = (".onnx",)
     default_tuning = Tuning(48, "blocks")
 
-    def _open(self):
-        openvino = require("openvino", str(self.path))
-        checked = OnnxRuntimeInferer(self.path, threads=1)
-        self._free, self._least = checked.open_axis()
-        self._core, self._compiled, self._idle = openvino.Core(), {}, defaultdict(list)
-        return self._core, checked.card
+    def open(self, path: Path, options: InferenceOptions) -> ModelCard:
+        openvino = require("openvino", str(path))
+        checked = OnnxRuntime()
+        card = checked.open(path, OnnxRuntimeOptions(compiled_distances=False))
+        self.least_particles = checked.least_particles
+        self._path, self._features, self._lock = path, card.spec.shape[1], threading.Lock()
+        self._core, self._compiled = openvino.Core(), dict[int, Any]()
+        self._idle: defaultdict[int, list[Any]] = defaultdict(list)
+        return card
 
-    def _least_length(self):
-        return self._least if self._free else None
-
-    def _request(self, particles: int):
+    def _request(self, particles: int) -> Any:
         """A request for a length of the particle axis that no other thread uses."""
         with self._lock:
             if self._idle[particles]:
@@ -42,29 +51,24 @@ class OpenVinoInferer(Inferer):
                 self._compiled[particles] = self._compile(particles)
             return self._compiled[particles].create_infer_request()
 
-    def _compile(self, particles: int):
-        blocks = self.tuning.parallel == "blocks"
+    def _compile(self, particles: int) -> Any:
         settings = {
             "INFERENCE_NUM_THREADS": self.threads,
-            "NUM_STREAMS": self.threads if blocks else 1,
+            "NUM_STREAMS": 1 if self.operator_threads == self.threads else self.threads,
             "INFERENCE_PRECISION_HINT": "f32",
             "ENABLE_CPU_PINNING": False,
         }
         try:
-            model = self._core.read_model(self.path)
-            model.reshape({INPUT: [-1, particles, self.spec.shape[1]]})
+            model = self._core.read_model(self._path)
+            model.reshape({INPUT: [-1, particles, self._features]})
             return self._core.compile_model(model, "CPU", settings)
         except RuntimeError as error:  # all that OpenVINO raises
-            message = f"{self.path}: not a model that OpenVINO can load: {one_line(error)}"
+            message = f"{self._path}: not a model that OpenVINO can load: {one_line(error)}"
             raise ModelError(message) from error
 
-    def _run(self, session, batch, outputs):
+    def run(self, batch: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> Sequence[npt.NDArray[np.float32]]:
         request = self._request(batch.shape[1])
-        made = request.infer({INPUT: batch}, share_inputs=True)
-        found = [made[name].copy() for name in outputs]
+        results = request.infer({INPUT: batch}, share_inputs=True)
+        values = [results[name].copy() for name in outputs]
         self._idle[batch.shape[1]].append(request)
-        return found
-
-    def __getstate__(self):
-        gone = ("_core", "_compiled", "_idle")
-        return {name: value for name, value in super().__getstate__().items() if name not in gone}
+        return values

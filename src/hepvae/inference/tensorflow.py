@@ -1,17 +1,31 @@
-"""TensorFlow."""
+"""TensorFlow, and TensorFlow with XLA."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import OptionError
 from ..extras import quiet_tensorflow, require
-from ..models.losses import LOSSES
-from .base import INPUT, RECONSTRUCTION, Inferer
+from ..models.card import ModelCard
+from ..models.contract import INPUT, RECONSTRUCTION
 from .blocks import Tuning
+from .runtime import InferenceOptions, Runtime
 
-__all__ = ["TensorFlowInferer", "traced"]
+if TYPE_CHECKING:
+    from ..models.vae import VAE
+
+__all__ = ["TensorFlow", "TensorFlowOptions", "TensorFlowXla", "traced"]
 
 
-def traced(model, outputs, *, jets: int | None = None, by_product: bool = False, jit: bool = False):
+def traced(
+    model: VAE, outputs: Sequence[str], *, jets: int | None = None, by_product: bool = False, jit: bool = False
+) -> Any:
     """A ``tf.function`` of some outputs of a model by name.
 
     Parameters
@@ -25,76 +39,90 @@ def traced(model, outputs, *, jets: int | None = None, by_product: bool = False,
     jit : bool
         Compiled by XLA.
     """
-    import tensorflow as tf
-
+    tf = require("tensorflow", "tf.function")
     signature = [tf.TensorSpec((jets, *model.card.spec.shape), tf.float32, name=INPUT)]
 
-    @tf.function(input_signature=signature, jit_compile=jit)
-    def losses(particles):
-        found = model(particles, training=False, by_product=by_product)
-        return {name: found[name] for name in outputs}
+    def losses(particles: Any) -> dict[str, Any]:
+        values = model(particles, training=False, by_product=by_product)
+        return {name: values[name] for name in outputs}
 
-    return losses
+    return tf.function(losses, input_signature=signature, jit_compile=jit)
 
 
-class TensorFlowInferer(Inferer):
-    """A model in a ``.keras`` file, on TensorFlow, as a ``tf.function`` traced once.
+@dataclass(frozen=True, kw_only=True)
+class TensorFlowOptions(InferenceOptions):
+    """Options of TensorFlow.
 
-    Parameters
-    ----------
-    device : str
-        TensorFlow's name of the device (default ``"CPU"``); one that is not there is an error.
-
-    Notes
-    -----
-    TensorFlow sets its threads once for the process: a second inferer with another number of
-    ``threads`` is an error.
+    TensorFlow sets its threads once for the process: a second inferer with another number of ``threads`` is an
+    error.
     """
 
-    runtime = "tensorflow"
+    device: str = "CPU"
+    """TensorFlow's name of the device; one that is not there is an error."""
+
+
+class TensorFlow(Runtime):
+    """A model in a ``.keras`` file, on TensorFlow, as a ``tf.function`` traced once."""
+
+    name = "tensorflow"
     suffixes = (".keras",)
+    options = TensorFlowOptions
     default_tuning = Tuning(128, "operators")
     #: Whether XLA compiles it.
     jit = False
 
-    def __init__(self, path, *, device: str = "CPU", **options):
-        self.device = device
-        super().__init__(path, **options)
-
-    def _open(self):
-        tf = require("tensorflow", str(self.path))
-        self._set_threads(tf)
-        kind, _, number = self.device.rpartition("/")[2].removeprefix("device:").partition(":")
+    def open(self, path: Path, options: TensorFlowOptions) -> ModelCard:
+        self._tf, self._device = require("tensorflow", str(path)), options.device
+        self._set_threads(options.threads is not None)
+        kind, _, number = str(options.device).rpartition("/")[2].removeprefix("device:").partition(":")
         with quiet_tensorflow():
-            present = tf.config.list_logical_devices(kind or self.device)
-        if int(number or 0) >= len(present):
-            known = ", ".join(d.name.removeprefix("/device:") for d in tf.config.list_logical_devices())
-            raise OptionError(f"device {self.device!r} is not there: TensorFlow has {known}")
+            present = self._tf.config.list_logical_devices(kind or options.device)
+        if not (number or "0").isdecimal() or int(number or 0) >= len(present):
+            known = ", ".join(d.name.removeprefix("/device:") for d in self._tf.config.list_logical_devices())
+            raise OptionError(f"device {options.device!r} is not there: TensorFlow has {known}")
 
         from ..models.vae import load_vae
 
-        model = load_vae(self.path)
-        functions = {names: traced(model, names, jit=self.jit) for names in (LOSSES, (RECONSTRUCTION,))}
-        return functions, model.card
+        model = load_vae(path)
+        card: ModelCard = model.card
+        self._functions: dict[tuple[str, ...], Callable[[Any], dict[str, Any]]] = {
+            names: traced(model, names, jit=self.jit) for names in (card.losses, (RECONSTRUCTION,))
+        }
+        return card
 
-    def _set_threads(self, tf):
-        config = tf.config.threading
+    def _set_threads(self, required: bool) -> None:
+        config = self._tf.config.threading
         if config.get_intra_op_parallelism_threads() == self.threads:
             return
         try:
             config.set_intra_op_parallelism_threads(self.threads)
             config.set_inter_op_parallelism_threads(1)
         except RuntimeError as error:
-            if self._threads_asked is not None:
+            if required:
                 raise OptionError(
                     f"threads={self.threads}: TensorFlow has started in this process already, with"
                     f" {config.get_intra_op_parallelism_threads() or 'all cores'}; set threads before"
                 ) from error
             self.threads = config.get_intra_op_parallelism_threads() or self.threads
 
-    def _run(self, session, batch, outputs):
-        import tensorflow as tf
+    def run(self, batch: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> Sequence[npt.NDArray[np.float32]]:
+        with self._tf.device(self._device):
+            values = self._functions[outputs](self._tf.convert_to_tensor(batch))
+        return [values[name].numpy() for name in outputs]
 
-        with tf.device(self.device):
-            found = session[tuple(outputs)](tf.convert_to_tensor(batch))
-        return [found[name].numpy() for name in outputs]
+
+class TensorFlowXla(TensorFlow):
+    """A model in a ``.keras`` file, on TensorFlow, compiled by XLA.
+
+    XLA compiles for one number of jets, which takes seconds: batches are filled up to the next power of two.
+    """
+
+    name = "tensorflow-xla"
+    default_tuning = Tuning(256, "operators")
+    jit = True
+
+    def run(self, batch: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> Sequence[npt.NDArray[np.float32]]:
+        count, size = len(batch), 1 << (len(batch) - 1).bit_length()
+        if size > count:  # with the last jet: of a jet of nothing, losses are not finite
+            batch = np.concatenate([batch, np.broadcast_to(batch[-1:], (size - count, *batch.shape[1:]))])
+        return [values[:count] for values in super().run(batch, outputs)]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from dataclasses import asdict
@@ -13,46 +14,55 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..models.card import ModelCard
+from ..options import check_choice, check_whole_number
 from ..output.files import make_folder, whole_file
 from .blocks import PARALLEL, Tuning
 
 __all__ = ["keep", "table_path", "tuned"]
 
+_logger = logging.getLogger(__name__)
 
-def table_path() -> Path:
-    """Where the table is: ``hepvae/tuning.json`` in ``$XDG_CACHE_HOME``, which is ``~/.cache`` by default."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(cache, "hepvae", "tuning.json")
+
+def table_path() -> Path | None:
+    """``hepvae/tuning.json`` in ``$XDG_CACHE_HOME``, by default ``~/.cache``; None for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "hepvae", "tuning.json")
+    except RuntimeError:
+        return None
 
 
 def tuned(runtime: str, card: ModelCard) -> Tuning | None:
-    """What was found for such a model on such a machine, if anything was."""
+    """What was measured for such a model on such a machine, if anything was."""
     path = table_path()
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError:
+    found = None if path is None else _table(path).get(_key(runtime, card))
+    if found is None:
         return None
-    found = _table(path, changed).get(_key(runtime, card))
     try:
-        tuning = Tuning(int(found["block_size"]), found["parallel"])
-    except (TypeError, KeyError, ValueError):
+        block_size = check_whole_number("block_size", found["block_size"])
+        parallel = next(name for name in PARALLEL if name == check_choice("parallel", found["parallel"], PARALLEL))
+    except (TypeError, KeyError, ValueError) as error:
+        _say_once(f"{path}: ignored for {card.architecture}: {error}; 'hepvae tune' measures it again")
         return None
-    return tuning if tuning.block_size > 0 and tuning.parallel in PARALLEL else None
+    return Tuning(block_size, parallel)
 
 
-def keep(runtime: str, card: ModelCard, tuning: Tuning) -> Path:
-    """Write what was found into the table; gives its path."""
+def keep(runtime: str, card: ModelCard, tuning: Tuning) -> Path | None:
+    """Write what was measured into the table; its path, or None for a user without a home."""
     path = table_path()
-    table = _table(path, path.stat().st_mtime_ns) if path.exists() else {}
+    if path is None:
+        _say_once("no home folder: what was measured is not kept; set XDG_CACHE_HOME to a folder")
+        return None
+    table = {**_table(path), _key(runtime, card): asdict(tuning)}
     make_folder(path.parent)
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps({**table, _key(runtime, card): asdict(tuning)}, indent=1))
+        temporary.write_text(json.dumps(table, indent=1))
     return path
 
 
 def _key(runtime: str, card: ModelCard) -> str:
     """Of a kind of model: home directories are shared between machines."""
-    return f"{_processor()}, {runtime}, {card.architecture}, {card.spec.n_particles} particles"
+    built = json.dumps(card.hyperparameters, sort_keys=True)
+    return f"{_processor()}, {runtime}, {card.architecture} {built}, {card.spec.n_particles} particles"
 
 
 @lru_cache
@@ -65,11 +75,33 @@ def _processor() -> str:
     return next(named, platform.machine())
 
 
+def _table(path: Path) -> dict[str, dict[str, object]]:
+    """The table; empty where there is none, or none that can be read: it can be measured again."""
+    try:
+        changed = path.stat().st_mtime_ns
+        return _read(path, changed) if path.is_file() else _unread(path, "is no file")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        return _unread(path, error.strerror)
+
+
 @lru_cache(maxsize=1)
-def _table(path: Path, changed: int) -> dict:
-    """The table; one that cannot be read is none, as it can be measured again."""
+def _read(path: Path, changed: int) -> dict[str, dict[str, object]]:
     try:
         table = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return table if isinstance(table, dict) else {}
+    except OSError as error:
+        return _unread(path, error.strerror)
+    except (ValueError, RecursionError):
+        return _unread(path, "is not JSON")
+    return table if isinstance(table, dict) else _unread(path, "is not a table")
+
+
+def _unread(path: Path, why: str | None) -> dict[str, dict[str, object]]:
+    _say_once(f"{path}: ignored, as it cannot be used ({why}); 'hepvae tune' writes it anew")
+    return {}
+
+
+@lru_cache
+def _say_once(message: str) -> None:
+    _logger.warning(message)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
-from .padding import FlatJets, flatten_jets
-from .quality import scorable, unscorable
+from .quality import Counts, ExaminedJets, examine_jets
 
 __all__ = ["Health"]
 
@@ -19,8 +20,8 @@ class Health:
     n_particles: int = 100
     """Constituents that a model takes of a jet."""
     jets: int = 0
-    unscorable: dict[str, int] = field(default_factory=dict)
-    """Jets that no model can score, by the reasons of `hepvae.quality`."""
+    unscorable: Counts = field(default_factory=Counts)
+    """Jets that no model can score, by the `REASONS`."""
     good: int = 0
     """The others; what follows is about these."""
     truncated: int = 0
@@ -30,18 +31,17 @@ class Health:
     _ratio: float = 0.0
     _ratio_squared: float = 0.0
 
-    def add(self, events) -> None:
+    def add(self, events: ak.Array) -> None:
         """Count the jets of some events, as `read_dijets` gives them, or jets with constituents."""
-        flat = flatten_jets(events)
-        self.add_flat(flat, unscorable(flat), (events.jets if "jets" in events.fields else events).pt)
+        jets = events.jets if "jets" in events.fields else events
+        self.add_examined(examine_jets(jets), ak.to_numpy(ak.ravel(jets.pt)))
 
-    def add_flat(self, flat: FlatJets, masks: dict[str, np.ndarray], pt) -> None:
-        """Count jets that were taken apart already: with those `unscorable`, and the pt of all."""
+    def add_examined(self, jets: ExaminedJets, pt: npt.NDArray[np.floating]) -> None:
+        """Count jets that were examined already; ``pt`` is that of each jet, (jets,) in GeV."""
         from .padding_kernels import sums
 
-        for reason, mask in masks.items():
-            self.unscorable[reason] = self.unscorable.get(reason, 0) + int(mask.sum())
-        chosen = np.flatnonzero(scorable(flat, masks))
+        self.unscorable.add(jets.counts)
+        flat, chosen = jets.flat, jets.chosen
         self.jets += len(flat.counts)
         self.good += len(chosen)
         if len(chosen) == 0:
@@ -50,7 +50,7 @@ class Health:
         self.truncated += int(np.count_nonzero(flat.counts[chosen] > self.n_particles))
         self._pt += total.sum()
         self._pt_kept += kept.sum()
-        ratio = total / np.asarray(pt, np.float64).ravel()[chosen]
+        ratio = total / np.asarray(pt, np.float64)[chosen]
         self._ratio += ratio.sum()
         self._ratio_squared += (ratio**2).sum()
 
@@ -58,8 +58,7 @@ class Health:
         """Add what another one has seen."""
         for name in ("jets", "good", "truncated", "_pt", "_pt_kept", "_ratio", "_ratio_squared"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for reason, number in other.unscorable.items():
-            self.unscorable[reason] = self.unscorable.get(reason, 0) + number
+        self.unscorable.add(other.unscorable)
 
     @property
     def truncated_share(self) -> float:

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import DataError, SpecError
 from ..execution.threads import default_threads, on_threads
-from .spec import FEATURES, InputSpec
+from .features import Feature
+from .spec import MOMENTA, InputSpec
 
 __all__ = ["FlatJets", "flatten_jets", "pad_into", "pad_particles"]
 
@@ -35,6 +36,10 @@ class FlatJets:
     """float32 (constituents,), radians."""
     axis: tuple[np.ndarray, np.ndarray] | None
     """eta and phi, float32 (jets,), of the jet axes; None where only constituents were given."""
+    constituents: ak.Array | None = None
+    """As they were given, with further columns."""
+    jets: ak.Array | None = None
+    """Likewise; None where only constituents were given."""
 
     @property
     def jet(self) -> np.ndarray:
@@ -51,12 +56,78 @@ class FlatJets:
         """eta and phi, float32 (jets,), that relative coordinates refer to."""
         return self.axis or _momentum_axis(self)
 
-    def unscorable(self) -> np.ndarray:
-        """uint8 (jets,): why a jet cannot be scored, as `padding_kernels` numbers it; 0 where it can."""
-        from .padding_kernels import examine
+    def constituent(self, name: str) -> np.ndarray:
+        """A column of the constituents, float32 (constituents,).
 
-        none = np.empty(0, np.float32)
-        return examine(self.starts, self.counts, self.pt, self.eta, self.phi, *(self.axis or (none, none)))
+        Raises
+        ------
+        SpecError
+            They have no such column, or it is not one number each.
+        """
+        if name in MOMENTA:
+            return getattr(self, name)
+        return self._column("constituents", self.constituents, name, len(self.pt))
+
+    def of_jet(self, name: str) -> np.ndarray:
+        """A column of the jets, float32 (jets,); as `constituent`."""
+        if self.jets is None:
+            raise SpecError(f"feature needs {name} of the jet, and only constituents were given: expected jets")
+        return self._column("jets", self.jets, name, len(self.counts))
+
+    def _column(self, of: str, records, name: str, count: int) -> np.ndarray:
+        fields = () if records is None else ak.fields(records)
+        # A branch of the collection by its whole name, as files have it.
+        field = name if name in fields else name.partition("_")[2]
+        if field not in fields:
+            raise SpecError(
+                f"no {name!r} in the {of}, which the model takes: expected events read with it, as by"
+                f" read_dijets(files, spec=inferer.spec); found {', '.join(fields) or 'none'}"
+            )
+        column = records[field]
+        if column.ndim != records.ndim or _has_options(column.layout):
+            raise SpecError(f"{name} of the {of} is not one number each")
+        return _single(ak.to_numpy(ak.flatten(column, axis=None)))
+
+    def computed(self, row: Feature) -> np.ndarray:
+        """A feature by the function of its row, float32 (constituents,) or (jets,); computed once.
+
+        Raises
+        ------
+        SpecError
+            The function, a third party's, gives something else.
+        """
+        if row not in self._computed:
+            values = _single(row.compute(self))
+            count = len(self.pt) if row.level == "constituents" else len(self.counts)
+            if values.shape != (count,):
+                raise SpecError(f"feature {row.name!r} gives shape {values.shape}: expected {(count,)}")
+            self._computed[row] = values
+        return self._computed[row]
+
+    @cached_property
+    def _computed(self) -> dict[Feature, np.ndarray]:
+        return {}
+
+    @cached_property
+    def observables(self) -> np.ndarray:
+        """Multiplicity, pt dispersion and girth, float64 (jets, 3), of all constituents."""
+        from .feature_kernels import observables
+
+        everyone = np.arange(len(self.counts))
+        return observables(self.starts, self.counts, everyone, self.pt, self.eta, self.phi, *self.directions)
+
+    @cached_property
+    def clustered(self) -> np.ndarray:
+        """What `substructure` takes its observables from, float64 (jets, 4)."""
+        from .substructure import cluster
+
+        return cluster(self.starts, self.counts, self.pt, self.eta, self.phi)
+
+    @cached_property
+    def energy(self) -> np.ndarray:
+        """Energy of the jets, float32 (jets,), GeV."""
+        pt, eta, mass = (self.of_jet(name).astype(np.float64) for name in ("pt", "eta", "mass"))
+        return _single(np.hypot(pt * np.cosh(eta), mass))
 
 
 def flatten_jets(events_or_constituents) -> FlatJets:
@@ -92,6 +163,8 @@ def flatten_jets(events_or_constituents) -> FlatJets:
         counts=counts.ravel().astype(np.int64),
         **{c: _single(ak.to_numpy(ak.flatten(constituents[c], axis=None))) for c in ("pt", "eta", "phi")},
         axis=axis,
+        constituents=constituents,
+        jets=jets,
     )
 
 
@@ -187,19 +260,50 @@ def pad_into(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, length: int) -
     -------
     numpy array, float32 (chosen, length, n_features)
     """
-    padded = np.empty((len(chosen), length, len(spec.features)), np.float32)
+    padded = np.empty((len(chosen), length, spec.shape[1]), np.float32)
     _fill(jets, chosen, spec, padded)
     return padded
 
 
 def _fill(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, padded: np.ndarray) -> None:
-    from .padding_kernels import pad
-
-    relative = spec.coordinates == "relative"
     none = np.empty(0, np.float32)
-    directions = jets.directions if relative else (none, none)
-    features = np.array([FEATURES.index(name) for name in spec.features], np.int64)
-    pad(jets.starts, jets.counts, chosen, jets.pt, jets.eta, jets.phi, *directions, features, relative, padded)
+    if spec.momenta_only:
+        from .padding_kernels import pad
+
+        relative = spec.coordinates == "relative"
+        directions = jets.directions if relative else (none, none)
+        features = np.array([MOMENTA.index(name) for name in spec.features], np.int64)
+        pad(jets.starts, jets.counts, chosen, jets.pt, jets.eta, jets.phi, *directions, features, relative, padded)
+        return
+    if spec.features:
+        _fill_features(jets, chosen, spec, padded)
+    for i, row in enumerate(spec.rows[len(spec.features) :], start=len(spec.features)):
+        padded[:, :, i] = jets.computed(row)[chosen, None]
+
+
+def _fill_features(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, padded: np.ndarray) -> None:
+    from .feature_kernels import CODES, FIRST_COLUMN, pad_features
+
+    none = np.empty(0, np.float32)
+    rows = spec.rows[: len(spec.features)]
+    columns = [jets.computed(row) for row in rows if row.compute is not None]
+    numbers = iter(range(FIRST_COLUMN, FIRST_COLUMN + len(columns)))
+    codes = np.array([CODES[row.name] if row.compute is None else next(numbers) for row in rows], np.int64)
+    compiled = [row for row in rows if row.compute is None]
+    pad_features(
+        jets.starts,
+        jets.counts,
+        chosen,
+        *(jets.pt, jets.eta, jets.phi),
+        jets.constituent("mass") if any("mass" in row.columns for row in compiled) else none,
+        *jets.directions,
+        jets.of_jet("pt") if any("pt" in row.jet_columns for row in compiled) else none,
+        jets.energy if any("mass" in row.jet_columns for row in compiled) else none,
+        np.stack(columns) if columns else np.empty((0, 0), np.float32),
+        codes,
+        spec.coordinates == "relative",
+        padded,
+    )
 
 
 def _momentum_axis(jets: FlatJets):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit, types
 
 from ..execution.compiled import compiled
+from .quality import EMPTY, NEGATIVE, NOT_FINITE, NOT_OWN
 
-__all__ = ["EMPTY", "NEGATIVE", "NOT_FINITE", "PHI", "PT", "examine", "pad", "sums"]
+__all__ = ["examine", "pad", "sums"]
 
 #: Numbers of the features.
 ETA, PHI, PT = 0, 1, 2
-#: Why a jet cannot be scored; 0 where it can.
-EMPTY, NOT_FINITE, NEGATIVE = 1, 2, 3
-
 
 TURN, PER_TURN = np.float32(2 * np.pi), np.float32(1 / (2 * np.pi))
 
@@ -21,9 +21,36 @@ _VALUES = types.Array(types.float32, 1, "C", readonly=True)
 _NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 
 
-@compiled(types.Array(types.uint8, 1, "C")(_NUMBERS, _NUMBERS, *[_VALUES] * 5))
-def examine(starts, counts, pt, eta, phi, axis_eta, axis_phi):
-    """Why each jet cannot be scored. The axes are empty where there are none."""
+@njit(nogil=True)
+def _is_own(pt, eta, phi, axis_eta, axis_phi, radius):
+    """Whether the sum of constituents points along an axis, to within a radius."""
+    total, sum_eta, sum_phi, reference = 0.0, 0.0, 0.0, phi[0]
+    for i in range(len(pt)):
+        # Differences to one of them do not fall on both sides of pi, as long as they are of one jet.
+        turn = phi[i] - reference
+        total += pt[i]
+        sum_eta += pt[i] * np.float64(eta[i])
+        sum_phi += pt[i] * np.float64(turn - TURN * np.rint(turn * PER_TURN))
+    # The mean is quick, and within a sixth of the radius of the direction of the sum: enough for nearly all jets.
+    if _apart(sum_eta / total, reference + sum_phi / total, axis_eta, axis_phi) < radius / 2:
+        return True
+    px, py, pz = 0.0, 0.0, 0.0
+    for i in range(len(pt)):
+        px += pt[i] * math.cos(phi[i])
+        py += pt[i] * math.sin(phi[i])
+        pz += pt[i] * math.sinh(np.float64(eta[i]))
+    return _apart(math.asinh(pz / math.hypot(px, py)), math.atan2(py, px), axis_eta, axis_phi) <= radius
+
+
+@njit(nogil=True)
+def _apart(eta, phi, axis_eta, axis_phi):
+    turn = np.float64(phi - axis_phi)
+    return math.hypot(eta - axis_eta, turn - 2 * math.pi * np.rint(turn / (2 * math.pi)))
+
+
+@compiled(types.Array(types.uint8, 1, "C")(_NUMBERS, _NUMBERS, *[_VALUES] * 5, types.float64))
+def examine(starts, counts, pt, eta, phi, axis_eta, axis_phi, radius):
+    """Why each jet cannot be scored, as `quality.REASONS` numbers it. The axes are empty where there are none."""
     found = np.zeros(len(counts), np.uint8)
     for jet in range(len(counts)):
         empty, negative, finite = True, False, True
@@ -40,6 +67,10 @@ def examine(starts, counts, pt, eta, phi, axis_eta, axis_phi):
             found[jet] = NOT_FINITE
         elif negative:
             found[jet] = NEGATIVE
+        elif len(axis_eta):
+            own = slice(starts[jet], starts[jet] + counts[jet])
+            if not _is_own(pt[own], eta[own], phi[own], axis_eta[jet], axis_phi[jet], radius):
+                found[jet] = NOT_OWN
     return found
 
 

@@ -1,42 +1,104 @@
-"""Jets that no model can score, and why."""
+"""Why a jet cannot be scored: the one table of reasons, and jets examined against it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from .padding import FlatJets, flatten_jets, pad_into
 from .spec import InputSpec
 
-__all__ = ["pad_scorable", "scorable", "unscorable"]
+__all__ = ["JET_RADIUS", "REASONS", "Counts", "ExaminedJets", "examine_jets", "pad_scorable", "too_many_not_own"]
 
-#: Why a jet cannot be scored, in the order of the numbers that `padding_kernels` gives them.
-REASONS = ("without constituents", "with a value that is not finite", "with a negative pt")
+#: Radius parameter of the large-radius jets (AK8) of all layouts. Jets of 160,000 simulated dijets have their
+#: axis within 5e-4 of the direction of their summed constituents.
+JET_RADIUS = 0.8
+
+#: Numbers of the reasons, 0 for none; a jet counts under the first that holds.
+EMPTY, NOT_FINITE, NEGATIVE, NOT_OWN, LOSS_NOT_FINITE = 1, 2, 3, 4, 5
+REASONS = {
+    EMPTY: "without constituents",  # none, or none with pt
+    NOT_FINITE: "with a value that is not finite",
+    NEGATIVE: "with a negative pt",
+    NOT_OWN: "with constituents that are not its own",  # their sum points elsewhere
+    LOSS_NOT_FINITE: "with a loss that is not finite",  # finite values can be so large that their squares are not
+}
+
+#: So many jets with constituents of others are a mistake in the links, if they are more than that share.
+LEAST_NOT_OWN, SHARE_NOT_OWN = 5, 1e-3
 
 
-def unscorable(jets: FlatJets) -> dict[str, np.ndarray]:
-    """Masks of the jets that must not be scored, by reason.
+class Counts(dict[str, int]):
+    """Numbers by reason."""
 
-    Returns
-    -------
-    dict of str to bool array (jets,)
-        ``without constituents`` (none, or none with pt), ``with a value that is not finite``, ``with a
-        negative pt``; a jet counts under the first reason that holds, and reasons that hold for no
-        jet are left out.
+    def add(self, other: Mapping[str, int]) -> None:
+        """Add the numbers of another one."""
+        for reason, number in other.items():
+            self[reason] = self.get(reason, 0) + number
+
+    def __str__(self) -> str:
+        return ", ".join(f"{number} {reason}" for reason, number in self.items())
+
+
+@dataclass(frozen=True)
+class ExaminedJets:
+    """Flattened jets, and why each cannot be scored."""
+
+    flat: FlatJets
+    reason: npt.NDArray[np.uint8]
+    """(jets,): a number of `REASONS`, or 0."""
+
+    @property
+    def good(self) -> npt.NDArray[np.bool_]:
+        """(jets,): can be scored."""
+        return self.reason == 0
+
+    @cached_property
+    def chosen(self) -> npt.NDArray[np.int64]:
+        """Numbers of the jets that can be scored."""
+        return np.flatnonzero(self.good)
+
+    @property
+    def counts(self) -> Counts:
+        """Jets that cannot be scored, by reason; reasons that hold for no jet are left out."""
+        numbers = np.bincount(self.reason, minlength=len(REASONS) + 1)
+        return Counts({reason: int(numbers[i]) for i, reason in REASONS.items() if numbers[i]})
+
+    def marked(self, mask: npt.NDArray[np.bool_], reason: int) -> ExaminedJets:
+        """The same, with a reason for those of some jets that had none."""
+        return replace(self, reason=np.where(mask & self.good, np.uint8(reason), self.reason))
+
+
+def examine_jets(jets: ak.Array | FlatJets, radius: float = JET_RADIUS) -> ExaminedJets:
+    """Examine jets: which of them can be scored, and why others cannot.
+
+    Parameters
+    ----------
+    jets : awkward array or FlatJets
+        As `flatten_jets` takes them, or gives them.
+    radius : float
+        The sum of a jet's constituents lies within it around the jet's axis, or they are not its own. Jets without
+        an axis are not held against it.
     """
-    found = jets.unscorable()
-    masks = {reason: found == number for number, reason in enumerate(REASONS, start=1)} if found.any() else {}
-    return {reason: mask for reason, mask in masks.items() if mask.any()}
+    from .padding_kernels import examine
+
+    flat = jets if isinstance(jets, FlatJets) else flatten_jets(jets)
+    none = np.empty(0, np.float32)
+    axis = flat.axis or (none, none)
+    return ExaminedJets(flat, examine(flat.starts, flat.counts, flat.pt, flat.eta, flat.phi, *axis, radius))
 
 
-def scorable(jets: FlatJets, masks: dict[str, np.ndarray] | None = None) -> np.ndarray:
-    """Mask (jets,) of the jets that can be scored; ``masks`` are those of `unscorable`, if at hand."""
-    good = np.ones(len(jets.counts), bool)
-    for mask in (unscorable(jets) if masks is None else masks).values():
-        good &= ~mask
-    return good
+def too_many_not_own(number: int, jets: int) -> bool:
+    """Whether so many of some jets with constituents of others cannot be single accidents."""
+    return number >= LEAST_NOT_OWN and number > SHARE_NOT_OWN * jets
 
 
-def pad_scorable(events, spec: InputSpec) -> np.ndarray:
+def pad_scorable(events: ak.Array, spec: InputSpec) -> npt.NDArray[np.float32]:
     """Padded array (jets, n_particles, n_features) of the jets of some events that can be scored."""
-    jets = flatten_jets(events)
-    return pad_into(jets, np.flatnonzero(scorable(jets)), spec, spec.n_particles)
+    jets = examine_jets(events)
+    return pad_into(jets.flat, jets.chosen, spec, spec.n_particles)

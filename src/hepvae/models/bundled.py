@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import FileError, OptionError
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["MODELS", "RESONANCES", "SAMPLES", "model_folder", "sample_path"]
+from ..errors import FileError
+from ..jets.quality import pad_scorable
+from ..jets.spec import InputSpec
+from ..options import check_choice
+from ..reading.dijets import read_dijets
+
+__all__ = ["MODELS", "RESONANCES", "SAMPLES", "model_folder", "reference_jets", "sample_path"]
 
 #: Bundled samples in the order of every table and plot, and what a legend calls them.
 SAMPLES = {
@@ -35,13 +42,15 @@ def _bundled(*parts: str) -> Path:
 
 def sample_path(name: str) -> Path:
     """The ROOT file of a bundled sample, one of `SAMPLES`."""
-    if name not in SAMPLES:
-        raise OptionError(f"sample {name!r} is unknown: expected one of {', '.join(SAMPLES)}")
-    return _bundled(f"{name}.root")
+    return _bundled(f"{check_choice('sample', name, SAMPLES)}.root")
 
 
 def model_folder(name: str) -> Path:
     """The directory of a bundled model, one of `MODELS`."""
-    if name not in MODELS:
-        raise OptionError(f"model {name!r} is unknown: expected one of {', '.join(MODELS)}")
-    return _bundled("models", name)
+    return _bundled("models", check_choice("model", name, MODELS))
+
+
+def reference_jets(spec: InputSpec, events_per_sample: int = 250) -> npt.NDArray[np.float32]:
+    """Padded jets (jets, n_particles, n_features) of all bundled samples."""
+    events = (read_dijets(sample_path(name), entry_stop=events_per_sample) for name in SAMPLES)
+    return np.concatenate([pad_scorable(e, spec) for e in events])

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import HepvaeError, ModelError
 from ..jets.spec import InputSpec
-from .losses import check_distance
+from .contract import RECONSTRUCTION
+from .losses import LOSSES, check_distance
 
-__all__ = ["CARD_KEY", "ModelCard"]
-
-#: Key of the card in the metadata of an ONNX file.
-CARD_KEY = "hepvae"
+__all__ = ["ModelCard"]
 
 FORMAT = 1
 
@@ -38,6 +36,16 @@ class ModelCard:
     """Training sample, settings, seed, versions."""
     distance: str = "features"
     """Between two particles, one of `losses.DISTANCES`."""
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Names of what the model gives one jet, in the order of every table and file."""
+        return LOSSES
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Names of all outputs, and the shape of each for one jet; all are float32."""
+        return {**dict.fromkeys(self.losses, ()), RECONSTRUCTION: self.spec.shape}
 
     def with_provenance(self, **provenance) -> ModelCard:
         """The same card with more provenance."""

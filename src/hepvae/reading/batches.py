@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ..errors import LayoutError, UnscoredJetsWarning
 from ..extras import require
-from ..jets.padding import flatten_jets, pad_into
-from ..jets.quality import scorable, unscorable
+from ..jets.padding import pad_into
+from ..jets.quality import Counts, examine_jets
 from ..jets.selection import Selection
 from ..jets.spec import InputSpec
 from ..options import check_whole_number
@@ -55,12 +55,10 @@ def padded_jets(
                     f"{source.path}: has one jet an entry, no deta: expected no region, not {selection.region!r}"
                 )
             events = selection.select_jets(events)
-        flat = flatten_jets(events)
-        masks = unscorable(flat)
-        good = np.repeat(scorable(flat, masks).reshape(-1, together).all(axis=1), together)
-        for reason, mask in masks.items():
-            report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + int(mask.sum())
-        yield pad_into(flat, np.flatnonzero(good), spec, spec.n_particles)
+        jets = examine_jets(events)
+        report.unscored_jets.add(jets.counts)
+        good = np.repeat(jets.good.reshape(-1, together).all(axis=1), together)
+        yield pad_into(jets.flat, np.flatnonzero(good), spec, spec.n_particles)
 
 
 def to_tf_dataset(
@@ -106,17 +104,15 @@ def to_tf_dataset(
     tf = require("tensorflow", "to_tf_dataset")
 
     def chunks():
-        unscored: dict[str, int] = {}
+        unscored = Counts()
         for source in sources:
             report = FileReport(source.path)
             for jets in padded_jets(source, report, spec, options, chosen):
                 if len(jets):
                     yield jets
-            for reason, number in report.unscored_jets.items():
-                unscored[reason] = unscored.get(reason, 0) + number
+            unscored.add(report.unscored_jets)
         if unscored:
-            counts = ", ".join(f"{number} {reason}" for reason, number in unscored.items())
-            message = f"events left out for jets that cannot be scored: {counts}"
+            message = f"events left out for jets that cannot be scored: {unscored}"
             warnings.warn(message, UnscoredJetsWarning, stacklevel=2)
 
     signature = tf.TensorSpec((None, *spec.shape), tf.float32)

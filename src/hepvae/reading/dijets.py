@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import awkward as ak
 import numpy as np
 
 from ..errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
 from ..options import check_whole_number
-from . import linking as assembly
 from .access import file_error
 from .layouts import EVENT_COLUMNS, SCHEMAS, SchemaName, find_schema
+from .linking import Linking, settle_weights
 from .options import STEP_SIZE, ReadOptions
 from .remote import forget_connections
 from .reports import FileReport
@@ -215,6 +216,8 @@ def _chunks(
             raise LayoutError(
                 f"{table.where}: has one jet an entry ({name} layout): expected events with two jets"
             )
+        with _as_fault_of(table, "columns cannot be read"):
+            found, report.weights = settle_weights(found, table.names, table.num_entries, table.read, table.where)
         branches = [*found.branches, *per_event]
         start, stop = (int(min(entry, table.num_entries)) for entry in entries)
         if done is not None:
@@ -222,21 +225,28 @@ def _chunks(
             if start >= stop:
                 return
         step = _entries_per_step(table, options, branches)
-        assemble = assembly.single_jets if found.single_jets else assembly.dijets
+        linking = Linking(found.layout, table.where)
+        assemble = linking.single_jets if found.single_jets else linking.dijets
         for first in range(start, stop, step) if stop > start else [start]:
             last = min(first + step, max(stop, start))
-            try:
-                found_here = assemble(table.read(branches, first, last), found.layout, first, table.where)
-            except DataError:
-                raise
-            # Whatever a corrupt basket makes uproot, a decompressor or awkward raise, it is this file's fault.
-            except Exception as error:
-                raise file_error(table.where, error, f"entries {first} to {last} cannot be read") from error
+            with _as_fault_of(table, f"entries {first} to {last} cannot be read"):
+                found_here = assemble(table.read(branches, first, last), first)
             report.events_read += last - first
             if not found.single_jets:
                 report.events_without_dijet += last - first - len(found_here)
                 report.events_not_finite += int(np.count_nonzero(~np.isfinite(ak.to_numpy(found_here.mjj))))
             yield last, found_here
+
+
+@contextmanager
+def _as_fault_of(table: Table, doing: str) -> Iterator[None]:
+    """Whatever a corrupt basket makes uproot, a decompressor or awkward raise, it is this file's fault."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise file_error(table.where, error, doing) from error
 
 
 def _no_events(per_event: dict, where: str):
@@ -245,7 +255,8 @@ def _no_events(per_event: dict, where: str):
     nothing = ak.Array(
         ak.contents.ListOffsetArray(ak.index.Index64([0]), ak.contents.NumpyArray(np.empty(0, "f4")))
     )
-    return assembly.dijets({**dict.fromkeys(schema.branches, nothing), **per_event}, schema.layout, 0, where)
+    columns = {**dict.fromkeys(schema.branches, nothing), **per_event}
+    return Linking(schema.layout, where).dijets(columns, 0)
 
 
 def _entries_per_step(table: Table, options: ReadOptions, branches: list[str]) -> int:

@@ -9,12 +9,14 @@ from typing import Literal
 
 from ..errors import LayoutError
 from ..jets.kinematics import angle_difference, angle_sum, azimuth, mass, pseudorapidity, transverse_momentum
+from ..jets.quality import JET_RADIUS
 from ..options import check_choice, nearest
 
 __all__ = [
     "CONSTITUENT_COLUMNS",
     "EVENT_COLUMNS",
     "JET_COLUMNS",
+    "RAW_FACTOR",
     "SCHEMAS",
     "Collections",
     "Counts",
@@ -23,12 +25,16 @@ __all__ = [
     "JetByJet",
     "Schema",
     "SchemaName",
+    "branches_of",
     "find_schema",
     "known_branches",
 ]
 
 #: Columns of one value an event, read where the file has them.
 EVENT_COLUMNS = ("run", "luminosityBlock", "event", "genWeight")
+
+#: Of NanoAOD: one minus the pt of a jet before corrections over that after them.
+RAW_FACTOR = "FatJet_rawFactor"
 
 JET_COLUMNS = ("pt", "eta", "phi", "mass")
 CONSTITUENT_COLUMNS = ("pt", "eta", "phi")
@@ -73,6 +79,7 @@ class Collections:
     """By the names of `CONSTITUENT_COLUMNS`."""
     jet_of_link: str | Counts | FirstOf
     candidate_of_link: str
+    jet_radius: float = JET_RADIUS
 
     @property
     def jets_per_entry(self) -> None:
@@ -90,6 +97,7 @@ class JetByJet:
     """For each jet, by the names of `CONSTITUENT_COLUMNS`."""
     mjj: str | FirstOf | None = None
     """A branch with the mjj of the two jets, which must agree with their momenta; `None` where there is none."""
+    jet_radius: float = JET_RADIUS
 
     @property
     def jets_per_entry(self) -> int:
@@ -106,7 +114,7 @@ class Schema:
     @property
     def branches(self) -> tuple[str, ...]:
         """The branches that are read, besides EVENT_COLUMNS; of a `FirstOf`, those of its first way."""
-        return tuple(dict.fromkeys(_branches(self.layout)))
+        return tuple(dict.fromkeys(branches_of(self.layout)))
 
     def fitted(self, present: Collection[str]) -> Schema:
         """The same with one way for each `FirstOf`: the first of those that lack least."""
@@ -118,25 +126,25 @@ class Schema:
         return self.layout.jets_per_entry == 1
 
 
-def _branches(part, every: bool = False) -> Iterator[str]:
+def branches_of(part, every: bool = False) -> Iterator[str]:
     """The branches named in a part of a declaration; of a `FirstOf`, those of its first way, or of every one."""
     if isinstance(part, str):
         yield part
     elif isinstance(part, FirstOf):
         for way in part.ways if every else part.ways[:1]:
-            yield from _branches(way, every)
+            yield from branches_of(way, every)
     elif isinstance(part, (dict, tuple)):
         for one in part.values() if isinstance(part, dict) else part:
-            yield from _branches(one, every)
+            yield from branches_of(one, every)
     elif is_dataclass(part):
         for field in fields(part):
-            yield from _branches(getattr(part, field.name), every)
+            yield from branches_of(getattr(part, field.name), every)
 
 
 def _fitted(part, present: Collection[str]):
     if isinstance(part, FirstOf):
         ways = (_fitted(way, present) for way in part.ways)
-        return min(ways, key=lambda way: sum(branch not in present for branch in _branches(way)))
+        return min(ways, key=lambda way: sum(branch not in present for branch in branches_of(way)))
     if isinstance(part, dict):
         return {name: _fitted(one, present) for name, one in part.items()}
     if isinstance(part, tuple):
@@ -150,7 +158,7 @@ def known_branches() -> set[str]:
     """All branches that a layout may have, by any of its ways."""
     return {
         *EVENT_COLUMNS,
-        *(name for schema in SCHEMAS.values() for name in _branches(schema.layout, every=True)),
+        *(name for schema in SCHEMAS.values() for name in branches_of(schema.layout, every=True)),
     }
 
 
@@ -164,6 +172,7 @@ def _nano(candidates: str, links: str, candidate_index: str) -> Collections:
     Those of CMS's own NanoAODv15 have a pt that is PUPPI weighted already, and come without a weight; PFNano and
     private productions keep the pt of the candidate, and its weight beside it. The jets are PUPPI jets:
     their constituents are the weighted ones (on PFNano, the mass of the sum of those is that of the raw jet).
+    Where a file has the weight, `hepvae.reading.linking.settle_weights` decides.
     """
     momenta = _named(f"{candidates}_{{}}", CONSTITUENT_COLUMNS)
     weighted = Formula(operator.mul, (f"{candidates}_pt", f"{candidates}_puppiWeight"))

@@ -2,66 +2,302 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError
+from ..jets.quality import NOT_OWN, examine_jets, too_many_not_own
 from ..jets.selection import dijet_events, load_vector
-from .layouts import CONSTITUENT_COLUMNS, EVENT_COLUMNS, JET_COLUMNS, Collections, Counts, Formula, JetByJet
+from .layouts import (
+    CONSTITUENT_COLUMNS,
+    EVENT_COLUMNS,
+    JET_COLUMNS,
+    RAW_FACTOR,
+    Collections,
+    Counts,
+    Formula,
+    JetByJet,
+    Schema,
+    branches_of,
+)
 
-__all__ = ["dijets", "single_jets"]
+__all__ = ["Linking", "settle_weights", "weight_columns"]
+
+Columns = Mapping[str, ak.Array]
+Places = npt.NDArray[np.int64]
 
 #: How far mjj of the file and that of the momenta may be apart, and for which share of the events they may be.
 MJJ_TOLERANCE, MJJ_EXCEPTIONS = 0.02, 0.1
 
+MJJ_OF_FILE = "mjj of the file"
 
-def dijets(columns: dict, layout: Collections | JetByJet, first_entry: int, where: str):
-    """Dijet events of one chunk, with the number of their entry in the file as ``entry``.
+#: What to do about jets whose constituents are not theirs, in a file.
+OTHER_FILE = "were its jets cut, sorted or replaced without the links? take the file from before that"
+
+
+@dataclass
+class Linking:
+    """Jets with their constituents, chunk by chunk of one table."""
+
+    layout: Collections | JetByJet
+    where: str
+    """File and tree, for messages."""
+    advice: str = OTHER_FILE
+    """For messages: what to do where links do not fit the jets."""
+    _jets: int = field(default=0, init=False)
+    _not_own: int = field(default=0, init=False)
+
+    def dijets(self, columns: Columns, first_entry: int) -> ak.Array:
+        """Dijet events of one chunk, with the number of their entry in the file as ``entry``.
+
+        Parameters
+        ----------
+        columns : dict of str to awkward array
+            The branches of the layout, and those of EVENT_COLUMNS that are there.
+        first_entry : int
+            Number of the first entry in the file.
+
+        Raises
+        ------
+        DataError
+            A column has another form than the layout says, an index is out of range, lengths differ, mjj of the
+            file is not that of its jets, or too many jets have constituents that are not their own.
+        """
+        jets, candidates, links = self._flattened(columns, first_entry)
+        jets_per_event = ak.to_numpy(ak.num(jets["pt"]))
+        # Where each jet stands among all jets of the chunk: the links are followed by it below.
+        jets["place"] = ak.unflatten(np.arange(jets_per_event.sum()), jets_per_event)
+        per_event = {name: columns[name] for name in EVENT_COLUMNS if name in columns}
+        per_event["entry"] = np.arange(first_entry, first_entry + len(jets_per_event))
+        mjj = getattr(self.layout, "mjj", None)
+        if mjj is not None:
+            per_event[MJJ_OF_FILE] = columns[mjj]
+        events = dijet_events(ak.zip(jets), **per_event)
+        if mjj is not None:
+            self._check_mjj(events, mjj)
+            events = events[[name for name in events.fields if name != MJJ_OF_FILE]]
+
+        chosen = ak.to_numpy(ak.flatten(events.jets.place, axis=None))
+        constituents = _constituents(candidates, links, chosen, jets_per_event.sum())
+        flat = _jets_with(ak.flatten(events.jets, axis=1), constituents)
+        self._check_own(flat, np.repeat(ak.to_numpy(events.entry), 2))
+        pairs = ak.Array(ak.contents.RegularArray(flat, 2, zeros_length=len(events)))
+        return ak.zip({name: pairs if name == "jets" else events[name] for name in events.fields}, depth_limit=1)
+
+    def single_jets(self, columns: Columns, first_entry: int) -> ak.Array:
+        """Jets (entries,) of one chunk of a layout with one jet an entry; as `dijets`."""
+        jets, candidates, links = self._flattened(columns, first_entry)
+        flat = ak.zip({name: ak.flatten(column) for name, column in jets.items()})
+        number = len(flat)
+        flat = _jets_with(flat, _constituents(candidates, links, np.arange(number), number))
+        self._check_own(flat, first_entry + np.arange(number))
+        return ak.Array(flat)
+
+    def _check_own(self, jets: Any, entry: Places) -> None:
+        """Jets whose constituents lie elsewhere are no accident where there are many, in the chunks so far."""
+        not_own = examine_jets(ak.Array(jets), self.layout.jet_radius).reason == NOT_OWN
+        self._jets += len(not_own)
+        self._not_own += np.count_nonzero(not_own)
+        if not_own.any() and too_many_not_own(self._not_own, self._jets):
+            raise DataError(
+                f"{self.where}: the constituents of {self._not_own} of {self._jets} jets are not their own, they"
+                f" lie outside of the radius of {self.layout.jet_radius} (last in entry {entry[not_own][-1]}):"
+                f" {self.advice}"
+            )
+
+    def _flattened(
+        self, columns: Columns, first_entry: int
+    ) -> tuple[dict[str, ak.Array], dict[str, ak.Array], tuple[Places, Places]]:
+        """Jets and candidates (events, var) of a chunk, and its links: places of jets and of candidates."""
+        layout = self.layout
+        self._check_forms(columns)
+        if isinstance(layout, Collections):
+            jets = {c: _value(layout.jets[c], columns) for c in JET_COLUMNS}
+            candidates = {c: _value(layout.candidates[c], columns) for c in CONSTITUENT_COLUMNS}
+            for what, collection in (("jets", jets), ("candidates", candidates)):
+                self._check_lengths(what, collection, first_entry)
+            return jets, candidates, self._links(columns, layout, jets["pt"], candidates["pt"], first_entry)
+        jets = {
+            c: _float32(ak.concatenate([_value(jet[c], columns)[:, np.newaxis] for jet in layout.jets], axis=1))
+            for c in JET_COLUMNS
+        }
+        each = [{c: _float32(_value(jet[c], columns)) for c in CONSTITUENT_COLUMNS} for jet in layout.constituents]
+        for i, constituents in enumerate(each, start=1):
+            self._check_lengths(f"the constituents of jet {i}", constituents, first_entry)
+        counts = np.stack([ak.to_numpy(ak.num(constituents["pt"])) for constituents in each], axis=1)
+        candidates = {c: ak.concatenate([one[c] for one in each], axis=1) for c in CONSTITUENT_COLUMNS}
+        link_jet = np.repeat(np.arange(counts.size), counts.ravel())
+        # What is padded with zeros has no more constituents than before.
+        there = _flat(candidates["pt"]) != 0
+        return jets, candidates, (link_jet[there], np.flatnonzero(there))
+
+    def _check_forms(self, columns: Columns) -> None:
+        """Raise `DataError` where a column is no number, or no list of numbers, for each entry."""
+        one_number: set[str] = {*EVENT_COLUMNS}
+        if isinstance(self.layout, JetByJet):
+            one_number |= {*branches_of(self.layout.jets), *branches_of(self.layout.mjj)}
+        for name, column in columns.items():
+            expected = 1 if name in one_number else 2
+            if _depth(column) != expected:
+                what = "one number" if expected == 1 else "a list of numbers"
+                raise DataError(
+                    f"{self.where}: branch {name!r} has {column.type.content} for each entry: expected {what}"
+                )
+
+    def _check_lengths(self, what: str, collection: dict[str, ak.Array], first_entry: int) -> None:
+        """Raise `DataError` where the columns of a collection are not of one length in each entry."""
+        expected = ak.to_numpy(ak.num(collection["pt"]))
+        for name, column in collection.items():
+            unequal = np.flatnonzero(ak.to_numpy(ak.num(column)) != expected)
+            if len(unequal):
+                raise DataError(
+                    f"{self.where}: pt and {name} of {what} differ in length in entry {first_entry + unequal[0]}"
+                )
+
+    def _links(
+        self, columns: Columns, layout: Collections, jet_pt: ak.Array, candidate_pt: ak.Array, first_entry: int
+    ) -> tuple[Places, Places]:
+        """Places of jet and candidate of each link, among all of the chunk.
+
+        Links may come in any order, and jets may share candidates. An index of -1 means no link, as
+        everywhere in NanoAOD; any other index out of range is an error.
+        """
+        to_candidate = columns[layout.candidate_of_link]
+        links_per_event = ak.to_numpy(ak.num(to_candidate))
+        jets_per_event, candidates_per_event = ak.to_numpy(ak.num(jet_pt)), ak.to_numpy(ak.num(candidate_pt))
+        jet_start = np.concatenate([[0], np.cumsum(jets_per_event)])
+        candidate_start = np.concatenate([[0], np.cumsum(candidates_per_event)])
+        event = np.repeat(np.arange(len(links_per_event)), links_per_event)
+
+        def differ(branch: str, lengths: Places) -> None:
+            unequal = np.flatnonzero(links_per_event != lengths)
+            if len(unequal):
+                raise DataError(
+                    f"{self.where}: {branch} and {layout.candidate_of_link} differ in length"
+                    f" in entry {first_entry + unequal[0]}: {self.advice}"
+                )
+
+        def checked(branch: str, index: Places, size: Places, collection: str) -> Places:
+            index = index.astype(np.int64)
+            wrong = np.flatnonzero((index < -1) | (index >= size[event]))
+            if len(wrong):
+                k = wrong[0]
+                cut = f"; the {collection} were cut: {self.advice}" if index[k] > 0 else ""
+                raise DataError(
+                    f"{self.where}: {branch} is {index[k]} in entry {first_entry + event[k]},"
+                    f" expected -1 to {size[event[k]] - 1}{cut}"
+                )
+            return index
+
+        if isinstance(layout.jet_of_link, Counts):
+            branch = layout.jet_of_link.branch
+            counts = ak.values_astype(columns[branch], np.int64)
+            negative = np.flatnonzero(ak.to_numpy(ak.any(counts < 0, axis=1)))
+            if len(negative):
+                raise DataError(f"{self.where}: {branch} is negative in entry {first_entry + negative[0]}")
+            differ(branch, ak.to_numpy(ak.sum(counts, axis=1)))
+            counts = _flat(counts)
+            to_jet = np.repeat(np.arange(len(counts)), counts) - jet_start[event]
+        else:
+            assert isinstance(layout.jet_of_link, str), "a layout is fitted to its file before"
+            to_jet = columns[layout.jet_of_link]
+            differ(layout.jet_of_link, ak.to_numpy(ak.num(to_jet)))
+            to_jet = checked(layout.jet_of_link, _flat(to_jet), jets_per_event, "jets")
+        to_candidate = checked(layout.candidate_of_link, _flat(to_candidate), candidates_per_event, "candidates")
+        linked = (to_jet >= 0) & (to_candidate >= 0)
+        return (jet_start[event] + to_jet)[linked], (candidate_start[event] + to_candidate)[linked]
+
+    def _check_mjj(self, events: ak.Array, branch: Any) -> None:
+        """Columns under wrong names, or of other units, must not become scores."""
+        theirs, ours = ak.to_numpy(events[MJJ_OF_FILE]), ak.to_numpy(events.mjj)
+        apart = np.abs(theirs - ours) > MJJ_TOLERANCE * np.abs(theirs)
+        if apart.sum() > MJJ_EXCEPTIONS * len(apart):
+            first = np.flatnonzero(apart)[0]
+            raise DataError(
+                f"{self.where}: {branch} is {theirs[first]:.6g} in entry {events.entry[first]}, and mjj of its two"
+                f" jets {ours[first]:.6g} GeV: are columns named wrongly?"
+            )
+
+
+def weight_columns(schema: Schema, present: Collection[str]) -> list[str]:
+    """What `settle_weights` needs besides the branches of a layout."""
+    return [RAW_FACTOR] if _weighted(schema) is not None and RAW_FACTOR in present else []
+
+
+def settle_weights(
+    schema: Schema,
+    present: Collection[str],
+    entries: int,
+    read: Callable[[list[str], int, int], Columns],
+    where: str,
+) -> tuple[Schema, str | None]:
+    """Decide whether the pt of candidates is to be multiplied by the PUPPI weight that a file has beside it.
+
+    The pt of PFNano is that of the candidate, that of NanoAODv15 is weighted already; files of private productions
+    are of either kind. The jets are PUPPI jets: what adds up to the raw pt of the jets is right.
 
     Parameters
     ----------
-    columns : dict of str to awkward array
-        The branches of the layout, and those of EVENT_COLUMNS that are there.
-    first_entry : int
-        Number of the first entry in the file.
-    where : str
-        File and tree, for messages.
+    schema : Schema
+        As `find_schema` gives it.
+    present : collection of str
+        Columns of the file; the raw pt is pt * (1 - FatJet_rawFactor) where it has that.
+    entries : int
+        Of the file; so many are read that some jets have constituents.
+    read : callable of names, start, stop
 
-    Raises
-    ------
-    DataError
-        An index is out of range, lengths differ, or mjj of the file is not that of its jets.
+    Returns
+    -------
+    Schema
+        With one way to the pt.
+    str or None
+        What was decided, for the report; None where the file has no weight.
     """
-    jets, candidates, links = _taken_apart(columns, layout, first_entry, where)
-    jets_per_event = ak.to_numpy(ak.num(jets["pt"]))
-    # Where each jet stands among all jets of the chunk: the links are followed by it below.
-    jets["place"] = ak.unflatten(np.arange(jets_per_event.sum()), jets_per_event)
-    per_event = {name: columns[name] for name in EVENT_COLUMNS if name in columns}
-    per_event["entry"] = np.arange(first_entry, first_entry + len(jets_per_event))
-    if getattr(layout, "mjj", None):
-        per_event["mjj of the file"] = columns[layout.mjj]
-    events = dijet_events(ak.zip(jets), **per_event)
-    if "mjj of the file" in events.fields:
-        _check_mjj(events, layout.mjj, where)
-        events = events[[field for field in events.fields if field != "mjj of the file"]]
-
-    chosen = ak.to_numpy(ak.flatten(events.jets.place, axis=None))
-    constituents = _constituents(candidates, links, chosen, jets_per_event.sum())
-    flat = ak.flatten(events.jets, axis=1)
-    momenta = ak.contents.RegularArray(_jets(flat, constituents), 2, zeros_length=len(events))
-    return ak.zip(
-        {field: ak.Array(momenta) if field == "jets" else events[field] for field in events.fields}, depth_limit=1
-    )
+    weighted = _weighted(schema)
+    if weighted is None:
+        return schema, None
+    assert isinstance(schema.layout, Collections), "only these have weights"
+    pt, weight = weighted.columns
+    plain = replace(schema, layout=replace(schema.layout, candidates={**schema.layout.candidates, "pt": pt}))
+    for first in range(0, entries, ENTRIES_FOR_WEIGHTS):
+        names = [*schema.branches, *weight_columns(schema, present)]
+        columns = read(names, first, min(first + ENTRIES_FOR_WEIGHTS, entries))
+        ratios = [_pt_ratio(one.layout, columns, first, where) for one in (schema, plain)]
+        if np.isfinite(ratios).all():
+            times, as_is = (abs(np.log(ratio)) for ratio in ratios)
+            said = f"constituents add up to {ratios[0]:.3f} of the raw jet pt, {ratios[1]:.3f} without it"
+            if times <= as_is:
+                return schema, f"{pt} is multiplied by {weight}: {said}"
+            return plain, f"{pt} is not multiplied by {weight}: {said}"
+    return schema, f"{pt} is multiplied by {weight}: no jet has constituents"
 
 
-def single_jets(columns: dict, layout: JetByJet, first_entry: int, where: str):
-    """Jets (entries,) of one chunk of a layout with one jet an entry."""
-    jets, candidates, links = _taken_apart(columns, layout, first_entry, where)
-    flat = ak.zip({name: ak.flatten(column) for name, column in jets.items()})
-    return ak.Array(_jets(flat, _constituents(candidates, links, np.arange(len(flat)), len(flat))))
+#: Entries that are looked at for the weights, at once.
+ENTRIES_FOR_WEIGHTS = 1000
 
 
-def _jets(flat, constituents):
+def _weighted(schema: Schema) -> Formula | None:
+    pt = schema.layout.candidates["pt"] if isinstance(schema.layout, Collections) else None
+    return pt if isinstance(pt, Formula) else None
+
+
+def _pt_ratio(layout: Collections | JetByJet, columns: Columns, first_entry: int, where: str) -> float:
+    """Median of the summed pt of a jet's constituents over its raw pt; NaN where no jet has constituents."""
+    layout_columns = {name: column for name, column in columns.items() if name != RAW_FACTOR}
+    jets, candidates, (link_jet, candidate) = Linking(layout, where)._flattened(layout_columns, first_entry)
+    raw = jets["pt"] * (1 - columns[RAW_FACTOR]) if RAW_FACTOR in columns else jets["pt"]
+    raw = _flat(raw).astype(np.float64)
+    total = np.bincount(link_jet, _flat(candidates["pt"])[candidate], len(raw))
+    some = (total > 0) & (raw > 0) & np.isfinite(total)
+    return float(np.median(total[some] / raw[some])) if some.any() else float("nan")
+
+
+def _jets_with(flat: ak.Array, constituents: Any) -> Any:
     load_vector()
     return ak.contents.RecordArray(
         [*(ak.contents.NumpyArray(ak.to_numpy(flat[c])) for c in JET_COLUMNS), constituents],
@@ -70,7 +306,9 @@ def _jets(flat, constituents):
     )
 
 
-def _constituents(candidates: dict, links, chosen: np.ndarray, number_of_jets: int):
+def _constituents(
+    candidates: dict[str, ak.Array], links: tuple[Places, Places], chosen: Places, number_of_jets: int
+) -> Any:
     """Constituents (jets, var) of the chosen jets, by their place among all jets of the chunk."""
     link_jet, candidate = links
     slot = np.full(number_of_jets, -1)
@@ -89,112 +327,28 @@ def _constituents(candidates: dict, links, chosen: np.ndarray, number_of_jets: i
     )
 
 
-def _value(column, columns: dict):
+def _value(column: Any, columns: Columns) -> ak.Array:
     """A column of a layout: a branch, or a formula of branches."""
     if isinstance(column, Formula):
         return column.of(*(_value(part, columns) for part in column.columns))
     return columns[column]
 
 
-def _float32(array):
+def _depth(column: ak.Array) -> int | None:
+    """Axes of an array of numbers; None of one of something else."""
+    form, axes = column.layout.form, 1
+    while not form.is_numpy:
+        if form.is_list and form.parameter("__array__") is None:
+            axes += 1
+        elif not form.is_option and not form.is_indexed:
+            return None
+        form = form.content
+    return axes + len(form.inner_shape) if np.dtype(form.primitive).kind in "iufb" else None
+
+
+def _float32(array: ak.Array) -> ak.Array:
     return ak.values_astype(array, np.float32)
 
 
-def _taken_apart(columns: dict, layout, first_entry: int, where: str):
-    """Jets and candidates (events, var) of a chunk, and its links: places of their jets and their candidates."""
-    if isinstance(layout, Collections):
-        jets = {c: _value(layout.jets[c], columns) for c in JET_COLUMNS}
-        candidates = {c: _value(layout.candidates[c], columns) for c in CONSTITUENT_COLUMNS}
-        for what, collection in (("jets", jets), ("candidates", candidates)):
-            _check_lengths(what, collection, first_entry, where)
-        return jets, candidates, _links(columns, layout, jets["pt"], candidates["pt"], first_entry, where)
-    jets = {
-        c: _float32(ak.concatenate([_value(jet[c], columns)[:, np.newaxis] for jet in layout.jets], axis=1))
-        for c in JET_COLUMNS
-    }
-    each = [{c: _float32(_value(jet[c], columns)) for c in CONSTITUENT_COLUMNS} for jet in layout.constituents]
-    for i, constituents in enumerate(each, start=1):
-        _check_lengths(f"the constituents of jet {i}", constituents, first_entry, where)
-    counts = np.stack([ak.to_numpy(ak.num(constituents["pt"])) for constituents in each], axis=1)
-    candidates = {c: ak.concatenate([one[c] for one in each], axis=1) for c in CONSTITUENT_COLUMNS}
-    link_jet = np.repeat(np.arange(counts.size), counts.ravel())
-    # What is padded with zeros has no more constituents than before.
-    there = _flat(candidates["pt"]) != 0
-    return jets, candidates, (link_jet[there], np.flatnonzero(there))
-
-
-def _check_lengths(what: str, collection: dict, first_entry: int, where: str) -> None:
-    """Raise `DataError` where the columns of a collection are not of one length in each entry."""
-    expected = ak.to_numpy(ak.num(collection["pt"]))
-    for name, column in collection.items():
-        unequal = np.flatnonzero(ak.to_numpy(ak.num(column)) != expected)
-        if len(unequal):
-            raise DataError(
-                f"{where}: pt and {name} of {what} differ in length in entry {first_entry + unequal[0]}"
-            )
-
-
-def _links(columns: dict, layout: Collections, jet_pt, candidate_pt, first_entry: int, where: str):
-    """Places of jet and candidate of each link, among all of the chunk.
-
-    Links may come in any order, and jets may share candidates. An index of -1 means no link, as
-    everywhere in NanoAOD; any other index out of range is an error.
-    """
-    to_candidate = columns[layout.candidate_of_link]
-    links_per_event = ak.to_numpy(ak.num(to_candidate))
-    jets_per_event, candidates_per_event = ak.to_numpy(ak.num(jet_pt)), ak.to_numpy(ak.num(candidate_pt))
-    jet_start = np.concatenate([[0], np.cumsum(jets_per_event)])
-    candidate_start = np.concatenate([[0], np.cumsum(candidates_per_event)])
-    event = np.repeat(np.arange(len(links_per_event)), links_per_event)
-
-    def differ(branch: str, lengths: np.ndarray) -> None:
-        unequal = np.flatnonzero(links_per_event != lengths)
-        if len(unequal):
-            raise DataError(
-                f"{where}: {branch} and {layout.candidate_of_link} differ in length"
-                f" in entry {first_entry + unequal[0]}"
-            )
-
-    def checked(branch: str, index: np.ndarray, size: np.ndarray) -> np.ndarray:
-        index = index.astype(np.int64)
-        wrong = np.flatnonzero((index < -1) | (index >= size[event]))
-        if len(wrong):
-            k = wrong[0]
-            raise DataError(
-                f"{where}: {branch} is {index[k]} in entry {first_entry + event[k]},"
-                f" expected -1 to {size[event[k]] - 1}"
-            )
-        return index
-
-    if isinstance(layout.jet_of_link, Counts):
-        branch = layout.jet_of_link.branch
-        counts = ak.values_astype(columns[branch], np.int64)
-        negative = np.flatnonzero(ak.to_numpy(ak.any(counts < 0, axis=1)))
-        if len(negative):
-            raise DataError(f"{where}: {branch} is negative in entry {first_entry + negative[0]}")
-        differ(branch, ak.to_numpy(ak.sum(counts, axis=1)))
-        counts = _flat(counts)
-        to_jet = np.repeat(np.arange(len(counts)), counts) - jet_start[event]
-    else:
-        to_jet = columns[layout.jet_of_link]
-        differ(layout.jet_of_link, ak.to_numpy(ak.num(to_jet)))
-        to_jet = checked(layout.jet_of_link, _flat(to_jet), jets_per_event)
-    to_candidate = checked(layout.candidate_of_link, _flat(to_candidate), candidates_per_event)
-    linked = (to_jet >= 0) & (to_candidate >= 0)
-    return (jet_start[event] + to_jet)[linked], (candidate_start[event] + to_candidate)[linked]
-
-
-def _check_mjj(events, branch: str, where: str) -> None:
-    """Columns under wrong names, or of other units, must not become scores."""
-    theirs, ours = ak.to_numpy(events["mjj of the file"]), ak.to_numpy(events.mjj)
-    apart = np.abs(theirs - ours) > MJJ_TOLERANCE * np.abs(theirs)
-    if apart.sum() > MJJ_EXCEPTIONS * len(apart):
-        first = np.flatnonzero(apart)[0]
-        raise DataError(
-            f"{where}: {branch} is {theirs[first]:.6g} in entry {events.entry[first]}, and mjj of its two jets"
-            f" {ours[first]:.6g} GeV: are columns named wrongly?"
-        )
-
-
-def _flat(array) -> np.ndarray:
+def _flat(array: ak.Array) -> npt.NDArray[Any]:
     return ak.to_numpy(ak.flatten(array))

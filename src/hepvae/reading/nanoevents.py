@@ -6,12 +6,17 @@ import awkward as ak
 import numpy as np
 
 from ..errors import LayoutError
-from . import linking as assembly
-from .layouts import EVENT_COLUMNS, find_schema
+from .layouts import EVENT_COLUMNS, RAW_FACTOR, find_schema
+from .linking import Linking, settle_weights, weight_columns
 
 __all__ = ["aligned", "dijets_of", "is_nanoevents", "needed"]
 
 WHERE = "NanoEvents"
+#: What to do where the links do not fit the jets.
+WITH_CONSTITUENTS = (
+    "were they corrected, cut or sorted? take hepvae.with_constituents(events) before that, which keeps"
+    " constituents with their jet"
+)
 #: The collection of jets of all layouts that coffea makes NanoEvents of.
 JETS = "FatJet"
 
@@ -49,7 +54,15 @@ def dijets_of(events, schema: str = "auto"):
         events = ak.drop_none(events, axis=0)
     found, places = _layout(events, schema)
     columns = {name: _column(events, place) for name, place in places.items()}
-    dijets = assembly.dijets(columns, found.layout, 0, WHERE)
+    found, _ = settle_weights(
+        found,
+        columns.keys(),
+        len(events),
+        lambda names, start, stop: {n: columns[n][start:stop] for n in names},
+        WHERE,
+    )
+    columns = {name: column for name, column in columns.items() if name != RAW_FACTOR}
+    dijets = Linking(found.layout, WHERE, WITH_CONSTITUENTS).dijets(columns, 0)
     if there is not None:
         dijets = ak.with_field(dijets, there[ak.to_numpy(dijets.entry)], "entry")
     return dijets
@@ -69,7 +82,7 @@ def _layout(events, schema: str):
     if found.single_jets:
         raise LayoutError(f"{WHERE}: have one jet an entry ({found.name} layout): expected events with two jets")
     per_event = [column for column in EVENT_COLUMNS if places.get(column) == (column,)]
-    return found, {name: places[name] for name in (*found.branches, *per_event)}
+    return found, {name: places[name] for name in (*found.branches, *weight_columns(found, places), *per_event)}
 
 
 def aligned(dijets, count: int):

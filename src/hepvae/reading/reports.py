@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 
 from ..jets.health import Health
+from ..jets.quality import Counts
 from .layouts import SCHEMAS
 
 __all__ = ["FileReport", "ScoreReport"]
@@ -32,12 +33,14 @@ class FileReport:
     """Events that pass the selection."""
     events_scored: int = 0
     """Events with a score, which are the ones written."""
-    unscored_jets: dict[str, int] = field(default_factory=dict)
+    unscored_jets: Counts = field(default_factory=Counts)
     """Jets of kept events that cannot be scored, counted by reason."""
     health: Health = field(default_factory=Health)
     """Of the jets of kept events."""
     schema: str | None = None
     """Name of the layout of the file."""
+    weights: str | None = None
+    """Whether constituents are multiplied by the PUPPI weight of the file; None where it has none."""
     retried: list[str] = field(default_factory=list)
     """What passed, in one line each: after each the file was opened anew."""
     failure: str | None = None
@@ -52,12 +55,11 @@ class FileReport:
         """Add what another one has of other entries of the same file."""
         for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for reason, number in other.unscored_jets.items():
-            self.unscored_jets[reason] = self.unscored_jets.get(reason, 0) + number
+        self.unscored_jets.add(other.unscored_jets)
         self.health.merge(other.health)
         self.retried += other.retried
         if other.failure is None:  # one that failed may not have seen the tree
-            self.entries, self.schema = other.entries, other.schema
+            self.entries, self.schema, self.weights = other.entries, other.schema, other.weights
         self.failure = self.failure or other.failure
 
     to_dict = asdict
@@ -65,7 +67,9 @@ class FileReport:
     @classmethod
     def from_dict(cls, values: dict) -> FileReport:
         """From what `to_dict` gave."""
-        return cls(**{**values, "health": Health(**values["health"])})
+        health = {**values["health"], "unscorable": Counts(values["health"]["unscorable"])}
+        unscored = Counts(values["unscored_jets"])
+        return cls(**{**values, "unscored_jets": unscored, "health": Health(**health)})
 
 
 @dataclass
@@ -111,13 +115,12 @@ class ScoreReport:
         return self._sum("events_scored")
 
     @property
-    def unscored_jets(self) -> dict[str, int]:
+    def unscored_jets(self) -> Counts:
         """Jets of kept events that could not be scored, counted by reason."""
-        total: dict[str, int] = {}
+        total = Counts()
         for file in self.files:
             if file.failure is None:
-                for reason, number in file.unscored_jets.items():
-                    total[reason] = total.get(reason, 0) + number
+                total.add(file.unscored_jets)
         return total
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import HepvaeError, SpecError
 from ..execution.ahead import read_ahead
 from ..jets.padding import FlatJets, flatten_jets
-from ..jets.quality import scorable, unscorable
+from ..jets.quality import LOSS_NOT_FINITE, Counts, ExaminedJets, examine_jets
 from ..jets.selection import Selection
 from ..models.losses import LOSSES
 from ..reading.layouts import EVENT_COLUMNS, JET_COLUMNS
@@ -40,34 +40,27 @@ def flat_pairs(events) -> FlatJets:
     return flat
 
 
-def score_jets(flat: FlatJets, masks: dict[str, np.ndarray], inferer, strategy: ScoreStrategy):
+def score_jets(
+    jets: ExaminedJets, inferer, strategy: ScoreStrategy
+) -> tuple[dict[str, np.ndarray], np.ndarray, Counts]:
     """Losses (events, 2) by name, scores (events,), and the jets that could not be scored, counted by reason."""
-    masks = dict(masks)
-    losses = {name: np.full(len(flat.counts), np.nan, np.float32) for name in LOSSES}
-    good = scorable(flat, masks)
-    chosen = np.flatnonzero(good)
-    if len(chosen):
-        for name, values in inferer.losses_of(flat, chosen).items():
-            losses[name][chosen] = values
-    # Finite values can be so large that their squares are not.
-    overflown = good & ~np.all([np.isfinite(values) for values in losses.values()], axis=0)
-    if overflown.any():
-        masks["with a loss that is not finite"] = overflown
-
+    losses = {name: np.full(len(jets.reason), np.nan, np.float32) for name in LOSSES}
+    if len(jets.chosen):
+        for name, values in inferer.losses_of(jets.flat, jets.chosen).items():
+            losses[name][jets.chosen] = values
+    finite = np.all([np.isfinite(values) for values in losses.values()], axis=0)
     for name in LOSSES:
-        losses[name][overflown] = np.nan
+        losses[name][~finite] = np.nan
         losses[name] = losses[name].reshape(-1, 2)
     score = strategy.score(losses["reco_loss"], losses["kl_loss"], inferer.card)
-    return losses, score, {r: int(m.sum()) for r, m in masks.items()}
+    return losses, score, jets.marked(~finite, LOSS_NOT_FINITE).counts
 
 
 @dataclass(frozen=True)
 class _Prepared:
     """The selected events of a chunk, ready for a model."""
 
-    flat: FlatJets
-    masks: dict[str, np.ndarray]
-    """Of the jets that cannot be scored."""
+    jets: ExaminedJets
     pt: np.ndarray
     """float32 (jets,)."""
     columns: dict[str, np.ndarray]
@@ -112,22 +105,21 @@ def _prepared(chunks, question: Question) -> Iterator[tuple[FileReport, _Prepare
             continue
         try:
             events = question.selection.select(events)
-            flat = flat_pairs(events)
-            yield file, _Prepared(flat, unscorable(flat), ak.to_numpy(events.jets.pt).ravel(), _columns(events))
+            jets = examine_jets(flat_pairs(events))
+            yield file, _Prepared(jets, ak.to_numpy(events.jets.pt).ravel(), _columns(events))
         except HepvaeError as error:
             file.failure = str(error)
 
 
-def _scored_rows(jets: _Prepared, report, inferer, question: Question) -> np.ndarray:
+def _scored_rows(prepared: _Prepared, report, inferer, question: Question) -> np.ndarray:
     """The rows of the scored file for one chunk, counted in the report of its file."""
-    losses, score, problems = score_jets(jets.flat, jets.masks, inferer, question.strategy)
-    for reason, number in problems.items():
-        report.unscored_jets[reason] = report.unscored_jets.get(reason, 0) + number
+    losses, score, problems = score_jets(prepared.jets, inferer, question.strategy)
+    report.unscored_jets.add(problems)
     scored = np.isfinite(score)
     report.events_kept += len(score)
-    report.health.add_flat(jets.flat, jets.masks, jets.pt)
+    report.health.add_examined(prepared.jets, prepared.pt)
     report.events_scored += int(scored.sum())
-    columns = dict(jets.columns)
+    columns = dict(prepared.columns)
     for jet in (1, 2):
         columns |= {f"j{jet}_{name}": losses[name][:, jet - 1] for name in LOSSES}
     columns["score"] = score

@@ -14,7 +14,7 @@ from numpy.lib.recfunctions import drop_fields
 from ..errors import HepvaeError, OptionError, UnscoredJetsWarning
 from ..execution.progress import event_bar
 from ..jets.health import Health
-from ..jets.quality import unscorable
+from ..jets.quality import examine_jets
 from ..jets.selection import Selection
 from ..models.losses import LOSSES
 from ..output.files import check_output
@@ -76,15 +76,13 @@ def score_dijets(events, inferer, *, strategy="min", kl_weight=None, convention=
 
 
 def _with_scores(events, inferer, strategy: ScoreStrategy):
-    flat = flat_pairs(events)
-    losses, score, problems = score_jets(flat, unscorable(flat), inferer, strategy)
+    losses, score, problems = score_jets(examine_jets(flat_pairs(events)), inferer, strategy)
     for jet in (0, 1):
         for name in LOSSES:
             events = ak.with_field(events, losses[name][:, jet], f"j{jet + 1}_{name}")
     if problems:
-        counts = ", ".join(f"{number} {reason}" for reason, number in problems.items())
         warnings.warn(
-            f"{sum(problems.values())} of {2 * len(events)} jets not scored, their losses are NaN: {counts}",
+            f"{sum(problems.values())} of {2 * len(events)} jets not scored, their losses are NaN: {problems}",
             UnscoredJetsWarning,
             stacklevel=3,
         )

@@ -14,7 +14,7 @@ import pytest
 
 import hepvae
 from hepvae import load_inferer, model_path
-from hepvae.inference import pickling as travel
+from hepvae.inference import transport
 
 
 @pytest.fixture
@@ -96,19 +96,20 @@ def test_a_model_that_was_replaced_does_not_travel_as_the_old_one(model):
 def test_a_large_model_stays_where_it_is(model, monkeypatch):
     inferer = load_inferer(model)
     assert len(pickle.dumps(inferer)) > 1_000_000
-    monkeypatch.setattr(travel, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(transport, "MOST_BYTES", 1_000_000)
     assert len(pickle.dumps(inferer)) < 10_000
     assert len(pickle.dumps(load_inferer(model, travels="bytes"))) > 1_000_000
 
 
-def test_a_process_opens_what_arrives_once(model, signal_jets):
+def test_a_process_opens_what_arrives_once(model, signal_jets, monkeypatch):
     packed = pickle.dumps(load_inferer(model))
     with ThreadPoolExecutor(8) as pool:
         inferers = list(pool.map(pickle.loads, [packed] * 16))
         assert len({id(one) for one in inferers}) == 1
         opened = []
-        open_it = inferers[0]._open
-        inferers[0]._open = lambda: opened.append(1) or open_it()
+        kind = inferers[0]._runtime
+        open_it = kind.open
+        monkeypatch.setattr(kind, "open", lambda *given: opened.append(1) or open_it(*given))
         list(pool.map(lambda one: one(signal_jets[:2]), inferers))
     assert opened == [1]
     other = pickle.loads(pickle.dumps(load_inferer(model, block_size=7)))
@@ -116,5 +117,5 @@ def test_a_process_opens_what_arrives_once(model, signal_jets):
 
 
 def test_travels_is_one_of_two():
-    with pytest.raises(hepvae.OptionError, match="travels is 'mail': expected bytes, path or None"):
+    with pytest.raises(hepvae.OptionError, match="travels 'mail' is unknown: expected one of bytes, path"):
         load_inferer(model_path("conv"), travels="mail")

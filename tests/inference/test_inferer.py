@@ -14,10 +14,9 @@ import pytest
 from helpers.places import NEEDS_PACKAGE
 
 import hepvae
-from hepvae import inference as inferers
 from hepvae import load_inferer, model_path
 from hepvae.execution.threads import default_threads
-from hepvae.inference.base import Inferer
+from hepvae.inference import loading
 from hepvae.models.losses import LOSSES
 
 
@@ -58,13 +57,14 @@ def test_jets_do_not_see_each_other(inferer, signal_jets, rng):
     assert np.allclose(inferer(signal_jets[order])["loss"], together[order], rtol=1e-4)
 
 
-@pytest.mark.parametrize("block_size", [1, 7, 120, 4096])
-def test_block_size_is_the_users(runtime, signal_jets, block_size):
-    path = model_path("conv", runtime=runtime)
-    inferer = load_inferer(path, runtime=runtime, block_size=block_size)
-    expected = load_inferer(path, runtime=runtime)(signal_jets)
+@pytest.mark.parametrize("block_size", [1, 7, 4096])
+def test_block_size_is_the_users(inferer, runtime, signal_jets, block_size):
+    jets = signal_jets[:20]
+    other = load_inferer("conv", runtime=runtime, block_size=block_size)
+    assert other.tuning.block_size == block_size
+    losses, expected = other(jets), inferer(jets)
     for name in LOSSES:
-        assert np.allclose(inferer(signal_jets)[name], expected[name], rtol=1e-4)
+        assert np.allclose(losses[name], expected[name], rtol=1e-4)
 
 
 def test_events_keep_their_shape(inferer, signal_jets):
@@ -98,7 +98,7 @@ def test_values_that_are_not_finite_are_refused(inferer, signal_jets):
 
 
 def test_missing_and_foreign_files(runtime, tmp_path):
-    suffix = inferers.runtime_class(runtime).suffixes[0]
+    suffix = loading.runtime_class(runtime).suffixes[0]
     with pytest.raises(hepvae.ModelError, match="no such model file"):
         load_inferer(tmp_path / f"none{suffix}")
     (tmp_path / f"notes{suffix}").write_text("my notes")
@@ -136,8 +136,14 @@ def test_many_threads_share_one_inferer(inferer, signal_jets):
 
 def test_options_that_cannot_be(runtime):
     path = model_path("conv", runtime=runtime)
-    for options in ({"threads": 0}, {"block_size": 0}, {"block_size": 1.5}, {"parallel": "no"}):
-        with pytest.raises(hepvae.OptionError, match=r"expected (a positive whole number|one of blocks)"):
+    for options in (
+        {"threads": 0},
+        {"block_size": 0},
+        {"block_size": 1.5},
+        {"parallel": "no"},
+        {"batching": "no"},
+    ):
+        with pytest.raises(hepvae.OptionError, match=r"expected (a whole number of|one of blocks|True or False)"):
             load_inferer(path, runtime=runtime, **options)
 
 
@@ -193,32 +199,33 @@ def test_onnx_file_of_somebody_else(tmp_path):
         load_inferer(tmp_path / "other.onnx")
 
 
-class Constant(Inferer):
+class Constant(hepvae.Runtime):
     """A runtime of a third party."""
 
-    runtime = "constant"
+    name = "constant"
     suffixes = (".constant",)
 
-    def _open(self):
-        return float(self.path.read_text()), load_inferer(model_path("conv")).card
+    def open(self, path, options):
+        self.value = float(path.read_text())
+        return load_inferer("conv").card
 
-    def _run(self, session, batch, outputs):
-        return [np.full(len(batch), session, np.float32) for _ in outputs]
+    def run(self, batch, outputs):
+        return [np.full(len(batch), self.value, np.float32) for _ in outputs]
 
 
 def test_third_party_adds_a_runtime_by_an_entry_point(tmp_path, monkeypatch, signal_jets):
-    point = EntryPoint("constant", f"{__name__}:Constant", inferers.ENTRY_POINTS)
-    monkeypatch.setattr(inferers, "entry_points", lambda **named: EntryPoints([point]).select(**named))
+    point = EntryPoint("constant", f"{__name__}:Constant", loading.ENTRY_POINTS)
+    monkeypatch.setattr(loading, "entry_points", lambda **named: EntryPoints([point]).select(**named))
     (tmp_path / "seven.constant").write_text("7")
     inferer = load_inferer(tmp_path / "seven.constant")
     assert inferer.runtime == "constant"
     assert (inferer(signal_jets)["loss"] == 7).all()
-    assert "constant" in inferers.runtime_names()
+    assert "constant" in loading.runtime_names()
 
 
 def test_entry_point_that_cannot_be_loaded_is_in_nobodys_way(tmp_path, monkeypatch):
-    point = EntryPoint("torch", "no_such_package:Inferer", inferers.ENTRY_POINTS)
-    monkeypatch.setattr(inferers, "entry_points", lambda **named: EntryPoints([point]).select(**named))
+    point = EntryPoint("torch", "no_such_package:Inferer", loading.ENTRY_POINTS)
+    monkeypatch.setattr(loading, "entry_points", lambda **named: EntryPoints([point]).select(**named))
     assert load_inferer(model_path("conv")).runtime == "onnxruntime"
     with pytest.raises(hepvae.MissingPackageError, match=r"runtime 'torch' \(no_such_package:Inferer\) cannot be"):
         load_inferer(model_path("conv"), runtime="torch")

@@ -1,0 +1,159 @@
+"""An opened model and how it is given jets: blocks, threads, particle axes no longer than needed."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError, ModelError
+from ..execution.threads import on_threads
+from ..jets.padding import FlatJets, pad_into
+from ..jets.spec import InputSpec
+from ..models import losses
+from ..models.card import ModelCard
+from ..models.contract import RECONSTRUCTION
+from .blocks import LEAST_SHARE, Block, Tuning, cut, length_classes
+from .chamfer_kernel import chamfer
+from .runtime import InferenceOptions, Runtime
+from .tuning import tuned
+
+__all__ = ["Batcher"]
+
+Array = npt.NDArray[np.float32]
+#: What a runtime computes where hepvae computes the distances.
+_WITHOUT_DISTANCES = ("kl_loss", RECONSTRUCTION)
+
+
+class Batcher:
+    """Gives jets to an opened runtime.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        Open.
+    card : ModelCard
+    options : InferenceOptions
+    path : path
+        Of the model file, for messages.
+    """
+
+    def __init__(self, runtime: Runtime, card: ModelCard, options: InferenceOptions, path: Path) -> None:
+        self.runtime, self.card, self.path = runtime, card, path
+        self._spec, self._shapes = card.spec, card.outputs
+        tuning = tuned(runtime.name, card) or runtime.default_tuning
+        if not options.batching:
+            tuning = Tuning(sys.maxsize, "operators")
+        self.tuning = Tuning(options.block_size or tuning.block_size, options.parallel or tuning.parallel)
+        runtime.operator_threads = runtime.threads if self.tuning.parallel == "operators" else 1
+        least, most = runtime.least_particles, self._spec.n_particles
+        self._classes = length_classes(least, most) if options.batching and least and least < most else None
+        pt = self._spec.features.index("pt") if "pt" in self._spec.features else -1
+        #: Arguments of the compiled distances: which feature masks padding, and which multiplies the others.
+        self._mask = pt if runtime.reco_loss == "masked chamfer" else -1
+        self._factor = pt if losses.DISTANCES[card.distance].transverse else -1
+
+    def of_padded(self, padded: npt.ArrayLike, outputs: tuple[str, ...]) -> list[Array]:
+        """The named outputs for a padded array of three or four axes; see `Inferer.__call__`."""
+        padded = np.ascontiguousarray(padded, np.float32)
+        self._spec.check(padded)
+        jets = padded if padded.ndim == 3 else padded.reshape(-1, *self._spec.shape)
+        # A sum is finite only where all values are; where it is not, they may be, and too large.
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = math.isfinite(np.add.reduce(jets, axis=None))
+        if not finite and not np.isfinite(jets).all():
+            wrong = np.flatnonzero(~np.isfinite(jets).all(axis=(1, 2)))
+            raise DataError(f"jet {wrong[0]} of the input has a value that is not finite")
+        count = len(jets)
+        whole = self._classes is None or RECONSTRUCTION in outputs
+        threads, inside = self.runtime.threads, self.runtime.operator_threads
+        together = inside == threads or count < LEAST_SHARE * threads
+        if whole and together and 0 < count <= self.tuning.block_size:
+            values = self._run(jets, outputs)
+        else:
+            blocks = self._cut(count, None if whole else _places(jets, self._spec))
+
+            def filled(block: Block) -> Array:
+                return np.ascontiguousarray(jets[block.jets, : block.length])
+
+            values = self._run_blocks(blocks, filled, count, outputs)
+        if padded.ndim == 3:
+            return values
+        return [array.reshape(*padded.shape[:-2], *array.shape[1:]) for array in values]
+
+    def of_ragged(self, jets: FlatJets, chosen: npt.NDArray[np.int64], outputs: tuple[str, ...]) -> list[Array]:
+        """The named outputs for some ragged jets; see `Inferer.losses_of`."""
+        blocks = self._cut(len(chosen), np.minimum(jets.counts[chosen], self._spec.n_particles))
+
+        def filled(block: Block) -> Array:
+            return pad_into(jets, chosen[block.jets], self._spec, block.length)
+
+        return self._run_blocks(blocks, filled, len(chosen), outputs)
+
+    def _cut(self, count: int, lengths: npt.NDArray[np.integer] | None) -> list[Block]:
+        classes = None if lengths is None else self._classes
+        return cut(count, self.tuning, self.runtime.threads, self._spec.n_particles, lengths, classes)
+
+    def _run_blocks(
+        self, blocks: list[Block], filled: Callable[[Block], Array], count: int, outputs: tuple[str, ...]
+    ) -> list[Array]:
+        results = [np.empty((count, *self._shapes[name]), np.float32) for name in outputs]
+
+        def run(block: Block) -> None:
+            for result, values in zip(results, self._run(filled(block), outputs)):
+                result[block.jets] = values
+
+        if len(blocks) == 1:
+            run(blocks[0])
+        else:
+            on_threads(blocks, run, self.runtime.threads if self.tuning.parallel == "blocks" else 1)
+        return results
+
+    def _run(self, batch: Array, outputs: tuple[str, ...]) -> list[Array]:
+        """The named outputs for one block, checked."""
+        if self.runtime.reco_loss is None:
+            return self._checked(batch, outputs)
+        kl_loss, reconstruction = self._checked(batch, _WITHOUT_DISTANCES)
+        values = {"kl_loss": kl_loss, RECONSTRUCTION: reconstruction}
+        if outputs != (RECONSTRUCTION,):
+            values["reco_loss"] = chamfer(batch, reconstruction, self._mask, self._factor)
+            values["loss"] = values["reco_loss"] + np.float32(self.card.beta) * kl_loss
+        return [values[name] for name in outputs]
+
+    def _checked(self, batch: Array, outputs: tuple[str, ...]) -> list[Array]:
+        """What a runtime gives for a batch.
+
+        Raises
+        ------
+        ModelError
+            It gives other outputs than those named, or one of another shape or dtype: not one number for each
+            jet, or another number of particles than the jets have.
+        """
+        try:
+            values: Sequence[Array] = self.runtime.run(batch, outputs)
+        except MemoryError as error:
+            raise ModelError(
+                f"{self.path}: {len(batch)} jets at once need more memory than there is: set a smaller block_size"
+            ) from error
+        if len(values) != len(outputs):
+            raise ModelError(f"{self.path}: {self.runtime.name} gives {len(values)} outputs, expected {outputs}")
+        for name, value in zip(outputs, values):
+            # Each jet's own, and where there is a particle axis as long a one as the batch has.
+            shape = (len(batch), *(batch.shape[1:] if self._shapes[name] else ()))
+            if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.shape != shape:
+                kind = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+                raise ModelError(
+                    f"{self.path}: output {name!r} on {self.runtime.name} is {kind}: expected float32 {shape}"
+                    f" for jets of shape {batch.shape}"
+                )
+        return [np.ascontiguousarray(value) for value in values]
+
+
+def _places(jets: Array, spec: InputSpec) -> npt.NDArray[np.int64]:
+    """How many places of the particle axis each padded jet needs: up to its last constituent with pt."""
+    used = jets[:, ::-1, spec.features.index("pt")] > 0
+    return np.where(used.any(axis=1), spec.n_particles - used.argmax(axis=1), 0)

@@ -1,0 +1,106 @@
+"""An ``.onnx`` file before it is run: checked, and without the outputs that are not wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError, one_line
+from ..extras import require
+from ..models.contract import JETS_AXIS
+
+__all__ = ["check_graph", "keep_outputs", "read_model"]
+
+#: Of a tensor, for one jet: those of bundled models have up to 3e5.
+MOST_VALUES = 2**25
+#: Operators whose outputs are not a function of their inputs.
+RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
+
+
+def read_model(path: Path) -> Any:
+    """The ``ModelProto`` of a file; ModelError where there is none."""
+    onnx = require("onnx", str(path))
+    try:
+        return onnx.load_model_from_string(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    except Exception as error:  # protobuf's own classes differ from version to version
+        raise ModelError(f"{path}: not a model that ONNX can load: {one_line(error)}") from error
+
+
+def check_graph(model: Any, path: Path) -> None:
+    """Refuse what hepvae never exports, and what could run without end or read other files.
+
+    Raises
+    ------
+    ModelError
+        The graph has control flow, functions, operators that are not of ONNX, random operators or weights in
+        other files; or a tensor that is too large.
+    """
+    onnx = require("onnx", str(path))
+    graph = model.graph
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g") or attribute.graphs:
+                raise ModelError(f"{path}: operator {node.op_type} {node.name!r} is control flow: expected none")
+            tensors += [attribute.t, *attribute.tensors]
+        if node.domain not in ("", "ai.onnx"):
+            raise ModelError(
+                f"{path}: operator {node.op_type} of {node.domain!r}: expected operators of ONNX only"
+            )
+        if node.op_type in RANDOM:
+            raise ModelError(f"{path}: operator {node.op_type} {node.name!r} is random: expected none")
+    if model.functions or graph.sparse_initializer:
+        raise ModelError(f"{path}: has functions or sparse weights: expected operators and dense weights only")
+    for tensor in tensors:
+        if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise ModelError(f"{path}: has weights in other files: expected all in the model file")
+    _check_sizes(onnx, model, path)
+
+
+def _check_sizes(onnx: Any, model: Any, path: Path) -> None:
+    """Refuse tensors of too many values for one jet, as far as shapes can be inferred."""
+    one = onnx.ModelProto()
+    one.CopyFrom(model)
+    for value in (*one.graph.input, *one.graph.output):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param == JETS_AXIS:
+                axis.dim_value = 1
+    try:
+        inferred = onnx.shape_inference.infer_shapes(one, data_prop=True).graph
+    except Exception as error:  # whatever it meets in a foreign graph
+        raise ModelError(f"{path}: shapes of its tensors cannot be inferred: {one_line(error)}") from error
+    for value in (*graph_values(inferred), *inferred.initializer):
+        dims = value.dims if hasattr(value, "dims") else [d.dim_value for d in value.type.tensor_type.shape.dim]
+        if math.prod(dims) > MOST_VALUES:
+            raise ModelError(
+                f"{path}: tensor {value.name!r} has {math.prod(dims):.3g} values for one jet:"
+                f" expected at most {MOST_VALUES}"
+            )
+
+
+def graph_values(graph: Any) -> list[Any]:
+    """All values of a graph whose type is known."""
+    return [*graph.input, *graph.value_info, *graph.output]
+
+
+def keep_outputs(model: Any, outputs: Collection[str]) -> None:
+    """Leave only some outputs of a model, and what they need, in place."""
+    graph = model.graph
+    needed, nodes = set(outputs), []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            nodes.append(node)
+    kept = {
+        "node": nodes[::-1],
+        "initializer": [tensor for tensor in graph.initializer if tensor.name in needed],
+        "output": [output for output in graph.output if output.name in outputs],
+    }
+    for field, values in kept.items():
+        del getattr(graph, field)[:]
+        getattr(graph, field).extend(values)
+    del graph.value_info[:]

@@ -1,0 +1,120 @@
+"""How an inferer gets to another process: with the bytes of its file where they are few, else by its path.
+
+There it is one object however often it is unpickled, so that a worker opens a model once, not for each task.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections import OrderedDict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ModelError
+from ..output.files import whole_file
+
+if TYPE_CHECKING:
+    from ..models.card import ModelCard
+    from .inferer import Inferer
+    from .runtime import InferenceOptions, Runtime, Travels
+
+__all__ = ["MOST_BYTES", "bytes_to_carry", "digest", "local_file", "unpickle"]
+
+#: Larger files stay where they are, unless the user wants them to travel: Dask sends them with each task.
+MOST_BYTES = 32 * 2**20
+#: Unpickled inferers that a process keeps; the one that was not used for longest goes first.
+KEPT = 8
+
+_lock = threading.Lock()
+_kept: OrderedDict[tuple[object, ...], Inferer] = OrderedDict()
+
+
+def digest(path: Path) -> str:
+    """sha256 of a model file; ModelError where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def bytes_to_carry(path: Path, sha256: str, travels: Travels | None) -> bytes | None:
+    """The content of a model file, where it is to travel in this way.
+
+    Raises
+    ------
+    ModelError
+        It is not there any more, or another one.
+    """
+    try:
+        if travels == "path" or (travels is None and path.stat().st_size > MOST_BYTES):
+            return None
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read to be sent: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelError(f"{path}: is another file than when it was loaded: load it again")
+    return content
+
+
+def unpickle(
+    kind: type[Inferer],
+    runtime: type[Runtime],
+    path: Path,
+    options: InferenceOptions,
+    sha256: str,
+    card: ModelCard,
+    content: bytes | None,
+) -> Inferer:
+    """The inferer of a pickle: the one that this process has already, if it was unpickled before."""
+    key = kind, runtime, path, repr(options), sha256
+    with _lock:
+        if key not in _kept:
+            _kept[key] = kind.unpickled(runtime, path, options, sha256, card, content)
+            while len(_kept) > KEPT:
+                _kept.popitem(last=False)
+        _kept.move_to_end(key)
+        return _kept[key]
+
+
+def local_file(path: Path, sha256: str, content: bytes | None) -> Path:
+    """Where the model file of an unpickled inferer is in this process.
+
+    Raises
+    ------
+    ModelError
+        It travelled by its path, and here there is no such file or another one.
+    """
+    there = path.is_file()
+    if there and digest(path) == sha256:
+        return path
+    if content is None:
+        problem = "another file than the one that was loaded" if there else "no such model file"
+        raise ModelError(
+            f"{path}: {problem} on {_here()}: expected a path that all workers see, or travels='bytes'"
+        )
+    file = _folder(os.getpid()) / sha256 / path.name
+    file.parent.mkdir(exist_ok=True)
+    with _lock:  # two inferers of one model may be opened at once
+        if not file.exists():
+            with whole_file(file) as temporary:
+                temporary.write_bytes(content)
+    return file
+
+
+@cache
+def _folder(process: int) -> Path:
+    """Of the model files that a process received as bytes; removed when it ends."""
+    folder = Path(tempfile.mkdtemp(prefix="hepvae-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _here() -> str:
+    return f"worker {socket.gethostname()} (process {os.getpid()})"

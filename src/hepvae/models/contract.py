@@ -1,0 +1,36 @@
+"""Names in an ``.onnx`` file of hepvae: of the graph's input, outputs and free axes, and of its metadata.
+
+Its outputs are `RECONSTRUCTION` and the `losses.LOSSES`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+__all__ = [
+    "CARD_KEY",
+    "EXPORT_KEY",
+    "INPUT",
+    "JETS_AXIS",
+    "LEAST_PARTICLES_KEY",
+    "PARTICLES_AXIS",
+    "RECONSTRUCTION",
+    "RECO_LOSSES",
+    "RECO_LOSS_KEY",
+    "RecoLoss",
+]
+
+INPUT: Final = "particles"
+RECONSTRUCTION: Final = "reconstruction"
+
+#: Names of the axes that may have any size.
+JETS_AXIS, PARTICLES_AXIS = "jets", "particles"
+
+#: Keys of the metadata: the `ModelCard`; how the file was exported and checked;
+CARD_KEY, EXPORT_KEY = "hepvae", "hepvae.export"
+#: the shortest particle axis that the graph takes with the same losses;
+LEAST_PARTICLES_KEY = "hepvae.least_particles"
+#: and what ``reco_loss`` is: the Chamfer distance of all places, or of those with a particle.
+RECO_LOSS_KEY = "hepvae.reco_loss"
+RecoLoss = Literal["chamfer", "masked chamfer"]
+RECO_LOSSES: tuple[RecoLoss, ...] = get_args(RecoLoss)
