@@ -51,7 +51,7 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
         Padded jets on which TensorFlow and ONNX Runtime are compared; by default real jets of the
         bundled samples.
     tolerance : float
-        Largest relative difference of any loss of any jet.
+        Largest difference of any loss of any jet, as `Parity` has it.
 
     Returns
     -------
@@ -89,12 +89,13 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
         _write(onnx, proto, onnx_file, about)
         as_exported = load_inferer(onnx_file, batching=False, compiled_distances=False)
         parity = compare(load_inferer(keras_file), as_exported, jets)
-        if not parity.worst <= tolerance:
+        if not parity.holds(tolerance):
             raise ModelError(f"{path}: TensorFlow and ONNX Runtime differ by more than {tolerance:g}: {parity}")
         record = {
             "opset": OPSET,
             "jets": parity.jets,
             "worst_relative_difference": parity.worst,
+            "events_that_change_sides": parity.moved,
             "versions": {p: version(p) for p in ("tensorflow", "keras", "tf2onnx", "onnxruntime")},
         }
         _write(onnx, proto, onnx_file, {**about, EXPORT_KEY: json.dumps(record, indent=1)})

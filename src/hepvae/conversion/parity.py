@@ -1,17 +1,24 @@
-"""How far two inferers differ on the same jets."""
+"""How far two runtimes differ on the same jets: the one definition, for exports, adoptions and the bench."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from ..models.losses import LOSSES
+__all__ = ["MOST_MOVED", "TOLERANCE", "WORKING_POINTS", "Parity", "compare", "compare_losses"]
 
-__all__ = ["TOLERANCE", "Parity", "compare", "compare_losses"]
+#: Largest difference of an output for any jet, over the larger of its |value| and the median |value|. A loss that
+#: is small beside others has rounding of large numbers in it, which no decision depends on.
+TOLERANCE = 5e-4
+#: Largest share of the events that may change sides at any of the `WORKING_POINTS`.
+MOST_MOVED = 1e-4
+#: Shares of events with the highest scores, as a search selects them.
+WORKING_POINTS = (0.1, 0.01)
 
-#: Largest relative difference of a loss of any jet between two runtimes.
-TOLERANCE = 1e-4
+Losses = Mapping[str, npt.NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
@@ -21,36 +28,76 @@ class Parity:
     jets: int
     """Jets compared."""
     worst: float
-    """Largest relative difference."""
+    """Largest difference, over the larger of the jet's |value| and the median |value|."""
     jet: int
     """The jet it was seen at."""
     loss: str
-    """The loss it was seen in."""
+    """The output it was seen in."""
     values: tuple[float, float]
-    """That loss from the first and from the second inferer."""
+    """That output from the first and from the second runtime."""
+    moved: float = 0.0
+    """Largest share of events that change sides at one of the `WORKING_POINTS`."""
 
-    def __str__(self):
+    def holds(self, tolerance: float = TOLERANCE) -> bool:
+        """Whether both are within what is allowed."""
+        return self.worst <= tolerance and self.moved <= MOST_MOVED
+
+    def __str__(self) -> str:
+        points = " and ".join(f"{point:.0%}" for point in WORKING_POINTS)
         return (
             f"worst of {self.jets} jets: {self.loss} of jet {self.jet} is {self.values[0]:.7g}"
-            f" and {self.values[1]:.7g}, relative difference {self.worst:.1e}"
+            f" and {self.values[1]:.7g}, relative difference {self.worst:.1e};"
+            f" {self.moved:.1%} of events change sides at {points}"
         )
 
 
-def compare(first, second, padded) -> Parity:
-    """Compare the losses of two inferers on padded jets (jets, n_particles, n_features)."""
+def compare(
+    first: Callable[..., Losses], second: Callable[..., Losses], padded: npt.NDArray[np.float32]
+) -> Parity:
+    """Compare two inferers on padded jets: (jets, n_particles, n_features), or (events, 2, ...)."""
     return compare_losses(first(padded), second(padded))
 
 
-def compare_losses(a, b) -> Parity:
-    """Compare losses of the same jets by name, each (jets,), from two inferers."""
-    jets = len(a[LOSSES[0]])
-    worst = Parity(jets, 0.0, 0, LOSSES[0], (0.0, 0.0))
-    for name in LOSSES if jets else ():
-        size = np.maximum(np.abs(a[name]), np.abs(b[name]))
-        difference = np.divide(np.abs(a[name] - b[name]), size, out=np.zeros_like(size), where=size != 0)
+def compare_losses(first: Losses, second: Losses) -> Parity:
+    """Compare outputs of the same jets by name, each (jets,) or (events, 2), relative to the first.
+
+    The score of an event, for the share that changes sides, is the lower one of its two jets, of ``loss`` or else
+    of the first output; a jet without an event counts as one.
+    """
+    names = list(first)
+    shape = first[names[0]].shape
+    jets = int(np.prod(shape))
+    worst = Parity(jets, 0.0, 0, names[0], (0.0, 0.0))
+    for name in names if jets else ():
+        a, b = (np.asarray(side[name], np.float64).ravel() for side in (first, second))
+        with np.errstate(invalid="ignore"):
+            difference, size = np.abs(a - b), np.maximum(np.abs(a), np.median(np.abs(a)))
+        relative = np.divide(difference, size, out=np.full(jets, np.inf), where=size > 0)
+        relative[(difference == 0) | (np.isnan(a) & np.isnan(b))] = 0
         # NaN from one and not from the other is the worst difference there is.
-        difference[~np.isfinite(difference)] = np.inf
-        jet = int(np.argmax(difference))
-        if difference[jet] >= worst.worst:
-            worst = Parity(jets, float(difference[jet]), jet, name, (float(a[name][jet]), float(b[name][jet])))
-    return worst
+        relative[np.isnan(relative) | ~np.isfinite(difference) & (relative != 0)] = np.inf
+        jet = int(np.argmax(relative))
+        if relative[jet] >= worst.worst:
+            worst = Parity(jets, float(relative[jet]), jet, name, (float(a[jet]), float(b[jet])))
+    key = "loss" if "loss" in names else names[0]
+    moved = _moved(*(_of_events(np.asarray(side[key], np.float64)) for side in (first, second))) if jets else 0.0
+    return Parity(worst.jets, worst.worst, worst.jet, worst.loss, worst.values, moved)
+
+
+def _of_events(loss: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return loss if loss.ndim == 1 else loss.min(axis=1)
+
+
+def _moved(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
+    """Largest share of events on another side of the working points of the first scores."""
+    good = np.isfinite(first)
+    if not good.any():
+        return 0.0
+    moved = 0.0
+    for point in WORKING_POINTS:
+        ordered = np.sort(first[good])
+        # Between two scores: no event lies on the border.
+        place = min(max(int(len(ordered) * (1 - point)), 1), len(ordered) - 1) if len(ordered) > 1 else 0
+        cut = (ordered[place - 1] + ordered[place]) / 2 if place else ordered[0]
+        moved = max(moved, float(np.mean((first[good] > cut) != (second[good] > cut))))
+    return moved

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from ..errors import HepvaeError, ModelError
-from ..jets.spec import InputSpec
+from ..jets.spec import MOST_PARTICLES, InputSpec
+from ..options import check_choice, check_whole_number
 from .contract import RECONSTRUCTION
 from .losses import LOSSES, check_distance
 
-__all__ = ["ModelCard"]
+__all__ = ["ADOPTED", "ModelCard", "Reconstruction"]
 
 FORMAT = 1
+#: Architecture of models that others trained.
+ADOPTED = "adopted"
+#: More at once nobody takes, and a broken file must not be taken for memory.
+MOST_JETS = 100_000
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a model reconstructs of a jet."""
+
+    values: Literal["physical", "network"] = "physical"
+    """Whether they are those of a padded array, or transformed as the network has them."""
+    features: tuple[str, ...] = ()
+    """Columns of the last axis; none: those of the spec."""
+    n_particles: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one jet; empty: that of the spec."""
+        return (self.n_particles, len(self.features)) if self.features else ()
 
 
 @dataclass(frozen=True)
@@ -36,16 +58,20 @@ class ModelCard:
     """Training sample, settings, seed, versions."""
     distance: str = "features"
     """Between two particles, one of `losses.DISTANCES`."""
-
-    @property
-    def losses(self) -> tuple[str, ...]:
-        """Names of what the model gives one jet, in the order of every table and file."""
-        return LOSSES
+    losses: tuple[str, ...] = LOSSES
+    """Names of what the model gives one jet, in the order of every table and file."""
+    reconstruction: Reconstruction | None = Reconstruction()
+    """What it gives of each jet; None: nothing."""
+    batch_size: int | None = None
+    """Jets that it takes at once; None: any number."""
 
     @property
     def outputs(self) -> dict[str, tuple[int, ...]]:
         """Names of all outputs, and the shape of each for one jet; all are float32."""
-        return {**dict.fromkeys(self.losses, ()), RECONSTRUCTION: self.spec.shape}
+        outputs: dict[str, tuple[int, ...]] = dict.fromkeys(self.losses, ())
+        if self.reconstruction is not None:
+            outputs[RECONSTRUCTION] = self.reconstruction.shape or self.spec.shape
+        return outputs
 
     def with_provenance(self, **provenance) -> ModelCard:
         """The same card with more provenance."""
@@ -63,6 +89,18 @@ class ModelCard:
             "distance": self.distance,
             "hyperparameters": dict(self.hyperparameters),
             "provenance": dict(self.provenance),
+            **self._foreign(),
+        }
+
+    def _foreign(self) -> dict[str, Any]:
+        """What cards of models that hepvae trained do not have."""
+        if self.architecture != ADOPTED:
+            return {}
+        of = self.reconstruction
+        return {
+            "losses": list(self.losses),
+            "reconstruction": of and {**asdict(of), "features": list(of.features)},
+            "batch_size": self.batch_size,
         }
 
     @classmethod
@@ -74,9 +112,11 @@ class ModelCard:
         if values.pop("format", None) != FORMAT:
             raise ModelError(f"model card: expected format {FORMAT}; made by a newer hepvae?")
         try:
+            foreign = _foreign(values) if values["architecture"] == ADOPTED else {}
             card = cls(
                 **{
                     **values,
+                    **foreign,
                     "spec": InputSpec.from_dict(values["spec"]),
                     "mean": tuple(float(v) for v in values["mean"]),
                     "std": tuple(float(v) for v in values["std"]),
@@ -86,7 +126,8 @@ class ModelCard:
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"model card: {error}") from error
         check_distance(card.distance, card.spec)
-        if not len(card.mean) == len(card.std) == len(card.spec.features):
+        expected = 0 if foreign else len(card.spec.features)
+        if not len(card.mean) == len(card.std) == expected:
             raise ModelError("model card: mean and std must have one value for each feature")
         if not all(value > 0 for value in card.std):
             raise ModelError(f"model card: std is {card.std}: expected positive values")
@@ -105,3 +146,17 @@ class ModelCard:
             return cls.from_dict(json.loads(text))
         except (json.JSONDecodeError, HepvaeError) as error:
             raise ModelError(f"{where}: {error}") from error
+
+
+def _foreign(values: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a `ModelCard` that only models of others have."""
+    losses, of, batch_size = tuple(values["losses"]), values["reconstruction"], values["batch_size"]
+    if not losses or not all(isinstance(name, str) and name.isidentifier() for name in losses):
+        raise ValueError(f"losses are {losses!r}: expected names")
+    if batch_size is not None:
+        batch_size = check_whole_number("batch_size", batch_size, highest=MOST_JETS)
+    if of is not None:
+        check_choice("values of the reconstruction", of["values"], ("physical", "network"))
+        n_particles = check_whole_number("n_particles", of["n_particles"], highest=MOST_PARTICLES)
+        of = Reconstruction(of["values"], tuple(of["features"]), n_particles)
+    return {"losses": losses, "reconstruction": of, "batch_size": batch_size}

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import awkward as ak
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import DataError, LayoutError
 from ..models.card import ModelCard
@@ -21,7 +19,6 @@ from ..scoring.formats import open_scored
 from ..scoring.rescoring import KL, RECO, model_card
 from ..scoring.strategy import ScoreStrategy
 from ..version import __version__
-from .weights import Floats, effective_events
 
 __all__ = ["IDENTIFIERS", "SearchSample", "events_of", "load_sample", "picobarns_per_weight", "score_sample"]
 
@@ -38,32 +35,31 @@ class SearchSample:
 
     name: str
     """Of the sample."""
-    mjj: Floats
+    mjj: np.ndarray
     """(events,), GeV."""
-    weight: Floats
+    weight: np.ndarray
     """(events,), in any unit; ones where the files have none."""
-    reco_loss: Floats
+    reco_loss: np.ndarray
     """(events, 2), of jet 1 and jet 2."""
-    kl_loss: Floats
+    kl_loss: np.ndarray
     """(events, 2)."""
     card: ModelCard
     """Of the model."""
     strategy: ScoreStrategy
     """What its score is."""
-    identifiers: npt.NDArray[np.int64] | None = None
+    identifiers: np.ndarray | None = None
     """(events, 3), see `IDENTIFIERS`; None where the files have none."""
 
-    def score(self, strategy: ScoreStrategy | None = None) -> Floats:
+    def score(self, strategy: ScoreStrategy | None = None) -> np.ndarray:
         """Scores (events,), float64, by the strategy of the sample or another one."""
-        score = (strategy or self.strategy).score(self.reco_loss, self.kl_loss, self.card)
-        return np.asarray(score, np.float64)
+        found = (strategy or self.strategy).score(self.reco_loss, self.kl_loss, self.card)
+        return found.astype(np.float64)
 
-    def of(self, events: npt.NDArray[np.bool_] | npt.NDArray[np.int_]) -> SearchSample:
+    def of(self, events) -> SearchSample:
         """The same with some of the events, given by a mask or their indices."""
         arrays = ("mjj", "weight", "reco_loss", "kl_loss", "identifiers")
-        values: dict[str, Any] = {name: getattr(self, name) for name in arrays}
-        kept: dict[str, Any] = {name: None if v is None else v[events] for name, v in values.items()}
-        return replace(self, **kept)
+        kept = {name: getattr(self, name) for name in arrays}
+        return replace(self, **{name: None if v is None else v[events] for name, v in kept.items()})
 
     def scaled(self, factor: float) -> SearchSample:
         """The same with all weights times a factor."""
@@ -71,11 +67,11 @@ class SearchSample:
 
     @property
     def effective_events(self) -> float:
-        """As `effective_events` of the weights."""
-        return effective_events(self.weight)
+        """(sum of weights)^2 / sum of squared weights."""
+        return float(self.weight.sum() ** 2 / np.sum(self.weight**2)) if self.weight.any() else 0.0
 
 
-def load_sample(path: str | Path, name: str) -> SearchSample:
+def load_sample(path, name: str) -> SearchSample:
     """A scored file of `score_files`.
 
     Raises
@@ -87,7 +83,7 @@ def load_sample(path: str | Path, name: str) -> SearchSample:
     """
     with open_scored(path) as scored:
         mjj = scored.column("mjj").astype(np.float64)
-        reco, kl = (np.stack([scored.column(column) for column in names], axis=1) for names in (RECO, KL))
+        losses = [np.stack([scored.column(column) for column in names], axis=1) for names in (RECO, KL)]
         weight = scored.column("genWeight") if "genWeight" in scored.kinds else np.ones_like(mjj)
         known = all(column in scored.kinds for column in IDENTIFIERS)
         identifiers = np.stack([scored.column(c).astype(np.int64) for c in IDENTIFIERS], axis=1) if known else None
@@ -96,10 +92,10 @@ def load_sample(path: str | Path, name: str) -> SearchSample:
         raise DataError(
             f"{name}: {len(mjj)} scored events, weights add up to {weight.sum():g}: expected some, none below zero"
         )
-    return SearchSample(name, mjj, weight.astype(np.float64), reco, kl, card, strategy, identifiers)
+    return SearchSample(name, mjj, weight.astype(np.float64), *losses, card, strategy, identifiers)
 
 
-def score_sample(files: Any, inferer: Any, path: str | Path, name: str, *, strategy: str = "min") -> SearchSample:
+def score_sample(files, inferer, path, name: str, *, strategy: str = "min") -> SearchSample:
     """Score the signal region of some files, unless that is done, and load the scores.
 
     Beside the scored file, ``.json`` says what it was made of. With the same model, version, and input files of
@@ -140,14 +136,14 @@ def score_sample(files: Any, inferer: Any, path: str | Path, name: str, *, strat
     return replace(sample, strategy=ScoreStrategy(strategy).of(sample.card))
 
 
-def _said(record: Path) -> Any:
+def _said(record: Path) -> dict | None:
     try:
         return json.loads(record.read_text())
     except (OSError, ValueError):
         return None
 
 
-def events_of(files: Any, identifiers: npt.ArrayLike) -> ak.Array:
+def events_of(files, identifiers):
     """The events (as `read_dijets` gives them) that some identifiers name, in their order.
 
     Parameters
@@ -163,7 +159,7 @@ def events_of(files: Any, identifiers: npt.ArrayLike) -> ak.Array:
         An event is in none of the files.
     """
     wanted = [tuple(row) for row in np.asarray(identifiers).tolist()]
-    found: dict[tuple[int, ...], ak.Array] = {}
+    found = {}
     for events in iterate_dijets(files):
         columns = [ak.to_numpy(events[name]).astype(np.int64).tolist() for name in IDENTIFIERS]
         places = {row: i for i, row in enumerate(zip(*columns))}
@@ -174,7 +170,7 @@ def events_of(files: Any, identifiers: npt.ArrayLike) -> ak.Array:
     raise DataError(f"event {':'.join(map(str, missing))} is in none of the files")
 
 
-def picobarns_per_weight(files: Any) -> float:
+def picobarns_per_weight(files) -> float:
     """Cross-section (pb) that a weight of one stands for: mean of ``xsec`` over sum of ``genEventSumw``.
 
     Both are columns of the tree ``Runs``, with one row for each part of the generation; files of one process are
@@ -191,7 +187,7 @@ def picobarns_per_weight(files: Any) -> float:
     """
     import uproot
 
-    cross_sections, weights = [], []
+    xsec, sums = [], []
     for source in resolve(files):
         with uproot.open(source.path) as file:
             columns = file[RUNS].keys() if RUNS in file else []
@@ -199,9 +195,9 @@ def picobarns_per_weight(files: Any) -> float:
                 raise LayoutError(
                     f"{source.path}: no tree {RUNS} with xsec and genEventSumw: the cross-section has to be given"
                 )
-            cross_sections.append(file[RUNS]["xsec"].array(library="np"))
-            weights.append(file[RUNS]["genEventSumw"].array(library="np"))
-    xsec, sums = np.concatenate(cross_sections), np.concatenate(weights)
+            xsec.append(file[RUNS]["xsec"].array(library="np"))
+            sums.append(file[RUNS]["genEventSumw"].array(library="np"))
+    xsec, sums = np.concatenate(xsec), np.concatenate(sums)
     if not (sums.sum() > 0 and xsec.mean() > 0):
         raise DataError(f"{RUNS}: cross-sections or weights are not above zero")
     return float(xsec.mean() / sums.sum())

@@ -6,15 +6,12 @@ the cut changes s / sqrt(b). Cuts that too few background events pass say nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from ..errors import OptionError
-from ..options import check_whole_number
-from .weights import Floats, checked_weights, finite, same_length
+from ..errors import DataError, OptionError
 
 __all__ = [
     "BACKGROUND_EFFICIENCIES",
@@ -28,9 +25,6 @@ __all__ = [
     "with_uncertainty",
 ]
 
-#: Scores and weights, arrays (events,).
-ScoredEvents = tuple[npt.ArrayLike, npt.ArrayLike]
-
 #: A cut that fewer background events pass (effective number, of weighted events) says nothing of it.
 LEAST_BACKGROUND = 10
 
@@ -42,15 +36,15 @@ BACKGROUND_EFFICIENCIES = (0.1, 0.025, 0.01)
 class Roc:
     """Efficiencies of all cuts ``score >= threshold``, from the tightest to the loosest."""
 
-    threshold: Floats
+    threshold: np.ndarray
     """(cuts,), falling."""
-    signal: Floats
+    signal: np.ndarray
     """Share of the signal that passes."""
-    background: Floats
+    background: np.ndarray
     """Share of the background that passes."""
-    signal_events: Floats
+    signal_events: np.ndarray
     """Effective number of signal events that pass: (sum of weights)^2 / sum of squared weights."""
-    background_events: Floats
+    background_events: np.ndarray
     """Effective number of background events that pass."""
 
     @property
@@ -60,17 +54,17 @@ class Roc:
         return float(np.sum(np.diff(background) * (signal[1:] + signal[:-1]) / 2))
 
     @property
-    def signal_uncertainty(self) -> Floats:
+    def signal_uncertainty(self) -> np.ndarray:
         """Binomial standard deviation of ``signal``, of weighted events."""
         return _binomial(self.signal, self.signal_events)
 
     @property
-    def background_uncertainty(self) -> Floats:
+    def background_uncertainty(self) -> np.ndarray:
         """Binomial standard deviation of ``background``, of weighted events."""
         return _binomial(self.background, self.background_events)
 
     @property
-    def significance_improvement(self) -> Floats:
+    def significance_improvement(self) -> np.ndarray:
         """signal / sqrt(background) of each cut; NaN where fewer than `LEAST_BACKGROUND` events pass."""
         enough = _enough(self.background_events) & (self.background > 0)
         improvement = np.full_like(self.signal, np.nan)
@@ -78,7 +72,7 @@ class Roc:
         return improvement
 
     @property
-    def significance_improvement_uncertainty(self) -> Floats:
+    def significance_improvement_uncertainty(self) -> np.ndarray:
         """Of each cut taken as given, from the binomial ones of both efficiencies; NaN as the improvement."""
         known = np.isfinite(self.significance_improvement)
         found = np.full_like(self.signal, np.nan)
@@ -120,20 +114,19 @@ class Roc:
         )
         return Measured(float(signal / np.sqrt(background_efficiency)), float(uncertainty))
 
-    def _at(self, background_efficiency: float | Floats, values: Floats) -> Floats:
+    def _at(self, background_efficiency, values):
         """Values of the cuts, interpolated to background efficiencies."""
         # Negative weights can make it fall.
         background = np.maximum.accumulate(np.append(0.0, self.background))
-        at: Floats = np.interp(background_efficiency, background, np.append(0.0, values))
-        return at
+        return np.interp(background_efficiency, background, np.append(0.0, values))
 
 
-def _enough(events: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def _enough(events):
     # Sums of weights are exact to rounding.
     return np.greater_equal(events, LEAST_BACKGROUND * (1 - 1e-9))
 
 
-def _binomial(efficiency: Floats, events: Floats) -> Floats:
+def _binomial(efficiency, events):
     """Standard deviation of efficiencies, where ``events`` pass and the last cut passes all.
 
     With weights, variance = ((1 - e)^2 sum of w^2 that pass + e^2 sum of w^2 that fail) / (sum of w)^2, the
@@ -141,13 +134,10 @@ def _binomial(efficiency: Floats, events: Floats) -> Floats:
     """
     squares = np.divide(efficiency**2, events, where=events > 0, out=np.zeros_like(efficiency))
     variance = (1 - 2 * efficiency) * squares + efficiency**2 * squares[-1]
-    uncertainty: Floats = np.sqrt(np.maximum(variance, 0))
-    return uncertainty
+    return np.sqrt(np.maximum(variance, 0))
 
 
-def _improvement_uncertainty(
-    signal: Floats, signal_uncertainty: Floats, background: Floats | float, background_uncertainty: Floats
-) -> Floats:
+def _improvement_uncertainty(signal, signal_uncertainty, background, background_uncertainty):
     """Of signal / sqrt(background), the two being independent."""
     relative = signal * background_uncertainty / (2 * background)
     return np.sqrt((signal_uncertainty**2 + relative**2) / background)
@@ -157,14 +147,14 @@ def _improvement_uncertainty(
 class _Ranked:
     """A sample by falling score."""
 
-    order: npt.NDArray[np.int_]
+    order: np.ndarray
     """(events,): the events as they came, by falling score."""
-    weight: Floats
+    weight: np.ndarray
     """(events,), by falling score."""
-    passing: npt.NDArray[np.int_]
+    passing: np.ndarray
     """(cuts,): how many of them pass each cut."""
 
-    def curve(self, counts: npt.NDArray[np.int_] | None = None) -> tuple[Floats, Floats]:
+    def curve(self, counts=None) -> tuple[np.ndarray, np.ndarray]:
         """Efficiency and effective number of events of each cut, each event drawn ``counts`` (events,) times."""
         weight, squares = self.weight, self.weight**2
         if counts is not None:
@@ -177,12 +167,17 @@ class _Ranked:
         return (sums / total if total > 0 else np.full_like(sums, np.nan)), events
 
 
-def _ranked(background: ScoredEvents, signal: ScoredEvents) -> tuple[Floats, list[_Ranked]]:
+def _ranked(background, signal) -> tuple[np.ndarray, list[_Ranked]]:
     """Thresholds of all cuts, falling, and the samples by falling score."""
     samples = []
     for name, (score, weight) in (("background", background), ("signal", signal)):
-        score, weight = finite(f"{name}: scores", score), checked_weights(name, weight)
-        same_length(**{f"scores of {name}": score, "weights": weight})
+        score, weight = np.asarray(score, np.float64), np.asarray(weight, np.float64)
+        if not np.isfinite(score).all():
+            raise DataError(f"{name}: {int((~np.isfinite(score)).sum())} scores are not finite")
+        if not weight.sum() > 0:
+            raise DataError(
+                f"{name}: weights of {len(score)} events add up to {weight.sum()}: expected more than zero"
+            )
         order = np.argsort(score)
         samples.append((order[::-1], weight[order[::-1]], score[order]))
     # Events of equal score pass together.
@@ -193,12 +188,12 @@ def _ranked(background: ScoredEvents, signal: ScoredEvents) -> tuple[Floats, lis
     ]
 
 
-def _roc(threshold: Floats, curves: Sequence[tuple[Floats, Floats]]) -> Roc:
+def _roc(threshold, curves) -> Roc:
     (background, background_events), (signal, signal_events) = curves
     return Roc(threshold, signal, background, signal_events, background_events)
 
 
-def roc(background: ScoredEvents, signal: ScoredEvents) -> Roc:
+def roc(background, signal) -> Roc:
     """ROC curve of weighted scores; high scores are anomalous.
 
     Parameters
@@ -209,19 +204,19 @@ def roc(background: ScoredEvents, signal: ScoredEvents) -> Roc:
     Raises
     ------
     DataError
-        There are no events, scores or weights are not finite or not as many, or the weights do not add up to more
-        than zero.
+        There are no events, or the weights do not add up to more than zero.
     """
     threshold, samples = _ranked(background, signal)
     return _roc(threshold, [sample.curve() for sample in samples])
 
 
-def _replicas(background: ScoredEvents, signal: ScoredEvents, replicas: int, seed: int) -> Iterator[Roc]:
+def _replicas(background, signal, replicas: int, seed: int) -> Iterator[Roc]:
     """The curves of bootstrap replicas: each draws as many of the events of both, with replacement.
 
     What is drawn changes how often each event counts, not how they are sorted.
     """
-    check_whole_number("replicas", replicas, lowest=2)
+    if replicas < 2:
+        raise OptionError(f"replicas is {replicas}: expected two or more")
     rng = np.random.default_rng(seed)
     threshold, samples = _ranked(background, signal)
     for _ in range(replicas):
@@ -230,21 +225,14 @@ def _replicas(background: ScoredEvents, signal: ScoredEvents, replicas: int, see
         yield _roc(threshold, [sample.curve(drawn) for sample, drawn in zip(samples, counts)])
 
 
-def _spread(values: npt.ArrayLike, ddof: int = 0) -> float:
+def _spread(values, ddof: int = 0) -> float:
     """Standard deviation of those that are no NaN."""
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     return float(np.std(known, ddof=ddof)) if len(known) > 1 else np.nan
 
 
-def with_uncertainty(
-    statistic: Callable[[Roc], float],
-    background: ScoredEvents,
-    signal: ScoredEvents,
-    *,
-    replicas: int = 100,
-    seed: int = 1,
-) -> tuple[float, float]:
+def with_uncertainty(statistic, background, signal, *, replicas: int = 100, seed: int = 1) -> tuple[float, float]:
     """A number that is made from a `Roc`, and its standard deviation over bootstrap replicas.
 
     Parameters
@@ -289,8 +277,8 @@ class FiguresOfMerit:
 
 
 def figures_of_merit(
-    background: ScoredEvents,
-    signal: ScoredEvents,
+    background,
+    signal,
     *,
     background_efficiencies: Sequence[float] = BACKGROUND_EFFICIENCIES,
     replicas: int = 100,
@@ -342,20 +330,17 @@ def over_folds(folds: Sequence[FiguresOfMerit]) -> FiguresOfMerit:
     if len(folds) < 2:
         raise OptionError(f"{len(folds)} folds: expected two or more")
 
-    def combined(measured: Iterable[Measured]) -> Measured:
+    def combined(measured) -> Measured:
         values = [one.value for one in measured]
         return Measured(float(np.mean(values)), _spread(values, ddof=1) if np.isfinite(values).all() else np.nan)
 
     return FiguresOfMerit(
-        auc=combined(fold.auc for fold in folds),
-        best=combined(fold.best for fold in folds),
-        best_at=combined(fold.best_at for fold in folds),
-        improvement={at: combined(fold.improvement[at] for fold in folds) for at in folds[0].improvement},
-        background_events=float(np.mean([fold.background_events for fold in folds])),
-        signal_events=float(np.mean([fold.signal_events for fold in folds])),
+        *(combined([getattr(fold, name) for fold in folds]) for name in ("auc", "best", "best_at")),
+        {at: combined([fold.improvement[at] for fold in folds]) for at in folds[0].improvement},
+        *(float(np.mean([getattr(f, name) for f in folds])) for name in ("background_events", "signal_events")),
     )
 
 
-def in_window(mjj: npt.ArrayLike, mass: float, half_width: float = 0.2) -> npt.NDArray[np.bool_]:
+def in_window(mjj, mass: float, half_width: float = 0.2) -> np.ndarray:
     """Mask (events,) of the events with mjj within a share of the resonance mass (both in GeV) around it."""
     return np.abs(np.asarray(mjj) / mass - 1) < half_width
