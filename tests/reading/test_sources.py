@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+
 import pytest
+import uproot
 from helpers.dijet_files import random_tables, write_events
 
-from hepvae import FileError, OptionError, read_dijets
+from hepvae import FileError, LayoutError, OptionError, read_dijets
 from hepvae.reading.sources import Source, distinct_names, resolve
+from hepvae.scoring.inspection import inspect_files
 
 
 def test_paths_globs_lists_and_mappings(tmp_path):
@@ -45,7 +49,7 @@ def test_list_of_files(tmp_path):
     names.write_text(f"# today\n{tmp_path}/b.root\n\n  {tmp_path}/*.root\nroot://host//c.root\n")
     found = [Source(str(tmp_path / "b.root")), Source(str(tmp_path / "a.root")), Source("root://host//c.root")]
     assert resolve(f"@{names}") == found
-    for content, said in (("# nothing\n", "found none"), ("@other.txt\n", "found @other.txt")):
+    for content, said in (("# nothing\n", "found none"), ("@other.txt\n", "found '@other.txt'")):
         names.write_text(content)
         with pytest.raises(FileError, match=rf"files\.txt: expected one file a line, {said}"):
             resolve(f"@{names}")
@@ -88,3 +92,72 @@ def test_short_names_are_distinct():
     assert distinct_names(["conv-0.1", "conv-0.2"]) == ["conv-0.1", "conv-0.2"]
     with pytest.raises(OptionError, match="named twice"):
         distinct_names(["x/a.root", "x/a.root"])
+
+
+def test_one_file_of_several_names_is_read_once(tmp_path, rng, monkeypatch):
+    """A hard link, a symbolic link, a file:// address and a relative path of one file were scored four times."""
+    monkeypatch.chdir(tmp_path)
+    path = write_events(tmp_path / "a.root", random_tables(rng))
+    os.link(path, "hard.root")
+    os.symlink(path, "soft.root")
+    names = [str(path), "hard.root", "soft.root", f"file://{path}", "a.root"]
+    (report,) = inspect_files(names)
+    assert report.events_read == 30
+    assert report.also_named == ["hard.root", "soft.root", "a.root"]
+
+
+@pytest.mark.parametrize("given", ["{}", "{}/pipe.root", "{}/*.root", "@{}/pipe.root", "/dev/zero", "@/dev/zero"])
+def test_pipes_and_devices_are_not_read(tmp_path, rng, given):
+    """They were waited for without end."""
+    os.mkfifo(tmp_path / "pipe.root")
+    good = write_events(tmp_path / "z.root", random_tables(rng))
+    reports = inspect_files([given.format(tmp_path), good])
+    (failed,) = (report for report in reports if report.failure)
+    assert any(f"is a {kind}" in failed.failure for kind in ("pipe", "device"))
+    assert reports[-1].failure is None and reports[-1].events_read == 30
+
+
+def test_names_that_give_no_file_are_reported_and_the_rest_is_read(tmp_path, rng):
+    """One pattern without a match, of fifty, was the end of all."""
+    good = write_events(tmp_path / "good.root", random_tables(rng))
+    (tmp_path / "empty").mkdir()
+    names = [tmp_path / "x*.root", tmp_path / "empty", "@nowhere.txt", "davs://host/a.root", "a\0.root", good]
+    reports = inspect_files(names)
+    assert [report.failure is None for report in reports] == [False] * 5 + [True]
+    for report, said in zip(
+        reports, ("no file matches", "no .root or", "no list", "try https://host/a.root", "NUL")
+    ):
+        assert said in report.failure
+    with pytest.raises(FileError, match="no file matches"):  # in memory all or nothing
+        read_dijets([good, tmp_path / "x*.root"])
+    with pytest.raises(FileError, match="no file matches"):
+        inspect_files(names[:1])
+
+
+@pytest.mark.parametrize("content", ["\ufeff{}/a.root\n", "{}/a.root\r\n\r\n", "~/a.root"])
+def test_lists_as_editors_write_them(tmp_path, monkeypatch, content):
+    """A byte-order mark or ``~`` became a part of the name."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.root").touch()
+    (tmp_path / "list.txt").write_bytes(content.format(tmp_path).encode())
+    assert resolve("@~/list.txt") == [Source(str(tmp_path / "a.root"))]
+    (tmp_path / "list.txt").write_bytes(b"a\0.root\n")
+    with pytest.raises(FileError, match=r"list\.txt: expected one file a line, found 'a\\x00"):
+        resolve("@~/list.txt")
+
+
+def test_open_files_are_refused_with_what_to_give(tmp_path, rng):
+    path = write_events(tmp_path / "a.root", random_tables(rng))
+    with uproot.open(path) as file, open(path, "rb") as raw:
+        for opened in (file, file["Events"], raw):
+            with pytest.raises(OptionError, match=r"files is an open file \(\w+\): give its path"):
+                read_dijets(opened)
+
+
+def test_tree_within_a_directory(tmp_path):
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file["analysis/Events"] = {"x": [1, 2]}
+    with pytest.raises(LayoutError, match="the file holds: analysis/Events; name one as the tree, as 'an"):
+        read_dijets(tmp_path / "a.root")
+    with pytest.raises(LayoutError, match="tree 'analysis/Events': unknown layout"):
+        read_dijets(tmp_path / "a.root", tree="analysis/Events")

@@ -73,13 +73,41 @@ def test_folders_and_patterns_of_a_server(server):
         assert [source.path.removeprefix(server) for source in resolve(server + given)] == found, given
     with pytest.raises(hepvae.FileError, match=r"x\*\.root: no file matches"):
         resolve(f"{server}x*.root")
-    with pytest.raises(hepvae.FileError, match="nowhere: no such folder"):
+    with pytest.raises(hepvae.FileError, match="nowhere: no such file or folder"):
         resolve(f"{server}nowhere")
 
 
 def test_server_that_does_not_answer():
     with pytest.raises(hepvae.FileError, match=r"root://127\.0\.0\.1:\d+//folder"):
         resolve(f"root://127.0.0.1:{free_port()}//folder", access=Access(timeout_s=3))
+
+
+def test_queries_stay_with_their_files(server):
+    """A token dropped from a pattern, and StopIteration of one behind a file, ended all."""
+    token = "?authz=abc%3D"
+    assert [source.path for source in resolve(f"{server}Gto*.root{token}")] == [f"{server}GtoWW15na.root{token}"]
+    assert [source.path for source in resolve(f"{server}deep{token}")] == [f"{server}deep/er/b.root{token}"]
+    assert len(hepvae.read_dijets(f"{server}GtoWW15na.root{token}", entry_stop=10)) == 10
+    twice = resolve([f"{server}GtoWW15na.root{token}", f"{server}GtoWW15na.root"])
+    assert len(twice) == 1 and twice[0].also == (f"{server}GtoWW15na.root",)
+
+
+def test_file_without_a_known_suffix(served_folder):
+    """``x.root.1`` was taken for a folder."""
+    with xrootd_server({"x.root.1": served_folder / "GtoWW15na.root"}) as port:
+        name = f"{root_address(port)}x.root.1"
+        assert [source.path for source in resolve(name)] == [name]
+        assert len(hepvae.read_dijets(name, entry_stop=10)) == 10
+
+
+def test_folder_on_a_dead_server_is_tried_again_and_reported(tmp_path, monkeypatch):
+    """It was never tried again, and no file of others was read."""
+    monkeypatch.setitem(XROOTD_TIMES_S, "ConnectionWindow", 1)
+    good = write_events(tmp_path / "good.root", random_tables(np.random.default_rng(1)))
+    away = f"{root_address(free_port())}folder"
+    failed, read = inspect_files([away, good], access=Access(timeout_s=1, attempts=2, wait_s=0.01))
+    assert failed.path == away and failed.failure.endswith("(after 2 attempts)")
+    assert read.failure is None and read.events_read > 0
 
 
 def test_hdf5_from_a_server(tmp_path):

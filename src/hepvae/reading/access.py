@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import FileError, TransientError, one_line
+from ..extras import require
 from ..options import check_number, check_whole_number
 
-__all__ = ["ACCESS", "FAULTS", "Access", "Fault", "classify", "file_error"]
+__all__ = ["ACCESS", "FAULTS", "Access", "Attempts", "Fault", "classify", "file_error"]
 
 
 @dataclass(frozen=True)
@@ -141,3 +142,27 @@ class Access:
 
 #: Unless told otherwise.
 ACCESS = Access()
+
+
+class Attempts:
+    """What is tried again: counts the failures in a row at one address, and waits."""
+
+    def __init__(self, access: Access, address: str):
+        self._access, self._address = access, address
+        self._failures = 0
+
+    def wait_after(self, error: TransientError) -> None:
+        """Wait for the next attempt, or raise the error where there is none left."""
+        self._failures += 1
+        if self._failures == self._access.attempts:
+            if self._failures == 1:
+                raise error
+            raise TransientError(f"{error} (after {self._failures} attempts)") from error
+        if self._address.startswith("root://"):
+            # It keeps handles of files, also of a server that is gone.
+            require("fsspec_xrootd", self._address).XRootDFileSystem.clear_instance_cache()
+        self._access.wait(self._failures)
+
+    def succeed(self) -> None:
+        """Later failures count anew."""
+        self._failures = 0

@@ -11,11 +11,10 @@ import numpy as np
 
 from ..errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
 from ..options import check_whole_number
-from .access import file_error
+from .access import Attempts, file_error
 from .layouts import EVENT_COLUMNS, SCHEMAS, SchemaName, find_schema
 from .linking import Linking, settle_weights
 from .options import STEP_SIZE, ReadOptions
-from .remote import forget_connections
 from .reports import FileReport
 from .sources import Files, Source, resolve
 from .tables import Table, open_table
@@ -143,22 +142,20 @@ def iterate_source(
     What fails for a reason that may pass is tried again on the file opened anew, and goes on with the chunk
     that failed: no chunk is given twice.
     """
-    done, failures, access = None, 0, options.access
+    if source.failure is not None:
+        raise FileError(source.failure)
+    report.also_named = list(source.also)
+    done, attempts = None, Attempts(options.access, source.path)
     while True:
         try:
             for last, events in _chunks(source, report, options, entries, done, single_jets):
                 yield events
-                done, failures = last, 0
+                done = last
+                attempts.succeed()
             return
         except TransientError as error:
-            failures += 1
-            if failures == access.attempts:
-                if failures == 1:
-                    raise
-                raise TransientError(f"{error} (after {failures} attempts)") from error
+            attempts.wait_after(error)
             report.retried.append(str(error))
-            forget_connections(source.path)
-            access.wait(failures)
 
 
 def iterate_sources(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from urllib.parse import urlsplit
+from typing import Any
 
-from ..errors import FileError
+from ..errors import FileError, TransientError
 from ..extras import require
+from .access import Access, Attempts, file_error
 
-__all__ = ["eos_address", "forget_connections", "has_magic", "list_folder", "match"]
+__all__ = ["address_parts", "eos_address", "has_magic", "is_folder", "match"]
 
 #: The server of each part of EOS, for machines on which it is not mounted.
 EOS_SERVERS = {
@@ -36,84 +37,94 @@ def eos_address(path: str) -> str | None:
     return None
 
 
+def address_parts(address: str) -> tuple[str, str, str]:
+    """Server, absolute path and query (``?authz=...``, or empty) of an address."""
+    scheme, _, rest = address.partition("://")
+    host, _, path = rest.partition("/")
+    path, mark, query = path.partition("?")
+    return f"{scheme}://{host}", "/" + path.lstrip("/"), mark + query
+
+
 def has_magic(address: str) -> bool:
     """Whether the path of an address is a pattern; ``?`` begins what the server is told besides the path."""
-    return re.search(r"[*[]", urlsplit(address).path) is not None
+    return _is_pattern(address_parts(address)[1])
 
 
-def _server_and_path(address: str) -> tuple[str, str]:
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc}", "/" + parts.path.lstrip("/")
+def _is_pattern(path: str) -> bool:
+    return re.search(r"[*[]", path) is not None
 
 
-def list_folder(address: str, timeout_s: int) -> Iterator[tuple[str, bool]]:
-    """What a folder on a server holds.
-
-    Parameters
-    ----------
-    timeout_s : int
-        Of the request.
-
-    Yields
-    ------
-    str, bool
-        The address, and whether it is a folder; sorted.
+def _answer(address: str, access: Access, request: Callable[[Any, str], tuple[Any, Any]]) -> Any:
+    """The answer of a server about a path; faults that may pass are tried again.
 
     Raises
     ------
     FileError
-        There is no such folder, it may not be read, or the server does not answer.
+        There is no such folder, it may not be read, or the server does not answer: then `TransientError`.
     """
     require("fsspec_xrootd", address)
     from XRootD import client
+
+    server, path, query = address_parts(address)
+    attempts = Attempts(access, address)
+    while True:
+        status, answer = request(client.FileSystem(server), path + query)
+        if status.ok:
+            return answer
+        known = {NOT_FOUND: "no such file or folder", NO_PERMISSION: "permission denied"}
+        if status.errno in known:
+            raise FileError(f"{address}: {known[status.errno]}")
+        error = file_error(address, OSError(" ".join(status.message.split())))
+        if not isinstance(error, TransientError):
+            raise error
+        attempts.wait_after(error)
+
+
+def is_folder(address: str, access: Access) -> bool:
+    """Whether a path on a server is a folder, and no file; errors as `_answer`."""
+    from XRootD.client.flags import StatInfoFlags
+
+    found = _answer(address, access, lambda server, path: server.stat(path, access.timeout_s))
+    return bool(found.flags & StatInfoFlags.IS_DIR)
+
+
+def _list_folder(address: str, access: Access) -> Iterator[tuple[str, bool]]:
+    """What a folder on a server holds: the address of each, and whether it is a folder; sorted."""
     from XRootD.client.flags import DirListFlags, StatInfoFlags
 
-    server, path = _server_and_path(address)
-    status, listing = client.FileSystem(server).dirlist(path, DirListFlags.STAT, timeout_s)
-    if not status.ok:
-        known = {NOT_FOUND: "no such folder", NO_PERMISSION: "permission denied"}
-        why = known.get(status.errno) or " ".join(status.message.split())
-        raise FileError(f"{address}: {why}")
-    for entry in sorted(listing, key=lambda entry: entry.name):
-        is_folder = bool(entry.statinfo and entry.statinfo.flags & StatInfoFlags.IS_DIR)
-        yield f"{server}/{path.rstrip('/')}/{entry.name}", is_folder
+    listing = _answer(
+        address, access, lambda server, path: server.dirlist(path, DirListFlags.STAT, access.timeout_s)
+    )
+    server, path, query = address_parts(address)
+    for entry in sorted(listing, key=lambda entry: str(entry.name)):
+        within = bool(entry.statinfo and entry.statinfo.flags & StatInfoFlags.IS_DIR)
+        yield f"{server}/{path.rstrip('/')}/{entry.name}{query}", within
 
 
-def match(address: str, timeout_s: int) -> list[str]:
-    """Files on a server that match a pattern with ``*``, ``[...]``, and ``**`` for folders of any depth."""
-    server, path = _server_and_path(address)
+def match(address: str, access: Access) -> list[str]:
+    """Files on a server that match a pattern with ``*``, ``[...]``, and ``**`` for folders of any depth.
+
+    A query of the address, as a token, is that of each.
+    """
+    require("fsspec_xrootd", address)
+    server, path, query = address_parts(address)
     parts = path.strip("/").split("/")
-    fixed = next(i for i, part in enumerate(parts) if has_magic(f"root://x//{part}"))
-    start = "/".join(parts[:fixed])
-    return sorted(set(_match(f"{server}//{start}" if start else f"{server}//", parts[fixed:], timeout_s)))
+    fixed = next((i for i, part in enumerate(parts) if _is_pattern(part)), len(parts))
+    return sorted(set(_match(f"{server}//{'/'.join(parts[:fixed])}{query}", parts[fixed:], access)))
 
 
-def _match(folder: str, parts: list[str], timeout_s: int) -> Iterator[str]:
+def _match(folder: str, parts: list[str], access: Access) -> Iterator[str]:
     first, *rest = parts
-    if first == "**":
-        if rest:
-            yield from _match(folder, rest, timeout_s)
-        for address, is_folder in list_folder(folder, timeout_s):
-            if is_folder:
-                yield from _match(address, parts, timeout_s)
+    if first == "**" and rest:
+        yield from _match(folder, rest, access)
+    for address, within in _list_folder(folder, access):
+        if first == "**":
+            if within:
+                yield from _match(address, parts, access)
             elif not rest:
                 yield address
-        return
-    for address, is_folder in list_folder(folder, timeout_s):
-        if not fnmatchcase(address.rpartition("/")[2], first):
-            continue
-        if is_folder and rest:
-            yield from _match(address, rest, timeout_s)
-        elif not is_folder and not rest:
-            yield address
-
-
-def forget_connections(address: str) -> None:
-    """Let the next file of an address be opened anew: fsspec-xrootd keeps handles of files, also of a server
-    that is gone.
-    """
-    if address.startswith("root://"):
-        require("fsspec_xrootd", address)
-        from fsspec_xrootd import XRootDFileSystem
-
-        XRootDFileSystem.clear_instance_cache()
+        elif fnmatchcase(address_parts(address)[1].rpartition("/")[2], first):
+            if within and rest:
+                yield from _match(address, rest, access)
+            elif not within and not rest:
+                yield address

@@ -41,6 +41,8 @@ class FileReport:
     """Name of the layout of the file."""
     weights: str | None = None
     """Whether constituents are multiplied by the PUPPI weight of the file; None where it has none."""
+    also_named: list[str] = field(default_factory=list)
+    """Other names of the same file that were given: it is read once."""
     retried: list[str] = field(default_factory=list)
     """What passed, in one line each: after each the file was opened anew."""
     failure: str | None = None
@@ -59,6 +61,7 @@ class FileReport:
         self.health.merge(other.health)
         self.retried += other.retried
         if other.failure is None:  # one that failed may not have seen the tree
+            self.also_named = other.also_named
             self.entries, self.schema, self.weights = other.entries, other.schema, other.weights
         self.failure = self.failure or other.failure
 
@@ -145,6 +148,11 @@ class ScoreReport:
         lines += [f"{number} jets {reason}" for reason, number in self.unscored_jets.items()]
         if self.health.jets:
             lines.append(str(self.health))
+        for file in self.files:
+            if file.also_named:
+                lines.append(f"{file.path}: read once, and named too as {', '.join(file.also_named)}")
+            if file.weights:
+                lines.append(f"{file.path}: {file.weights}")
         lines += [f"tried again: {why}" for file in self.files for why in file.retried]
         lines += [f"failed: {file.failure}" for file in self.failed]
         return "\n".join(lines)

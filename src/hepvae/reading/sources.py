@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 from ..errors import FileError, OptionError, one_line
 from .access import ACCESS, Access
-from .remote import eos_address, has_magic, match
+from .remote import address_parts, eos_address, has_magic, is_folder, match
 
-__all__ = ["HDF5_SUFFIXES", "Files", "Source", "distinct_names", "resolve", "stamp"]
+__all__ = ["HDF5_SUFFIXES", "Files", "Source", "check_regular", "distinct_names", "resolve", "stamp"]
+
+log = logging.getLogger(__name__)
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 #: Of the files that are taken from folders.
 SUFFIXES = (".root", *HDF5_SUFFIXES)
+
+#: Protocols of storage that nothing here reads, and the one by which the same storage is read.
+INSTEAD = {"davs": "https", "dav": "http", "srm": "root", "gsiftp": "root", "xroot": "root", "xrootd": "root"}
+
+#: What a user may give as files.
+Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -25,18 +36,20 @@ class Source:
 
     path: str
     tree: str | None = None
+    failure: str | None = None
+    """Why a name stands for no file, in one line: this is then no file, but the name."""
+    also: tuple[str, ...] = field(default=(), compare=False)
+    """Other names of the same file that were given; it is read once."""
 
     @property
     def is_remote(self) -> bool:
         return "://" in self.path
 
 
-#: What a user may give as files.
-Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Mapping[str, str | None]
-
-
-def resolve(files: Files, tree: str | None = None, access: Access = ACCESS) -> list[Source]:
-    """The files that ``files`` names, without doubles.
+def resolve(
+    files: Files, tree: str | None = None, access: Access = ACCESS, *, keep_failures: bool = False
+) -> list[Source]:
+    """The files that ``files`` names, each once, whatever names it has.
 
     Parameters
     ----------
@@ -48,94 +61,148 @@ def resolve(files: Files, tree: str | None = None, access: Access = ACCESS) -> l
     tree : str, optional
         The tree of files that come without one.
     access : Access
-        How long a server may take to say what a folder holds.
+        How patiently servers are asked what a folder holds.
+    keep_failures : bool
+        A name that gives no file becomes a source with a ``failure``, if any other gives one.
 
     Raises
     ------
     FileError
-        A pattern or a folder gives no file, or nothing is named.
+        A pattern or a folder gives no file (unless kept), or nothing is named.
+    OptionError
+        Something else than names is given.
     """
-    if isinstance(files, (str, os.PathLike)):
-        named = [(files, tree)]
-    elif isinstance(files, Mapping):
-        named = [(path, name or tree) for path, name in files.items()]
-    elif isinstance(files, Iterable):
-        named = [(path, tree) for path in files]
-    else:
-        named = [(files, tree)]
-
-    sources: dict[tuple, Source] = {}
-    for path, name in named:
-        if not isinstance(path, (str, os.PathLike)):
-            raise OptionError(f"files: expected a path, a list of paths or {{path: tree}}, not {path!r}")
-        for found in _named_by(os.fspath(path), access):
-            sources.setdefault((_same(found), name), Source(found, name))
-    if not sources:
-        raise FileError("no input files named")
+    sources: dict[tuple[object, str | None], Source] = {}
+    failures: list[FileError] = []
+    for given, own_tree in _given(files, tree):
+        for path, error in _expanded(given, access):
+            if error is not None:
+                if not keep_failures:
+                    raise error
+                failures.append(error)
+            key = path if error else _same(path), own_tree
+            known = sources.setdefault(key, Source(path, own_tree, error and str(error)))
+            if known.path != path and path not in known.also:
+                log.info("%s: is the same file as %s, read once", path, known.path)
+                sources[key] = replace(known, also=(*known.also, path))
+    if len(failures) >= len(sources):
+        raise failures[0] if failures else FileError("no input files named")
     return list(sources.values())
 
 
-def _same(path: str) -> str:
-    """What two ways to write the path of a file have in common."""
-    if "://" not in path:
+def _given(files: Files, tree: str | None) -> Iterator[tuple[str, str | None]]:
+    """What the user names, each with its tree."""
+    if hasattr(files, "read") or type(files).__module__.partition(".")[0] in ("uproot", "h5py"):
+        name = getattr(files, "name", None) or getattr(files, "file_path", None)
+        raise OptionError(f"files is an open file ({type(files).__name__}): give its path{name and f', {name!r}'}")
+    named: Iterable[tuple[object, str | None]] = [(files, tree)]
+    if isinstance(files, Mapping):
+        named = [(path, name or tree) for path, name in files.items()]
+    elif isinstance(files, Iterable) and not isinstance(files, (str, bytes)):
+        named = [(path, tree) for path in files]
+    for path, name in named:
+        if not isinstance(path, (str, os.PathLike)):
+            raise OptionError(f"files: expected a path, a list of paths or {{path: tree}}, not {path!r}")
+        yield os.fspath(path), name
+
+
+def _expanded(given: str, access: Access) -> Iterator[tuple[str, FileError | None]]:
+    """The files that a name stands for; a name that stands for none with why."""
+    try:
+        names = _lines(given[1:]) if given.startswith("@") and not os.path.exists(given) else [given]
+    except FileError as error:
+        yield given, error
+        return
+    for name in names:
+        try:
+            yield from ((path, None) for path in _named_by(name, access))
+        except FileError as error:
+            yield name, error
+
+
+def _same(path: str) -> object:
+    """What all names of a file have in common."""
+    if "://" in path:
+        server, inside, _ = address_parts(path)
+        return server + os.path.normpath(inside)
+    try:
+        status = os.stat(path)
+    except OSError:
         return os.path.abspath(path)
-    server, _, rest = path.partition("://")[2].partition("/")
-    return f"{server}/{os.path.normpath('/' + rest.lstrip('/'))}"
+    return status.st_dev, status.st_ino
+
+
+def check_regular(path: str) -> None:
+    """Raise `FileError` for what is no file on this disk: a pipe or a device would be waited for without end."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+        raise FileError(f"{path}: is {kind}: expected a file")
 
 
 def _named_by(name: str, access: Access) -> list[str]:
     """The files that one name stands for."""
-    if name.startswith("@") and not os.path.exists(name):
-        return [path for line in _lines(name[1:]) for path in _named_by(line, access)]
+    if "\0" in name:
+        raise FileError(f"{name!r}: no name of a file has a NUL in it")
+    name = os.path.expanduser(unquote(name[len("file://") :]) if name.startswith("file:///") else name)
     if name.startswith("/eos/") and not os.path.exists(name) and not glob.glob(name, recursive=True):
         name = eos_address(name) or name
     if "://" in name:
         return _on_server(name, access)
     if os.path.isdir(name):
         inside = glob.glob(os.path.join(glob.escape(name), "**", "*.*"), recursive=True)
-        found = sorted(path for path in inside if path.endswith(SUFFIXES))
-        if not found:
-            raise FileError(f"{name}: no {' or '.join(SUFFIXES)} file in this folder")
-        return found
+        return _found(name, (path for path in inside if not os.path.isdir(path)), IN_FOLDER, SUFFIXES)
     if glob.has_magic(name) and not os.path.exists(name):
-        found = sorted(path for path in glob.glob(name, recursive=True) if not os.path.isdir(path))
-        if not found:
-            raise FileError(f"{name}: no file matches")
-        return found
+        matching = glob.glob(name, recursive=True)
+        return _found(name, (path for path in matching if not os.path.isdir(path)), "no file matches")
     return [name]
+
+
+#: Of a folder without files.
+IN_FOLDER = f"no {' or '.join(SUFFIXES)} file in this folder"
+
+
+def _found(name: str, paths: Iterable[str], none: str, suffixes: tuple[str, ...] = ("",)) -> list[str]:
+    """The paths with a suffix, sorted; `FileError` where there is none."""
+    found = sorted(path for path in paths if path.partition("?")[0].endswith(suffixes))
+    if not found:
+        raise FileError(f"{name}: {none}")
+    return found
 
 
 def _lines(path: str) -> list[str]:
     """The names in a text file; empty lines and those that begin with # are left out."""
+    path = os.path.expanduser(path)
     try:
-        lines = [line.strip() for line in Path(path).read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{path}: no list of files can be read from it: {one_line(error)}") from error
+        check_regular(path)
+        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").split("\n")]
+    except (OSError, ValueError) as error:
+        said = str(error) if isinstance(error, FileError) else one_line(error)
+        raise FileError(f"{path}: no list of files can be read from it: {said}") from error
     names = [line for line in lines if line and not line.startswith("#")]
-    nested = next((line for line in names if line.startswith("@")), None)
-    if nested or not names:
-        raise FileError(f"{path}: expected one file a line, found {nested or 'none'}")
+    odd = [line for line in names if line.startswith("@") or "\0" in line]
+    if odd or not names:
+        raise FileError(f"{path}: expected one file a line, found {repr(odd[0]) if odd else 'none'}")
     return names
 
 
 def _on_server(address: str, access: Access) -> list[str]:
     """The files that an address stands for; one that ends like a file is not asked for."""
-    if not address.startswith("root://"):
+    scheme = address.partition("://")[0]
+    if scheme in INSTEAD:
+        better = INSTEAD[scheme] + address[len(scheme) :]
+        raise FileError(f"{address}: {scheme}:// cannot be read: try {better}")
+    server, path, query = address_parts(address)
+    if scheme != "root":
         return [address]
     if has_magic(address):
-        found = match(address, access.timeout_s)
-        if not found:
-            raise FileError(f"{address}: no file matches")
-        return found
-    if address.endswith(SUFFIXES):
+        return _found(address, match(address, access), "no file matches")
+    if path.endswith(SUFFIXES) or not is_folder(address, access):
         return [address]
-    found = [file for file in match(f"{address.rstrip('/')}/**", access.timeout_s) if file.endswith(SUFFIXES)]
-    if not found:
-        raise FileError(f"{address}: no {' or '.join(SUFFIXES)} file in this folder")
-    return found
+    return _found(address, match(f"{server}/{path.rstrip('/')}/**{query}", access), IN_FOLDER, SUFFIXES)
 
 
-def stamp(path: str) -> list:
+def stamp(path: str) -> list[str | int]:
     """What tells a file from an earlier one of its name; of a file on a server, only where it is."""
     try:
         status = os.stat(path)
@@ -144,7 +211,7 @@ def stamp(path: str) -> list:
     return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
 
 
-def distinct_names(paths) -> list[str]:
+def distinct_names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     """A short name for each file: its stem, with as many of its folders as tell it from the others."""
     parts = [[*Path(path).parts[:-1], _without_suffix(Path(path))] for path in paths]
     for depth in range(1, max(map(len, parts), default=1) + 1):

@@ -157,7 +157,7 @@ def score_files(
     made = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
     chosen = Selection(region=region, **selection)
     reading = ReadOptions(tree, schema, step_size, access)
-    sources = resolve(files, tree, access)
+    sources = resolve(files, tree, access, keep_failures=True)
     output = Path(output)
     for source in sources:
         if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):

@@ -39,7 +39,7 @@ def inspect_files(
     """
     n_particles = check_whole_number("n_particles", n_particles)
     options = ReadOptions(tree, schema, step_size, access)
-    sources = resolve(files, tree, access)
+    sources = resolve(files, tree, access, keep_failures=True)
     reports = [FileReport(source.path, health=Health(n_particles)) for source in sources]
     chunks = iterate_sources(sources, reports, options, single_jets=True)
     with event_bar("reading", reports) as look, closing(read_ahead(chunks)) as ahead:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from ...errors import FileError, LayoutError
 from ...extras import require
@@ -151,9 +152,10 @@ def open_root(source: Source, access: Access = ACCESS) -> Iterator[Table]:
         except LayoutError:
             raise
         except KeyError as error:
-            trees = sorted({key.partition(";")[0] for key in file.keys(recursive=False)})
+            inside = _trees(file, recursive=True) or sorted({key.partition(";")[0] for key in file})
             raise LayoutError(
-                f"{source.path}: no tree {name!r}{nearest(name, trees)}; the file holds: {', '.join(trees)}"
+                f"{source.path}: no tree {name!r}{nearest(name, inside)}; the file holds: {', '.join(inside)}"
+                + (f"; name one as the tree, as {inside[0]!r}" if "/" in inside[0] else "")
             ) from error
         except Exception as error:
             raise file_error(source.path, error, f"tree {name!r} cannot be read") from error
@@ -162,9 +164,14 @@ def open_root(source: Source, access: Access = ACCESS) -> Iterator[Table]:
 
 def _only_tree(file) -> str | None:
     """The name of the one tree of a file; None where there are none, or more."""
-    kinds = file.classnames(recursive=False, cycle=False)
-    trees = [name for name, kind in kinds.items() if kind == "TTree" or kind.endswith("RNTuple")]
+    trees = _trees(file, recursive=False)
     return trees[0] if len(trees) == 1 else None
+
+
+def _trees(file: Any, recursive: bool) -> list[str]:
+    """Names of the trees of a file, with their directories."""
+    kinds = file.classnames(recursive=recursive, cycle=False)
+    return [name for name, kind in kinds.items() if kind == "TTree" or kind.endswith("RNTuple")]
 
 
 def _is_no_root_file(path: str) -> bool:
