@@ -15,6 +15,7 @@ from ..options import check_choice, nearest
 __all__ = [
     "CONSTITUENT_COLUMNS",
     "EVENT_COLUMNS",
+    "IDENTIFIERS",
     "JET_COLUMNS",
     "RAW_FACTOR",
     "SCHEMAS",
@@ -31,7 +32,8 @@ __all__ = [
 ]
 
 #: Columns of one value an event, read where the file has them.
-EVENT_COLUMNS = ("run", "luminosityBlock", "event", "genWeight")
+IDENTIFIERS = ("run", "luminosityBlock", "event")
+EVENT_COLUMNS = (*IDENTIFIERS, "genWeight")
 
 #: Of NanoAOD: one minus the pt of a jet before corrections over that after them.
 RAW_FACTOR = "FatJet_rawFactor"

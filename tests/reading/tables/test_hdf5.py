@@ -93,9 +93,26 @@ def outside(file):
     file.create_dataset("particleFeatures", shape, "f4", external=[("/etc/hostname", 0, h5py.h5f.UNLIMITED)])
 
 
+def names_linked(file):
+    del file["eventFeatureNames"]
+    file["eventFeatureNames"] = h5py.ExternalLink("other.h5", "eventFeatureNames")
+
+
+def names_outside(file):
+    del file["eventFeatureNames"]
+    file.create_dataset("eventFeatureNames", (11,), "S8", external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (names_linked, "'eventFeatureNames' is kept in another file: not read"),
+        (names_outside, "'eventFeatureNames' is kept in another file: not read"),
+        (
+            replaced("eventFeatureNames", shape=(2**32,), dtype="S1", chunks=(2**20,)),
+            "eventFeatureNames has 4294967296 names of 1 bytes: expected at most 1000 of 1000",
+        ),
+        (replaced("particleFeatureNames", shape=(3,), dtype="S1000000"), "3 names of 1000000 bytes: expected"),
         (replaced("particleFeatures"), "unknown layout: looked for a dataset 'particleFeatures' or 'jetCon"),
         (replaced("particleFeatures", data=np.zeros((9, 100, 3))), r"has shape \(9, 100, 3\), eventFeatures"),
         (replaced("eventFeatures", data=np.zeros((9, 11))), "9 in eventFeatures"),
@@ -108,7 +125,20 @@ def outside(file):
         (linked, "'particleFeatures' is kept in another file: not read"),
         (outside, "'particleFeatures' is kept in another file: not read"),
     ],
-    ids=["none", "shape", "lengths", "names", "bomb", "text", "link", "external"],
+    ids=[
+        "names link",
+        "names external",
+        "names bomb",
+        "long names",
+        "none",
+        "shape",
+        "lengths",
+        "names",
+        "bomb",
+        "text",
+        "link",
+        "external",
+    ],
 )
 def test_refused(tmp_path, events, change, message):
     write_study(tmp_path / "other.h5", events)
@@ -149,3 +179,22 @@ def test_broken_files_are_reported(tmp_path, events, capsys):
 def test_tree_of_an_hdf5_file(tmp_path, events):
     with pytest.raises(LayoutError, match="has no tree 'Events'"):
         read_dijets(write_study(tmp_path / "x.h5", events), tree="Events")
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_event_numbers_keep_all_their_digits(tmp_path, events, dtype):
+    """123456789 became 123456792 on its way through float32."""
+    path = write_study(tmp_path / "x.h5", events)
+    numbers = 123456789 + np.arange(len(events))
+    with h5py.File(path, "a") as file:
+        table = np.column_stack([file["eventFeatures"][()].astype(dtype), numbers.astype(dtype)])
+        del file["eventFeatures"], file["eventFeatureNames"]
+        file["eventFeatures"] = table
+        file["eventFeatureNames"] = np.array([*FEATURES, "event"], "S")
+    if dtype == "f8":
+        found = read_dijets(path)
+        assert found.event.type.content.primitive == "int64" and found.event.tolist() == numbers.tolist()
+        return
+    # The file itself lost them.
+    with pytest.raises(hepvae.DataError, match=r"x\.h5: event is 123456792 in entry 0, stored as float32, which"):
+        read_dijets(path)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
-from ...errors import FileError, LayoutError
+from ...errors import DataError, FileError, LayoutError
 from ...extras import require
 from ...jets.kinematics import wrapped
 from ...jets.spec import MOST_PARTICLES
 from ...options import nearest
 from ..access import ACCESS, Access, file_error
+from ..layouts import IDENTIFIERS
 from ..sources import Source
 from .base import Table
 
@@ -26,6 +29,12 @@ EVENTS = "eventFeatures"
 #: Where the file does not name them.
 PARTICLE_NAMES = ("eta", "phi", "pt")
 JETS = ("j1", "j2")
+
+#: Features of an event, and bytes of a name of one.
+MOST_FEATURES, LONGEST_NAME = 1000, 1000
+
+#: The largest whole number up to which a floating-point type holds every one.
+EXACT = {np.dtype(np.float16): 2**11, np.dtype(np.float32): 2**24, np.dtype(np.float64): 2**53}
 
 LOOKED_AT = 1000  # events, for the coordinates
 #: Nothing is packed tighter: by deflate at most 1032 times.
@@ -40,7 +49,7 @@ class HDF5Table(Table):
     where they are not: which of the two is seen from the particles, since no file says.
     """
 
-    def __init__(self, file, source: Source):
+    def __init__(self, file: Any, source: Source):
         self.where = source.path
         if source.tree is not None:
             raise LayoutError(f"{source.path}: an HDF5 file of the study has no tree {source.tree!r}")
@@ -69,15 +78,24 @@ class HDF5Table(Table):
         }
         self.names = {**self._features, **self._particle_names}.keys()
 
-    def _dataset(self, file, *names: str):
+    def _own(self, file: Any, name: str) -> Any:
+        """A dataset of the file itself; None where there is none. What another file keeps is never read."""
         import h5py
 
+        link = file.get(name, getlink=True)
+        if link is None:
+            return None
+        found = file[name] if isinstance(link, h5py.HardLink) else None
+        if isinstance(link, h5py.SoftLink):
+            raise FileError(f"{self.where}: dataset {name!r} is a link to {link.path!r}: not read")
+        if found is None or (isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)):
+            raise FileError(f"{self.where}: dataset {name!r} is kept in another file: not read")
+        return found if isinstance(found, h5py.Dataset) else None
+
+    def _dataset(self, file: Any, *names: str) -> Any:
         for name in names:
-            if name in file and isinstance(file[name], h5py.Dataset):
-                found = file[name]
-                linked = not isinstance(file.get(name, getlink=True), h5py.HardLink)
-                if linked or found.external or found.is_virtual:
-                    raise FileError(f"{self.where}: dataset {name!r} is kept in another file: not read")
+            found = self._own(file, name)
+            if found is not None:
                 if found.dtype.kind not in "fiu":
                     raise LayoutError(f"{self.where}: dataset {name!r} is of {found.dtype}: expected numbers")
                 return found
@@ -94,7 +112,11 @@ class HDF5Table(Table):
             raise LayoutError(
                 f"{self.where}: {len(particles)} events in {particles.name[1:]}, {len(events)} in {EVENTS}"
             )
-        if not 1 <= particles.shape[2] <= MOST_PARTICLES or particles.shape[3] > 100 or events.shape[1] > 1000:
+        if (
+            not 1 <= particles.shape[2] <= MOST_PARTICLES
+            or particles.shape[3] > 100
+            or events.shape[1] > MOST_FEATURES
+        ):
             raise LayoutError(
                 f"{self.where}: {particles.name[1:]} has shape {particles.shape}, {EVENTS} {events.shape}:"
                 f" expected at most {MOST_PARTICLES} particles a jet"
@@ -106,12 +128,17 @@ class HDF5Table(Table):
                     f" and has {data.id.get_storage_size()}"
                 )
 
-    @staticmethod
-    def _named(file, name: str) -> list[str]:
+    def _named(self, file: Any, name: str) -> list[str]:
         """Names in a dataset; none where it is missing."""
-        if name not in file:
+        found = self._own(file, name)
+        if found is None:
             return []
-        return [one.decode() if isinstance(one, bytes) else str(one) for one in np.ravel(file[name][()])]
+        if found.size > MOST_FEATURES or found.dtype.itemsize > LONGEST_NAME:
+            raise LayoutError(
+                f"{self.where}: {name} has {found.size} names of {found.dtype.itemsize} bytes:"
+                f" expected at most {MOST_FEATURES} of {LONGEST_NAME}"
+            )
+        return [one.decode() if isinstance(one, bytes) else str(one) for one in np.ravel(found[()])]
 
     def _places(self, names: Sequence[str]) -> dict[str, int]:
         """Where eta, phi and pt of a particle are."""
@@ -136,22 +163,36 @@ class HDF5Table(Table):
         about_axis = np.abs(eta - jet_eta) + np.abs(wrapped(phi - jet_phi))
         return bool((pt * about_zero).sum() <= np.nansum(pt * about_axis))
 
-    def read(self, names: Sequence[str], start: int, stop: int) -> dict:
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, ak.Array]:
         found = {}
         if any(name in self._particle_names for name in names):
             particles = self._particles[start:stop].astype(np.float32)
         if any(name in self._features for name in names):
-            events = self._events[start:stop].astype(np.float32)
+            events = self._events[start:stop]
         for name in names:
             if name in self._particle_names:
                 jet, column = self._particle_names[name]
                 found[name] = ak.from_regular(ak.Array(np.ascontiguousarray(particles[:, jet, :, column])))
             else:
-                found[name] = ak.Array(np.ascontiguousarray(events[:, self._features[name]]))
+                values = np.ascontiguousarray(events[:, self._features[name]])
+                exact = name in IDENTIFIERS
+                found[name] = ak.Array(self._whole(name, values, start) if exact else values.astype(np.float32))
         return found
 
+    def _whole(self, name: str, values: npt.NDArray[Any], start: int) -> npt.NDArray[np.int64]:
+        """An identifier in 64 bits: a float of a file may have lost its last digits, which another event has."""
+        largest = EXACT.get(values.dtype, 2**63 - 1)
+        wrong = np.flatnonzero(~((values >= 0) & (values < largest) & (values == np.floor(values))))
+        if len(wrong):
+            raise DataError(
+                f"{self.where}: {name} is {values[wrong[0]]:.9g} in entry {start + wrong[0]}, stored as"
+                f" {values.dtype}, which keeps whole numbers below {largest} only: store identifiers as float64"
+                " or integers, or leave them out"
+            )
+        return values.astype(np.int64)
+
     def size(self, names: Sequence[str]) -> int:
-        return 4 * (self._particles.size + self._events.size)
+        return 4 * int(self._particles.size + self._events.size)
 
 
 @contextmanager
