@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from .conversion.export import export_onnx
 from .errors import (
     DataError,
@@ -21,7 +23,8 @@ from .jets.spec import InputSpec
 from .models.bundled import sample_path
 from .reading.batches import to_tf_dataset
 from .reading.dijets import iterate_dijets, read_dijets
-from .scoring.files import score_dijets, score_files
+from .scoring.files import score_files
+from .scoring.score import score_dijets
 from .version import __version__ as __version__
 
 __all__ = [
@@ -50,6 +53,9 @@ __all__ = [
     "to_tf_dataset",
 ]
 
+# Who uses the library decides what is shown of its log; the command line does.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
-def __dir__():
+
+def __dir__() -> list[str]:
     return [*__all__, "__version__"]

@@ -5,23 +5,31 @@ Without it, two lines do: ``inferer = hepvae.load_inferer(...)``, ``hepvae.score
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import awkward as ak
 import numpy as np
 
 from .extras import require
+from .inference import Inferer
 from .jets.quality import examine_jets
-from .jets.selection import Selection
+from .jets.selection import Cuts, Region, Selection
+from .options import check_names
 from .plots.histograms import SCORE_BINS, SCORE_LIMITS, search_histogram
 from .reading.nanoevents import dijets_of
 from .scoring.chunks import flat_pairs, score_jets
-from .scoring.strategy import ScoreStrategy
+from .scoring.score import check_inferer
+from .scoring.strategy import Convention, ScoreStrategy, Strategy
 
-processor = require("coffea.processor", "hepvae.coffea")
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+processor: Any = require("coffea.processor", "hepvae.coffea")
 
 __all__ = ["DijetScoreProcessor"]
 
 
-class DijetScoreProcessor(processor.ProcessorABC):
+class DijetScoreProcessor(processor.ProcessorABC):  # type: ignore[misc]  # coffea has no types
     """Scores of dijets as a histogram, for coffea's runner with any of its executors.
 
     Parameters
@@ -30,7 +38,7 @@ class DijetScoreProcessor(processor.ProcessorABC):
         It travels to the workers with the processor, and opens its model there once.
     strategy, kl_weight, convention
         As for `score_dijets`.
-    region, **selection
+    region, **cuts
         As for `select_dijets`.
     bins, limits : int, (float, float)
         Of the logarithmic axis of the score; what is outside is in its under- and overflow.
@@ -45,28 +53,28 @@ class DijetScoreProcessor(processor.ProcessorABC):
 
     def __init__(
         self,
-        inferer,
+        inferer: Inferer,
         *,
-        strategy="min",
-        kl_weight=None,
-        convention="mean",
-        region=None,
-        bins=SCORE_BINS,
-        limits=SCORE_LIMITS,
-        **selection,
+        strategy: Strategy = "min",
+        kl_weight: float | None = None,
+        convention: Convention = "mean",
+        region: Region | None = None,
+        bins: int = SCORE_BINS,
+        limits: tuple[float, float] = SCORE_LIMITS,
+        **cuts: Unpack[Cuts],
     ):
-        self.selection = Selection(region=region, **selection)
+        check_names("DijetScoreProcessor", cuts, Cuts.__annotations__)
+        self.selection = Selection(region=region, **cuts)
         self.inferer = inferer
-        self.strategy = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
+        self.strategy = ScoreStrategy(strategy, kl_weight, convention).of(check_inferer(inferer).card)
         self.bins, self.limits = bins, limits
 
-    def process(self, events):
+    def process(self, events: ak.Array) -> dict[str, Any]:
         """One chunk of NanoEvents."""
         dataset = events.metadata["dataset"]
         dijets = dijets_of(events)
         selected = self.selection.select(dijets)
-        flat = flat_pairs(selected)
-        _, score, problems = score_jets(examine_jets(flat), self.inferer, self.strategy)
+        _, score, problems = score_jets(examine_jets(flat_pairs(selected)), self.inferer, self.strategy)
         weighted = "genWeight" in ak.fields(events)
         good = np.isfinite(score)
         histogram = search_histogram(bins=self.bins, limits=self.limits)
@@ -86,6 +94,6 @@ class DijetScoreProcessor(processor.ProcessorABC):
         }
         return {"histogram": histogram, "cutflow": {dataset: cutflow}}
 
-    def postprocess(self, accumulator):
+    def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
         """What is added up is the result."""
         return accumulator

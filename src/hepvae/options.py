@@ -9,7 +9,7 @@ from numbers import Integral, Real
 
 from .errors import OptionError
 
-__all__ = ["check_choice", "check_flag", "check_number", "check_whole_number", "nearest"]
+__all__ = ["check_choice", "check_flag", "check_names", "check_number", "check_whole_number", "nearest"]
 
 
 def check_number(
@@ -71,6 +71,15 @@ def check_flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise OptionError(f"{name} is {value!r}: expected True or False")
     return value
+
+
+def check_names(what: str, given: Collection[str], known: Collection[str]) -> None:
+    """Raise `OptionError` for the first of some names of options that is unknown to a function."""
+    for name in given:
+        if name not in known:
+            raise OptionError(
+                f"{what} takes no option {name!r}: expected some of {', '.join(known)}{nearest(name, known)}"
+            )
 
 
 def nearest(name: str, names: Collection[str]) -> str:

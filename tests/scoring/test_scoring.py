@@ -235,6 +235,7 @@ def test_losses_that_overflow_are_counted(onnx_inferer, tmp_path, rng):
     """Finite input can give a loss that is not: it must not vanish without a word."""
     tables = random_tables(rng, events=5, jets=(2, 2), constituents=(5, 9))
     tables["candidates"]["pt"][2][:] = 1e25
+    tables["jets"] |= directions(tables)
     path = write_events(tmp_path / "x.root", tables)
     report = score_files(path, onnx_inferer, tmp_path / "s.root", mjj_min=0, pt_min=0)
     assert report.events_kept - report.events_scored == 1

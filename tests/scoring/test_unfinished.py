@@ -90,9 +90,15 @@ def test_killed_run_goes_on_to_the_same_bytes(folder, onnx_inferer):
     assert not unfinished(folder / "s.root").exists()
 
 
-def test_other_question_is_not_answered_with_what_was_kept(folder, onnx_inferer):
+def test_rows_of_other_options_are_not_resumed_and_the_log_says_so(folder, onnx_inferer, caplog):
+    """What a user saw: --resume after `hepvae tune` had changed the block size started over without a word."""
     run(folder, "killed")
     assert score(folder, onnx_inferer, resume=True, strategy="max").files_resumed == 0
+    assert "nothing is resumed, since what was kept was scored with other: strategy" in caplog.text
+    run(folder, "killed")
+    other = hepvae.load_inferer(hepvae.model_path("conv"), block_size=7)
+    assert score(folder, other, resume=True, overwrite=True).files_resumed == 0
+    assert "scored with other: tuning" in caplog.text
     run(folder, "killed")
     assert score(folder, onnx_inferer, overwrite=True).files_resumed == 0
 
@@ -100,9 +106,10 @@ def test_other_question_is_not_answered_with_what_was_kept(folder, onnx_inferer)
 def test_file_that_failed_is_read_again(folder, onnx_inferer):
     run(folder, "killed")
     first = folder / "in" / "0.root"
-    first.write_bytes(first.read_bytes()[:2000])  # another file now: all is begun anew
-    report = score(folder, onnx_inferer, resume=True)
-    assert report.files_resumed == 0
+    before = first.read_bytes()
+    first.write_bytes(before[:2000])  # another file now: it alone is read again
+    report = score(folder, onnx_inferer, "s.root", resume=True)
+    assert report.files_resumed == 2
     assert [file.path for file in report.failed] == [str(first)]
 
 
@@ -119,10 +126,10 @@ def test_file_that_failed_half_way_does_not_say_which_columns_there_are(tmp_path
     assert report.files[1].events_scored == len(columns(tmp_path / "s.root")["genWeight"]) > 0
 
 
-def test_rows_that_did_not_reach_the_disk_are_made_again(folder, onnx_inferer):
+def test_rows_that_did_not_reach_the_disk_are_scored_again(folder, onnx_inferer):
     whole = score(folder, onnx_inferer, "whole.root")
     run(folder, "killed")
-    rows = unfinished(folder / "s.root") / "1.rows"
+    rows = max(unfinished(folder / "s.root").glob("*.rows"), key=lambda path: path.stat().st_size)
     rows.write_bytes(rows.read_bytes()[:-8])
     report = score(folder, onnx_inferer, resume=True)
     assert 0 < report.files_resumed < FILES - 1
@@ -232,6 +239,11 @@ def test_friend_of_files_of_which_one_failed_is_not_written(folder, capsys):
     assert not (folder / "f.root").exists()
     assert main([*arguments, "--resume"]) == 1  # nothing was mended
     assert "6 of 7 files were scored already" in capsys.readouterr().err
+    # What a user saw: with the broken file replaced, all seven were read again.
+    write_events(last, random_tables(np.random.default_rng(6), events=40))
+    assert main([*arguments, "--resume"]) == 0
+    assert "6 of 7 files were scored already" in capsys.readouterr().err
+    assert len(columns(folder / "f.root")["scored"]) == 7 * 40
 
 
 def test_files_without_rows_do_not_say_which_columns_there_are(tmp_path, onnx_inferer):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
-from ..cli.command import run_command
+import click
+
 from ..conversion.parity import TOLERANCE
 from ..errors import OptionError
+from ..execution.command import run
 from ..inference import runtime_names
 from ..models.bundled import MODELS
 from ..reading.sources import resolve
@@ -210,7 +213,8 @@ def _bench(options) -> int:
 
 def main(argv=None) -> int:
     """Run the bench; gives the exit status."""
-    return run_command(_bench, _parser().parse_args(argv))
+    options = _parser().parse_args(argv)
+    return run(click.Command("bench", callback=partial(_bench, options)), [], "python -m hepvae.bench")
 
 
 if __name__ == "__main__":

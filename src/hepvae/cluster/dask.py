@@ -1,7 +1,7 @@
-"""Scoring on Dask: chunks are read and scored by workers, and come back in the order of the files.
+"""Chunks of files on Dask: read and worked on by workers, results in the order of the files.
 
-A worker has the model from a plugin: it comes once for each worker, also to those that join later or take the
-place of one that died, and not with each chunk.
+A worker has the work (a function with its model) from a plugin: it travels once to each worker, also to those that
+join later or replace one that died, and not with each chunk.
 """
 
 from __future__ import annotations
@@ -12,34 +12,39 @@ import os
 import queue
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, TypeVar
 from uuid import uuid4
 
-import numpy as np
-
-from ..errors import FileError, HepvaeError, OptionError, one_line
+from ..errors import FileError, OptionError, one_line
 from ..execution.threads import default_threads
 from ..extras import require
-from ..jets.health import Health
-from ..reading.dijets import iterate_source
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source
-from ..scoring.chunks import Question, scored_chunks
 
-distributed = require("distributed", "scoring on Dask")
+distributed: Any = require("distributed", "scoring on Dask")
 
-__all__ = ["dask_client", "scored_on_workers"]
+__all__ = ["chunks_on_workers", "dask_client"]
 
-#: Chunks that are asked for at once, for each thread of the workers.
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+#: Takes a file, how it is read, and some of its entries; gives the report and the result of the first chunk of
+#: these entries, or None where the file failed.
+Work = Callable[[Source, ReadOptions, tuple[int, float]], tuple[FileReport, "Result | None"]]
+
+#: Chunks that are submitted at once, for each thread of the workers.
 AHEAD = 3
-#: Chunks that may wait for one that comes before them, in times of those asked for at once.
+#: Chunks that may wait for one that comes before them, in times of those submitted at once.
 WAITING = 10
-#: How often Dask tries a chunk again that ended in an error of no file.
+#: How often Dask retries a chunk that ended in an error of no file.
 RETRIES = 2
+#: How often the work is sent to workers of which some die meanwhile.
+REGISTRATIONS = 5
 #: Seconds until a scheduler must have answered.
 ANSWER_S = 10
 #: How often we look how many workers there are.
@@ -50,7 +55,7 @@ OWN_CLUSTER = {"distributed.worker.profile.enabled": False, "distributed.admin.t
 
 
 @contextmanager
-def dask_client(where: str) -> Iterator:
+def dask_client(where: str) -> Iterator[Any]:
     """A client of Dask, closed after the block.
 
     Parameters
@@ -94,17 +99,17 @@ def dask_client(where: str) -> Iterator:
         yield client
 
 
-class _Model(distributed.WorkerPlugin):
-    """The inferer of a worker."""
+class _Worker(distributed.WorkerPlugin):  # type: ignore[misc]  # distributed is imported as Any
+    """The work, on a worker."""
 
-    def __init__(self, inferer):
-        self.inferer = inferer
+    def __init__(self, work: Work[Any]):
+        self.work = work
         self.name = f"hepvae-{uuid4().hex}"
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """What a worker is asked for."""
+    """What a worker gets."""
 
     file: int
     number: int
@@ -115,38 +120,47 @@ class _Chunk:
     """How many; None for the first chunk of a file, which finds out."""
 
 
-def scored_on_workers(
-    client, sources: list[Source], reports: list[FileReport], inferer, question: Question, reading: ReadOptions
-) -> Iterator[tuple[FileReport, np.ndarray | None]]:
-    """As `scored_chunks` of `iterate_sources`, made by the workers of a Dask client.
+def chunks_on_workers(
+    client: Any, sources: list[Source], reports: list[FileReport], read: ReadOptions, work: Work[Result]
+) -> Generator[tuple[FileReport, Result | None], None, None]:
+    """Results of the chunks of some files, in their order, from the workers of a Dask client.
 
-    Chunks are those that one process reads. A chunk whose worker dies is made by another one.
+    Chunks are those that one process reads. A chunk whose worker dies is given to another one.
 
     Parameters
     ----------
     client : distributed.Client
+    reports : list of FileReport
+        One for each file; to it are added those of its chunks.
+    work : callable
+        It travels to the workers; see `Work`.
+
+    Yields
+    ------
+    FileReport, result or None
+        The result of a chunk; None after the last of a file, also of one that failed.
 
     Raises
     ------
     FileError
         The scheduler is gone.
     """
-    model = _Model(inferer)
-    client.register_plugin(model, name=model.name)
-    done: queue.SimpleQueue = queue.SimpleQueue()
-    chunk_of: dict = {}
-    made: dict[tuple[int, int], tuple] = {}
+    plugin = _Worker(work)
+    _register(client, plugin)
+    done: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
+    chunk_of: dict[Any, _Chunk] = {}
+    ready: dict[tuple[int, int], tuple[FileReport, Result | None]] = {}
     chunks = [1] * len(sources)
     further: deque[_Chunk] = deque()
     begun, head, number = 0, 0, 0
     most, looked = 0, -LOOK_S
 
-    def ask(chunk: _Chunk) -> None:
+    def submit(chunk: _Chunk) -> None:
         source = sources[chunk.file]
         if not source.is_remote:
             source = replace(source, path=os.path.abspath(source.path))
         future = client.submit(
-            _score, source, chunk, question, reading, model.name, pure=False, retries=RETRIES, priority=-chunk.file
+            _run, source, chunk, read, plugin.name, pure=False, retries=RETRIES, priority=-chunk.file
         )
         chunk_of[future] = chunk
         client.loop.add_callback(_collect, future, done)
@@ -155,26 +169,26 @@ def scored_on_workers(
         while head < len(sources):
             if time.monotonic() - looked >= LOOK_S:
                 most, looked = AHEAD * max(_threads(client), 1), time.monotonic()
-            # What the head of the line waits for is always asked for: nothing behind it can fill the room.
+            # What the head of the line waits for is always submitted: nothing behind it can fill the room.
             while len(chunk_of) < most and (further or begun < len(sources)):
                 next_file = further[0].file if further else begun
-                if next_file > head and len(made) >= WAITING * most:
+                if next_file > head and len(ready) >= WAITING * most:
                     break
                 if further:
-                    ask(further.popleft())
+                    submit(further.popleft())
                 else:
-                    ask(_Chunk(begun, 0, 0, None))
+                    submit(_Chunk(begun, 0, 0, None))
                     begun += 1
-            if (head, number) not in made:
+            if (head, number) not in ready:
                 future, result = done.get()
                 chunk = chunk_of.pop(future)
                 if isinstance(result, BaseException):
                     _threads(client)  # of whom there is none when it is the scheduler that went
-                report, rows = _result(result, sources[chunk.file])
+                report, content = _result(result, sources[chunk.file])
                 future.release()
-                if chunk.file < head:  # that failed while this was made
+                if chunk.file < head:  # that failed while this was worked on
                     continue
-                made[chunk.file, chunk.number] = report, rows
+                ready[chunk.file, chunk.number] = report, content
                 if chunk.entries is None and report.failure is None and report.events_read:
                     step = report.events_read
                     firsts = range(step, report.entries, step)
@@ -182,39 +196,59 @@ def scored_on_workers(
                     chunks[chunk.file] += len(rest)
                     further = deque(sorted([*further, *rest], key=lambda one: (one.file, one.number)))
                 continue
-            report, rows = made.pop((head, number))
+            report, content = ready.pop((head, number))
             ours = reports[head]
             same = (report.entries, report.schema) == (ours.entries, ours.schema)
             if number and report.failure is None and not same:
                 report.failure = f"{ours.path}: is another file now than when its first entries were read"
             ours.merge(report)
             if ours.failure is None:
-                yield ours, rows
+                yield ours, content
             number += 1
             if ours.failure is not None or number == chunks[head]:
                 yield ours, None
                 further = deque(chunk for chunk in further if chunk.file != head)
-                made = {key: found for key, found in made.items() if key[0] != head}
+                ready = {key: one for key, one in ready.items() if key[0] != head}
                 head, number = head + 1, 0
     finally:
-        for future in chunk_of:
+        _release(client, list(chunk_of), plugin)
+
+
+def _register(client: Any, plugin: _Worker) -> None:
+    """Give the work to all workers, and to those to come; some may die meanwhile."""
+    for attempt in range(1, REGISTRATIONS + 1):
+        try:
+            client.register_plugin(plugin, name=plugin.name)
+            return
+        # Whatever Dask raises for a worker that is gone; one that is there gets the work again.
+        except Exception as error:
+            logger.debug("a worker could not take the work: %s", one_line(error))
+            _threads(client)
+            if attempt == REGISTRATIONS:
+                raise FileError(f"{client}: its workers cannot take the work: {one_line(error)}") from error
+
+
+def _release(client: Any, futures: list[Any], plugin: _Worker) -> None:
+    """Cancel what is left and remove the work from the workers, where they can be reached."""
+    with suppress(Exception):
+        for future in futures:
             future.cancel()
-        if client.status == "running":
-            client.unregister_worker_plugin(model.name)
+        _threads(client)
+        client.unregister_worker_plugin(plugin.name)
 
 
-def _threads(client) -> int:
+def _threads(client: Any) -> int:
     """Of all workers, as the scheduler says."""
     try:
         if client.status != "running":
             raise OSError("the connection was lost")
         return sum(client.nthreads().values())
-    # Whatever Dask raises: what it asked is simple.
+    # Whatever Dask raises: a simpler request there is not.
     except Exception as error:
         raise FileError(f"{client}: the scheduler is gone: {one_line(error)}") from error
 
 
-async def _collect(future, done: queue.SimpleQueue) -> None:
+async def _collect(future: Any, done: queue.SimpleQueue[tuple[Any, Any]]) -> None:
     """Give a future with what came of it, from the loop of the client: no other thread has to wait for it."""
     try:
         result = await future
@@ -224,27 +258,19 @@ async def _collect(future, done: queue.SimpleQueue) -> None:
     done.put((future, result))
 
 
-def _result(result, source: Source) -> tuple[FileReport, np.ndarray | None]:
+def _result(result: Any, source: Source) -> tuple[FileReport, Any]:
     if isinstance(result, BaseException):
-        failure = f"{source.path}: could not be scored by any worker: {one_line(result)}"
+        failure = f"{source.path}: could not be worked on by any worker: {one_line(result)}"
         return FileReport(source.path, failure=failure), None
-    return result
+    report, content = result
+    return report, content
 
 
-def _score(source: Source, chunk: _Chunk, question: Question, reading: ReadOptions, model: str):
-    """One chunk, on a worker: its report, and its rows; None where the file failed."""
-    inferer = distributed.get_worker().plugins[model].inferer
-    report = FileReport(source.path, health=Health(inferer.spec.n_particles))
+def _run(source: Source, chunk: _Chunk, read: ReadOptions, plugin: str) -> tuple[FileReport, Any]:
+    """One chunk, on a worker."""
     entries: tuple[int, float] = (0, math.inf)
     if chunk.entries is not None:
-        reading = replace(reading, step_size=chunk.entries)
+        read = replace(read, step_size=chunk.entries)
         entries = (chunk.first, chunk.first + chunk.entries)
-    try:
-        with closing(iterate_source(source, report, reading, entries=entries)) as found:
-            events = next(found)
-    except HepvaeError as error:
-        report.failure = str(error)
-        return report, None
-    for _, rows in scored_chunks(iter([(report, events)]), inferer, question):
-        return report, rows
-    return report, None
+    result: tuple[FileReport, Any] = distributed.get_worker().plugins[plugin].work(source, read, entries)
+    return result

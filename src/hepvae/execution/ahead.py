@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 __all__ = ["read_ahead"]
@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 LOOK_S = 0.1
 
 
-def read_ahead(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
+def read_ahead(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, None]:
     """Give items that another thread takes from where they come from.
 
     Files are read and decompressed outside Python's lock, so that this goes on while a model runs.

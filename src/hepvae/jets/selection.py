@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, TypedDict
 
 import awkward as ak
 import numpy as np
 
 from ..options import check_choice, check_number
 
-__all__ = ["REGIONS", "Region", "Selection", "dijet_events", "load_vector", "select_dijets"]
+__all__ = ["REGIONS", "Cuts", "Region", "Selection", "dijet_events", "load_vector", "select_dijets"]
 
 Region = Literal["signal", "sideband"]
 
@@ -31,6 +31,15 @@ def load_vector():
 
     vector.register_awkward()
     return vector
+
+
+class Cuts(TypedDict, total=False):
+    """Keywords of the cuts of a `Selection`."""
+
+    pt_min: float
+    eta_max: float
+    mjj_min: float
+    deta_cut: float
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Selection:
         if self.region is not None:
             check_choice("region", self.region, REGIONS)
 
-    def select(self, events):
+    def select(self, events: ak.Array) -> ak.Array:
         """The events that pass, in their order; ``events`` as `read_dijets` gives them."""
         passed = ak.all(self._pass(events.jets), axis=1) & (events.mjj > self.mjj_min)
         if self.region is not None:

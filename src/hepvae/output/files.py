@@ -12,7 +12,7 @@ from ..errors import FileError
 __all__ = ["check_output", "make_folder", "whole_file"]
 
 
-def make_folder(path) -> Path:
+def make_folder(path: str | Path) -> Path:
     """A folder, made where it is not there."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def check_output(path: Path, *, overwrite: bool = True) -> None:
 
 
 @contextmanager
-def whole_file(path) -> Iterator[Path]:
+def whole_file(path: str | Path) -> Iterator[Path]:
     """A file beside ``path`` to write to, which takes its place when the block ends well.
 
     A block that leaves no file there leaves ``path`` as it was.

@@ -56,7 +56,7 @@ def html_page(markdown: str, folder: str | Path, title: str, figures: Collection
         content = base64.b64encode((Path(folder) / name).read_bytes()).decode()
         return f'<img src="data:image/png;base64,{content}" alt="{description}" />'
 
-    reader.renderer.rules["image"] = image
+    reader.add_render_rule("image", lambda _renderer, *what: image(*what))
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head += f"<title>{html_text(title)}</title><style>{STYLE}</style>"
     body = reader.render(markdown)

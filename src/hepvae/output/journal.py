@@ -1,86 +1,233 @@
-"""What long work has finished so far, on disk: work that was interrupted goes on where it was."""
+"""What long work has completed so far, on disk: interrupted work continues where it was."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import json
+import logging
 import os
-import shutil
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 from ..errors import FileError
-from .files import make_folder
 
 __all__ = ["Journal", "forget"]
 
-LOCK = "lock"
+logger = logging.getLogger(__name__)
+
+#: Marks a folder as a journal; locked by the process that uses it.
+MARKER = "hepvae-journal"
+CONFIG, PARTS = "config.json", "parts.jsonl"
+#: Names of the files that users of a journal may keep in it.
+DATA = re.compile(r"[0-9a-f]{1,64}\.rows")
+_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Journal:
-    """Finished parts of some work, kept in a folder until all of it is done; ours while the block runs.
+    """Completed parts of some work, kept in a folder until all of it is done; locked while the block runs.
+
+    The folder is created, or is a journal of the same user: it is opened without following links, and only files
+    that a journal writes are ever read, replaced or removed.
 
     Parameters
     ----------
     folder : path
-        Made where it is not there. Whoever uses the journal may keep files in it.
-    question : dict
-        Everything that the results depend on. What is there of another question is removed.
+        Its parent exists.
+    config : dict
+        Everything that the results depend on, for JSON. Parts that were completed with another one are removed.
     anew : bool
-        Remove what is there of the same question, too.
+        Remove parts that were completed with the same one, too.
+
+    Raises
+    ------
+    FileError
+        The folder is none, or not a journal of this user, or another process uses it.
     """
 
-    def __init__(self, folder: Path, question: dict, *, anew: bool = False):
+    def __init__(self, folder: str | Path, config: Mapping[str, Any], *, anew: bool = False):
         self.folder = Path(folder)
-        asked = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
-        said = self.folder / "question"
-        make_folder(self.folder)
-        self._hold()
-        self.replaced = said.is_file() and said.read_text() != asked
-        """Whether there was one of another question."""
-        if anew or self.replaced or not said.is_file():
-            for file in self.folder.iterdir():
-                if file.name != LOCK:
-                    file.unlink()
-            said.write_text(asked)
-        self._lines = self.folder / "parts.jsonl"
-        self.parts: dict[str, dict] = {}
-        """What was kept, by name."""
-        for line in self._lines.read_text().splitlines() if self._lines.is_file() else ():
-            try:
-                name, content = json.loads(line)
-            except json.JSONDecodeError:  # the line that was being written when the study was killed
-                continue
-            self.parts[name] = content
-
-    def _hold(self) -> None:
-        """Keep others out of the folder for as long as this process lives."""
-        self._lock = open(self.folder / LOCK, "w")  # noqa: SIM115
+        self._fd, self._lock = _opened(self.folder)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise FileError(f"{self.folder}: another process is at this work") from error
+            before = self._config()
+            # As JSON gives it back: tuples are lists there.
+            self.changed = [] if before is None else _differences(before, json.loads(json.dumps(config)))
+            """Keys of the configuration whose values were others."""
+            if anew or before is None or self.changed:
+                self._clear()
+                self._write(CONFIG, json.dumps(config).encode())
+            self.parts: dict[str, Any] = dict(self._lines())
+            """Content of the completed parts, by name."""
+        except BaseException:
+            self._close()
+            raise
 
-    def add(self, name: str, content: dict) -> None:
-        """Keep a finished part; on return it is on the disk."""
-        self.parts[name] = content
-        try:
-            with open(self._lines, "a") as file:
-                # After a line that was cut, this one begins on a new one.
-                file.write("\n" + json.dumps([name, content]) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise FileError(f"{self._lines}: cannot be written: {error.strerror}") from error
+    @property
+    def replaced(self) -> bool:
+        """Whether there were parts of another configuration."""
+        return bool(self.changed)
 
-    def __enter__(self):
+    def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *error):
-        self._lock.close()
+    def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        os.close(self._lock)
+        os.close(self._fd)
+
+    def add(self, name: str, content: Any) -> None:
+        """Keep a completed part, for JSON; on return it is on the disk."""
+        text = json.dumps([name, content])
+        # After a line that was cut, this one begins on a new one.
+        self._write(PARTS, f"\n{_digest(text)} {text}\n".encode(), os.O_APPEND)
+        self.parts[name] = content
+
+    @contextmanager
+    def open(self, name: str, flags: int = os.O_RDONLY) -> Iterator[IO[bytes]]:
+        """A regular file of the journal, opened without following links.
+
+        Parameters
+        ----------
+        name : str
+            As in `DATA`.
+        flags : int
+            Of `os.open`.
+
+        Raises
+        ------
+        FileError
+            It cannot be opened, or is no regular file.
+        """
+        path = self.folder / name
+        try:
+            with os.fdopen(os.open(name, flags | _FLAGS, 0o600, dir_fd=self._fd), _mode(flags)) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                    raise FileError(f"{path}: is not a file of a journal: expected a regular file without links")
+                yield file
+        except OSError as error:
+            if isinstance(error, FileError):
+                raise
+            doing = "read" if flags == os.O_RDONLY else "written"
+            raise FileError(f"{path}: cannot be {doing}: {error.strerror}") from error
+
+    def names(self) -> list[str]:
+        """The files that users of the journal keep in it."""
+        return [name for name in os.listdir(self._fd) if DATA.fullmatch(name)]
+
+    def unlink(self, name: str) -> None:
+        """Remove a file of the journal, if it is there."""
+        try:
+            os.unlink(name, dir_fd=self._fd)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise FileError(f"{self.folder / name}: cannot be removed: {error.strerror}") from error
+
+    def forget(self) -> None:
+        """Remove the folder: the work is complete, and its results are written."""
+        self._clear()
+        self.unlink(MARKER)
+        try:
+            os.rmdir(self.folder)
+        except OSError as error:
+            logger.warning("%s: cannot be removed: %s", self.folder, error.strerror)
+
+    def _clear(self) -> None:
+        for name in (PARTS, CONFIG, *self.names()):
+            self.unlink(name)
+
+    def _config(self) -> dict[str, Any] | None:
+        """Of what is there; None where it is damaged or missing."""
+        try:
+            with self.open(CONFIG) as file:
+                config = json.loads(file.read())
+        except FileError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        except (ValueError, RecursionError):
+            return None
+        return config if isinstance(config, dict) else None
+
+    def _write(self, name: str, content: bytes, flags: int = os.O_TRUNC) -> None:
+        with self.open(name, os.O_WRONLY | os.O_CREAT | flags) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.fsync(self._fd)
+
+    def _lines(self) -> Iterator[tuple[str, Any]]:
+        """Parts whose line is whole: not the one that was being written when the work was killed."""
+        if PARTS not in os.listdir(self._fd):
+            return
+        with self.open(PARTS) as file:
+            for line in file:
+                digest, _, text = line.strip().partition(b" ")
+                with suppress(ValueError, RecursionError):
+                    if digest.decode() == _digest(text.decode()):
+                        name, content = json.loads(text)
+                        yield str(name), content
 
 
-def forget(folder) -> None:
-    """Remove what was kept: the work is whole, and its results are written."""
-    shutil.rmtree(folder, ignore_errors=True)
+def forget(folder: str | Path) -> None:
+    """Remove a journal, if it is there: the work is complete, and its results are written."""
+    if os.path.lexists(folder):
+        with Journal(folder, {}, anew=True) as journal:
+            journal.forget()
+
+
+def _mode(flags: int) -> str:
+    return "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "wb" if not flags & os.O_APPEND else "ab"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    return [key for key in {**before, **after} if before.get(key) != after.get(key)]
+
+
+def _opened(folder: Path) -> tuple[int, int]:
+    """Descriptors of a journal's folder and of its marker, which is locked."""
+    while True:
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(folder, 0o700)
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+        except OSError as error:
+            raise FileError(f"{folder}: cannot be used as a folder: {error.strerror}") from error
+        lock = None
+        try:
+            if os.fstat(fd).st_uid != os.geteuid():
+                raise FileError(f"{folder}: belongs to another user: remove it, or use another output")
+            if MARKER not in os.listdir(fd) and os.listdir(fd):
+                raise FileError(f"{folder}: was not created by hepvae: rename or remove it, or use another output")
+            lock = os.open(MARKER, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600, dir_fd=fd)
+            if not stat.S_ISREG(os.fstat(lock).st_mode):
+                raise FileError(f"{folder / MARKER}: is not a regular file: remove {folder}")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it may have removed it before it was ours.
+            with suppress(FileNotFoundError):
+                there = os.stat(folder / MARKER, follow_symlinks=False)
+                if os.path.samestat(there, os.fstat(lock)):
+                    kept, fd, lock = (fd, lock), -1, None
+                    return kept
+        except BlockingIOError as error:
+            raise FileError(f"{folder}: another process is at this work") from error
+        except OSError as error:
+            if isinstance(error, FileError):
+                raise
+            raise FileError(f"{folder}: cannot be used: {error.strerror}") from error
+        finally:
+            if lock is not None:
+                os.close(lock)
+            if fd >= 0:
+                os.close(fd)

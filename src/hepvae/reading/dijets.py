@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import awkward as ak
@@ -133,7 +133,7 @@ def iterate_source(
     *,
     entries: tuple[int, float] = (0, math.inf),
     single_jets: bool = False,
-) -> Iterator[ak.Array]:
+) -> Generator[ak.Array, None, None]:
     """The chunks of one file, counted in ``report``; every error names the file.
 
     They are those of `iterate_dijets`, with the number of the entry in the file as ``entry``. Of a file with one
@@ -160,7 +160,7 @@ def iterate_source(
 
 def iterate_sources(
     sources: list[Source], reports: list[FileReport], options: ReadOptions, *, single_jets: bool = False
-) -> Iterator[tuple[FileReport, ak.Array | None]]:
+) -> Generator[tuple[FileReport, ak.Array | None], None, None]:
     """The chunks of some files, one file after the other; one that fails does not end the work.
 
     Parameters

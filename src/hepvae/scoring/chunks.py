@@ -1,37 +1,40 @@
-"""From chunks of events to the rows of a scored file: what a process does with what it reads."""
+"""From chunks of events to the rows of a scored file, in the process that reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import HepvaeError, SpecError
 from ..execution.ahead import read_ahead
+from ..inference import Inferer
+from ..jets.health import Health
 from ..jets.padding import FlatJets, flatten_jets
 from ..jets.quality import LOSS_NOT_FINITE, Counts, ExaminedJets, examine_jets
-from ..jets.selection import Selection
 from ..models.losses import LOSSES
+from ..reading.dijets import iterate_source
 from ..reading.layouts import EVENT_COLUMNS, JET_COLUMNS
+from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
+from ..reading.sources import Source
+from .options import ScoringConfig
 from .strategy import ScoreStrategy
+from .unfinished import COLUMNS
 
-__all__ = ["Question", "flat_pairs", "score_jets", "scored_chunks"]
+__all__ = ["ChunkScorer", "flat_pairs", "score_jets", "scored_chunks"]
 
-
-@dataclass(frozen=True)
-class Question:
-    """Which events are scored, and how."""
-
-    strategy: ScoreStrategy
-    selection: Selection = field(default_factory=Selection)
+Chunk = tuple[FileReport, "ak.Array | None"]
+Rows = npt.NDArray[np.void]
 
 
-def flat_pairs(events) -> FlatJets:
-    """The jets of dijet events, taken apart."""
+def flat_pairs(events: ak.Array) -> FlatJets:
+    """The jets of dijet events, flattened: jets 1 and 2 of an event next to each other."""
     if "jets" not in ak.fields(events):
         raise SpecError("no field 'jets': expected dijet events, as read_dijets gives them")
     flat = flatten_jets(events)
@@ -41,10 +44,11 @@ def flat_pairs(events) -> FlatJets:
 
 
 def score_jets(
-    jets: ExaminedJets, inferer, strategy: ScoreStrategy
-) -> tuple[dict[str, np.ndarray], np.ndarray, Counts]:
+    jets: ExaminedJets, inferer: Inferer, strategy: ScoreStrategy
+) -> tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.floating[Any]], Counts]:
     """Losses (events, 2) by name, scores (events,), and the jets that could not be scored, counted by reason."""
-    losses = {name: np.full(len(jets.reason), np.nan, np.float32) for name in LOSSES}
+    shape = len(jets.reason)
+    losses: dict[str, npt.NDArray[np.float32]] = {name: np.full(shape, np.nan, np.float32) for name in LOSSES}
     if len(jets.chosen):
         for name, values in inferer.losses_of(jets.flat, jets.chosen).items():
             losses[name][jets.chosen] = values
@@ -61,13 +65,15 @@ class _Prepared:
     """The selected events of a chunk, ready for a model."""
 
     jets: ExaminedJets
-    pt: np.ndarray
+    pt: npt.NDArray[np.float32]
     """float32 (jets,)."""
-    columns: dict[str, np.ndarray]
+    columns: dict[str, npt.NDArray[Any]]
     """Of the events, without losses and scores."""
 
 
-def scored_chunks(chunks, inferer, question: Question) -> Iterator[tuple[FileReport, np.ndarray | None]]:
+def scored_chunks(
+    chunks: Iterator[Chunk], inferer: Inferer, config: ScoringConfig
+) -> Generator[tuple[FileReport, Rows | None], None, None]:
     """Rows of the scored file, chunk by chunk, counted in the report of their file.
 
     The next chunk is read while one is scored.
@@ -82,21 +88,23 @@ def scored_chunks(chunks, inferer, question: Question) -> Iterator[tuple[FileRep
     FileReport, structured numpy array (rows,) or None
         The rows of a chunk; None after the last of a file, also of one that failed.
     """
-    with closing(read_ahead(_prepared(chunks, question))) as ahead:
+    with closing(read_ahead(_prepared(chunks, config))) as ahead:
         for file, jets in ahead:
             if jets is None:
                 yield file, None
             elif file.failure is None:
                 try:
-                    rows = _scored_rows(jets, file, inferer, question)
+                    rows = _scored_rows(jets, file, inferer, config)
                 except HepvaeError as error:
                     file.failure = str(error)
                     continue
                 yield file, rows
 
 
-def _prepared(chunks, question: Question) -> Iterator[tuple[FileReport, _Prepared | None]]:
-    """Select events and take their jets apart: done by the thread that reads ahead, while a model runs."""
+def _prepared(
+    chunks: Iterator[Chunk], config: ScoringConfig
+) -> Generator[tuple[FileReport, _Prepared | None], None, None]:
+    """Select events and flatten their jets: done by the thread that reads ahead, while a model runs."""
     for file, events in chunks:
         if events is None:
             yield file, None
@@ -104,16 +112,16 @@ def _prepared(chunks, question: Question) -> Iterator[tuple[FileReport, _Prepare
         if file.failure is not None:
             continue
         try:
-            events = question.selection.select(events)
+            events = config.selection.select(events)
             jets = examine_jets(flat_pairs(events))
             yield file, _Prepared(jets, ak.to_numpy(events.jets.pt).ravel(), _columns(events))
         except HepvaeError as error:
             file.failure = str(error)
 
 
-def _scored_rows(prepared: _Prepared, report, inferer, question: Question) -> np.ndarray:
+def _scored_rows(prepared: _Prepared, report: FileReport, inferer: Inferer, config: ScoringConfig) -> Rows:
     """The rows of the scored file for one chunk, counted in the report of its file."""
-    losses, score, problems = score_jets(prepared.jets, inferer, question.strategy)
+    losses, score, problems = score_jets(prepared.jets, inferer, config.strategy)
     report.unscored_jets.add(problems)
     scored = np.isfinite(score)
     report.events_kept += len(score)
@@ -124,13 +132,13 @@ def _scored_rows(prepared: _Prepared, report, inferer, question: Question) -> np
         columns |= {f"j{jet}_{name}": losses[name][:, jet - 1] for name in LOSSES}
     columns["score"] = score
     # One block of memory: it is sent from a worker, and written, as it is.
-    rows = np.empty(int(scored.sum()), [(name, columns[name].dtype) for name in _ordered(columns)])
-    for name in rows.dtype.names:
+    rows = np.empty(int(scored.sum()), [(name, columns[name].dtype) for name in COLUMNS if name in columns])
+    for name in rows.dtype.names or ():
         rows[name] = columns[name][scored]
     return rows
 
 
-def _columns(events) -> dict[str, np.ndarray]:
+def _columns(events: ak.Array) -> dict[str, npt.NDArray[Any]]:
     """The columns of the scored file that are known before the scores."""
     names = ("entry", *EVENT_COLUMNS, "mjj", "deta")
     columns = {c: ak.to_numpy(events[c]) for c in names if c in events.fields}
@@ -138,8 +146,24 @@ def _columns(events) -> dict[str, np.ndarray]:
     return columns | {f"j{jet}_{c}": both[:, jet - 1] for jet in (1, 2) for c, both in of_both.items()}
 
 
-def _ordered(columns) -> list[str]:
-    """Names of columns in the order of the scored file."""
-    of_jets = [f"j{jet}_{name}" for jet in (1, 2) for name in (*JET_COLUMNS, *LOSSES)]
-    last = [*of_jets, "mjj", "deta", "score"]
-    return [*(name for name in columns if name not in last), *last]
+@dataclass(frozen=True)
+class ChunkScorer:
+    """Reads and scores chunks of files on a worker; it travels with its inferer."""
+
+    inferer: Inferer
+    config: ScoringConfig
+
+    def __call__(
+        self, source: Source, read: ReadOptions, entries: tuple[int, float]
+    ) -> tuple[FileReport, Rows | None]:
+        """The report and the rows of the first chunk of some entries; None where the file failed."""
+        report = FileReport(source.path, health=Health(self.inferer.spec.n_particles))
+        try:
+            with closing(iterate_source(source, report, read, entries=entries)) as chunks:
+                events = next(chunks)
+        except HepvaeError as error:
+            report.failure = str(error)
+            return report, None
+        for _, rows in scored_chunks(iter([(report, events)]), self.inferer, self.config):
+            return report, rows
+        return report, None

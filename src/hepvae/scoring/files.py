@@ -1,112 +1,63 @@
-"""The pipe from dijets to scores: `score_dijets` in memory, `score_files` from files to a file."""
+"""`score_files`: from files to one scored file, chunk by chunk."""
 
 from __future__ import annotations
 
+import logging
 import os
-import warnings
+from collections.abc import Generator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import awkward as ak
 from numpy.lib.recfunctions import drop_fields
 
-from ..errors import HepvaeError, OptionError, UnscoredJetsWarning
+from ..errors import HepvaeError, OptionError
 from ..execution.progress import event_bar
+from ..inference import Inferer
 from ..jets.health import Health
-from ..jets.quality import examine_jets
-from ..jets.selection import Selection
-from ..models.losses import LOSSES
-from ..output.files import check_output
-from ..output.journal import Journal, forget
+from ..jets.selection import Cuts, Region, Selection
+from ..options import check_names
+from ..output.journal import Journal
 from ..reading.access import ACCESS, Access
 from ..reading.dijets import iterate_sources
-from ..reading.layouts import EVENT_COLUMNS
-from ..reading.lazy import is_lazy, map_lazily
-from ..reading.nanoevents import aligned, dijets_of, is_nanoevents
-from ..reading.options import ReadOptions
+from ..reading.layouts import EVENT_COLUMNS, SchemaName
+from ..reading.options import STEP_SIZE, ReadOptions
 from ..reading.reports import FileReport, ScoreReport
-from ..reading.sources import resolve, stamp
+from ..reading.sources import Files, Source, resolve
 from ..version import __version__
-from .chunks import Question, flat_pairs, score_jets, scored_chunks
-from .formats import check_format
-from .strategy import ScoreStrategy
+from .chunks import ChunkScorer, Rows, scored_chunks
+from .options import OutputOptions, ScoringConfig
+from .score import check_inferer
+from .strategy import Convention, ScoreStrategy, Strategy
 from .unfinished import UnfinishedScores, unfinished
 
-__all__ = ["score_dijets", "score_files"]
+if TYPE_CHECKING:
+    from distributed import Client
+    from typing_extensions import Unpack
 
+__all__ = ["score_files", "stream_scores"]
 
-def score_dijets(events, inferer, *, strategy="min", kl_weight=None, convention="mean"):
-    """Score dijet events in memory.
-
-    Parameters
-    ----------
-    events : awkward array
-        As `read_dijets` gives them; or NanoEvents of coffea, eager, virtual or lazy (dask-awkward), with the
-        collections of NanoAODv15 or PFNano, of which only the columns that are needed are read.
-    inferer : Inferer
-        As `load_inferer` gives it.
-    strategy : {"min", "max", "sum", "j1", "j2"}
-        How the two jets' ``reco_loss + kl_weight * kl_loss`` become the score of the event.
-    kl_weight : float, optional
-        By default the beta that the model was trained with.
-    convention : {"mean", "sum"}
-        The losses are means over particles and over the latent axis; of a model without masks (``conv``) the
-        score can be made of sums, as the study does it.
-
-    Returns
-    -------
-    awkward array
-        The events, in their order, with ``j1_loss``, ``j1_reco_loss``, ``j1_kl_loss``, the same for
-        ``j2``, and ``score``, all float32. Of NanoEvents their dijets, one for each event in its place, and
-        None for an event with fewer than two jets.
-
-    Warns
-    -----
-    UnscoredJetsWarning
-        Jets have no constituents, values that are not finite or a negative pt: their losses are NaN.
-    """
-    made = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
-    if is_lazy(events):
-        asked = {"inferer": inferer, **made.to_dict()}
-        return map_lazily(partial(score_dijets, **asked), events)
-    if is_nanoevents(events):
-        return aligned(_with_scores(dijets_of(events), inferer, made), len(events))
-    return _with_scores(events, inferer, made)
-
-
-def _with_scores(events, inferer, strategy: ScoreStrategy):
-    losses, score, problems = score_jets(examine_jets(flat_pairs(events)), inferer, strategy)
-    for jet in (0, 1):
-        for name in LOSSES:
-            events = ak.with_field(events, losses[name][:, jet], f"j{jet + 1}_{name}")
-    if problems:
-        warnings.warn(
-            f"{sum(problems.values())} of {2 * len(events)} jets not scored, their losses are NaN: {problems}",
-            UnscoredJetsWarning,
-            stacklevel=3,
-        )
-    return ak.with_field(events, score, "score")
+logger = logging.getLogger(__name__)
 
 
 def score_files(
-    files,
-    inferer,
-    output,
+    files: Files,
+    inferer: Inferer,
+    output: str | Path,
     *,
-    strategy="min",
-    kl_weight=None,
-    convention="mean",
-    region=None,
-    tree=None,
-    schema="auto",
-    step_size="100 MB",
+    strategy: Strategy = "min",
+    kl_weight: float | None = None,
+    convention: Convention = "mean",
+    region: Region | None = None,
+    tree: str | None = None,
+    schema: SchemaName = "auto",
+    step_size: str | int | None = STEP_SIZE,
     access: Access = ACCESS,
     resume: bool = False,
     overwrite: bool = False,
     friend: bool = False,
-    client=None,
-    **selection,
+    client: Client | None = None,
+    **cuts: Unpack[Cuts],
 ) -> ScoreReport:
     """Stream files through an inferer into one scored file.
 
@@ -118,19 +69,19 @@ def score_files(
         A TTree ``Events`` is written, one entry per scored event: the identifiers and ``genWeight``
         that the input has, ``j1_pt``, ``j1_eta``, ``j1_phi``, ``j1_mass``, ``j1_loss``,
         ``j1_reco_loss``, ``j1_kl_loss``, the same for ``j2``, ``mjj``, ``deta``, ``score``; and how
-        they were made, as the string ``hepvae``. With the suffix ``.parquet`` the same columns are written
+        they were computed, as the string ``hepvae``. With the suffix ``.parquet`` the same columns are written
         as Parquet, and the string is in its metadata. The file appears when it is whole.
     strategy, kl_weight, convention
         As for `score_dijets`.
-    region, **selection
+    region, **cuts
         As for `select_dijets`, which decides on the events to score.
     tree, schema, step_size
         As for `iterate_dijets`. The next chunk is read while one is scored.
     access : Access
         How patiently files are read.
     resume : bool
-        Go on where a call with the same arguments was killed: input files that were through are not read
-        again. What is kept for this lies beside the output until that is whole.
+        Continue a call with the same arguments that was killed: completed input files that have not changed are
+        not read again. What is kept for this is beside the output until that is whole.
     overwrite : bool
         Replace an output that exists.
     friend : bool
@@ -138,7 +89,7 @@ def score_files(
         without identifiers and weight, which the input has, and with ``scored``, false where an entry has no
         score; all else is NaN there. If any file failed, no file is written; ``resume`` keeps the others.
     client : distributed.Client, optional
-        Read and score on its workers (see `hepvae.dask_scoring.dask_client`), chunk by chunk; the output is that
+        Read and score on its workers (see `hepvae.cluster.dask.dask_client`), chunk by chunk; the output is that
         of this process.
 
     Returns
@@ -152,29 +103,51 @@ def score_files(
     FileError
         No input file matches, or the output exists or cannot be written.
     OptionError
-        The strategy or the region is unknown, a number is none, or the output is one of the inputs.
+        A name is unknown, a number is none or out of range, or the output is one of the inputs.
     """
-    made = ScoreStrategy(strategy, kl_weight, convention).of(inferer.card)
-    chosen = Selection(region=region, **selection)
-    reading = ReadOptions(tree, schema, step_size, access)
-    sources = resolve(files, tree, access, keep_failures=True)
+    check_names("score_files", cuts, KEYWORDS)
+    config = ScoringConfig(ScoreStrategy(strategy, kl_weight, convention), Selection(region=region, **cuts))
+    read = ReadOptions(tree, schema, step_size, access)
+    return stream_scores(
+        files, inferer, output, config, read, OutputOptions(resume, overwrite, friend), client=client
+    )
+
+
+#: What `score_files` takes by name.
+KEYWORDS = (*(score_files.__kwdefaults__ or ()), *Cuts.__annotations__)
+
+
+def stream_scores(
+    files: Files,
+    inferer: Inferer,
+    output: str | Path,
+    config: ScoringConfig,
+    read: ReadOptions,
+    writing: OutputOptions,
+    *,
+    client: Client | None = None,
+) -> ScoreReport:
+    """As `score_files`, with options that are there."""
+    config = ScoringConfig(config.strategy.of(check_inferer(inferer).card), config.selection)
+    sources = resolve(files, read.tree, read.access, keep_failures=True)
     output = Path(output)
     for source in sources:
         if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):
             raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
-    check_format(output)
-    check_output(output, overwrite=overwrite)
-    provenance = _provenance(inferer, made, chosen)
-    asked = {
+    writing.check(output)
+    provenance = _provenance(inferer, config)
+    depends = {
         "version": __version__,
-        "provenance": provenance,
-        "inputs": [[*stamp(source.path), source.tree] for source in sources],
+        **provenance,
         "tuning": repr(inferer.tuning),
-        "friend": friend,
-        "step_size": reading.step_size,
-        "schema": reading.schema,
+        **{"friend": writing.friend, "step_size": read.step_size, "schema": read.schema},
     }
-    with Journal(unfinished(output), asked, anew=not resume) as journal:
+    with Journal(unfinished(output), depends, anew=not writing.resume) as journal:
+        if writing.resume and journal.changed:
+            changed = ", ".join(journal.changed)
+            logger.warning(
+                "%s: nothing is resumed, since what was kept was scored with other: %s", output, changed
+            )
         scores = UnfinishedScores(journal, sources)
         report = ScoreReport(str(output))
         for i, source in enumerate(sources):
@@ -182,50 +155,73 @@ def score_files(
             report.files.append(scores.report(i) or fresh)
         missing = [i for i in range(len(sources)) if scores.report(i) is None]
         report.files_resumed = len(sources) - len(missing)
-        question = Question(made, chosen)
         left = [sources[i] for i in missing], [report.files[i] for i in missing]
-        if client is None:
-            parts = scored_chunks(iterate_sources(*left, reading), inferer, question)
-        else:
-            from ..cluster.dask import scored_on_workers
-
-            parts = scored_on_workers(client, *left, inferer, question, reading)
-        files = iter(missing)
-        with event_bar("scoring", report.files) as look, closing(parts):
-            i = next(files, None)
-            for file, rows in parts:
-                look()
-                if rows is None:
-                    if file.failure is None:
-                        scores.finish(i, file)
-                    i = next(files, None)
-                    continue
-                if friend:
-                    rows = drop_fields(rows, EVENT_COLUMNS)
-                try:
-                    scores.check(i, rows)
-                except HepvaeError as error:
-                    file.failure = str(error)
-                    continue
-                scores.add(i, rows)
-        report.written = not report.failed if friend else len(report.failed) < len(sources)
+        with (
+            event_bar("scoring", report.files) as look,
+            closing(_parts(*left, inferer, config, read, client)) as parts,
+        ):
+            _keep(parts, scores, missing, writing.friend, look)
+        report.written = not report.failed if writing.friend else len(report.failed) < len(sources)
         if report.written:
-            scores.write(output, provenance, friend=friend)
-    if report.written or len(report.failed) == len(sources):
-        forget(unfinished(output))
+            options = {**read.to_dict(), "friend": writing.friend, "threads": inferer.threads}
+            scores.write(output, {**provenance, "options": options}, friend=writing.friend)
+        if report.written or len(report.failed) == len(sources):
+            journal.forget()
     return report
 
 
-def _provenance(inferer, strategy: ScoreStrategy, selection: Selection) -> dict:
-    """How the scores were made."""
-    cuts = selection.to_dict()
+Parts = Generator[tuple[FileReport, "Rows | None"], None, None]
+
+
+def _parts(
+    sources: list[Source],
+    reports: list[FileReport],
+    inferer: Inferer,
+    config: ScoringConfig,
+    read: ReadOptions,
+    client: Client | None,
+) -> Parts:
+    """Rows chunk by chunk, and None after each file; of this process, or of the workers of a client."""
+    if client is None:
+        return scored_chunks(iterate_sources(sources, reports, read), inferer, config)
+    from ..cluster.dask import chunks_on_workers
+
+    return chunks_on_workers(client, sources, reports, read, ChunkScorer(inferer, config))
+
+
+def _keep(parts: Parts, scores: UnfinishedScores, missing: list[int], friend: bool, look: Any) -> None:
+    """Keep the rows of the files that are missing, and of each that it is completed."""
+    files = iter(missing)
+    i = next(files, -1)
+    for file, rows in parts:
+        look()
+        if rows is None:
+            if file.failure is None:
+                scores.finish(i, file)
+            read = f"{file.events_scored} events scored of {file.events_read} read"
+            logger.info("%s", file.failure or f"{file.path}: {read}")
+            i = next(files, -1)
+            continue
+        if friend:
+            rows = drop_fields(rows, EVENT_COLUMNS)
+        try:
+            scores.check(i, rows)
+        except HepvaeError as error:
+            file.failure = str(error)
+            continue
+        scores.add(i, rows)
+
+
+def _provenance(inferer: Inferer, config: ScoringConfig) -> dict[str, Any]:
+    """How the scores are computed."""
+    cuts = config.selection.to_dict()
     region = cuts.pop("region")
     return {
         "model": inferer.path.name,
         "sha256": inferer.sha256,
         "runtime": inferer.runtime,
         "card": inferer.card.to_dict(),
-        **strategy.to_dict(),
+        **config.strategy.to_dict(),
         "region": region,
         "selection": cuts,
     }

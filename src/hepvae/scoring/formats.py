@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import FileError, LayoutError, OptionError, one_line
 from ..extras import require
@@ -28,6 +30,12 @@ __all__ = [
     "write_scores",
 ]
 
+#: Columns by name.
+Block = dict[str, npt.NDArray[Any]]
+Kinds = Mapping[str, np.dtype[Any]]
+#: Rows, as a structured array or as columns by name.
+AnyBlock = npt.NDArray[np.void] | Block
+
 TREE = "Events"
 PROVENANCE = "hepvae"
 #: The column of a friend that says which entries have a score.
@@ -37,7 +45,7 @@ ROWS_AT_ONCE = 100_000
 
 
 @contextmanager
-def _root(path: Path, kinds: dict[str, np.dtype], provenance: str) -> Iterator:
+def _root(path: Path, kinds: Kinds, provenance: str) -> Iterator[Callable[[AnyBlock], Any]]:
     import uproot
 
     with uproot.recreate(path) as file:
@@ -47,7 +55,7 @@ def _root(path: Path, kinds: dict[str, np.dtype], provenance: str) -> Iterator:
 
 
 @contextmanager
-def _parquet(path: Path, kinds: dict[str, np.dtype], provenance: str) -> Iterator:
+def _parquet(path: Path, kinds: Kinds, provenance: str) -> Iterator[Callable[[AnyBlock], Any]]:
     pyarrow = require("pyarrow", str(path))
     from pyarrow.parquet import ParquetWriter
 
@@ -58,7 +66,10 @@ def _parquet(path: Path, kinds: dict[str, np.dtype], provenance: str) -> Iterato
 
 
 #: How a scored file is written, by its suffix.
-WRITERS = {".root": _root, ".parquet": _parquet}
+WRITERS: dict[str, Callable[[Path, Kinds, str], AbstractContextManager[Callable[[AnyBlock], Any]]]] = {
+    ".root": _root,
+    ".parquet": _parquet,
+}
 
 
 def check_format(path: Path) -> None:
@@ -69,7 +80,9 @@ def check_format(path: Path) -> None:
         require("pyarrow", str(path))
 
 
-def write_scores(path: Path, suffix: str, kinds: dict[str, np.dtype], blocks: Iterable, provenance: dict) -> None:
+def write_scores(
+    path: Path, suffix: str, kinds: Kinds, blocks: Iterable[AnyBlock], provenance: Mapping[str, Any]
+) -> None:
     """Write blocks of rows.
 
     Parameters
@@ -78,7 +91,7 @@ def write_scores(path: Path, suffix: str, kinds: dict[str, np.dtype], blocks: It
         Of `WRITERS`; that of ``path`` does not count.
     kinds : dict of str to dtype
         The columns.
-    blocks : iterable of structured arrays
+    blocks : iterable of structured arrays or dicts of columns
     """
     with WRITERS[suffix](path, kinds, json.dumps(provenance)) as write:
         for rows in blocks:
@@ -91,14 +104,14 @@ class ScoredFile:
 
     path: str
     """As the user named it."""
-    kinds: dict[str, np.dtype]
+    kinds: dict[str, np.dtype[Any]]
     """Its columns."""
-    provenance: dict
+    provenance: dict[str, Any]
     """How the scores were made."""
-    blocks: Callable[..., Iterator[dict[str, np.ndarray]]]
+    blocks: Callable[[Iterable[str], int], Iterator[Block]]
     """Takes names of columns and a number of rows, and gives the columns in blocks of so many rows."""
 
-    def column(self, name: str) -> np.ndarray:
+    def column(self, name: str) -> npt.NDArray[Any]:
         """A whole column, (events,)."""
         if name not in self.kinds:
             raise LayoutError(f"{self.path}: no branch {name!r}: expected a file of hepvae score")
@@ -107,7 +120,7 @@ class ScoredFile:
 
 
 @contextmanager
-def open_scored(path) -> Iterator[ScoredFile]:
+def open_scored(path: str | Path) -> Iterator[ScoredFile]:
     """A scored file, to be read.
 
     Raises
@@ -122,7 +135,7 @@ def open_scored(path) -> Iterator[ScoredFile]:
         yield scored
 
 
-def read_scores(path) -> tuple[np.ndarray, np.ndarray]:
+def read_scores(path: str | Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Scores and weights of a scored file.
 
     Returns
@@ -143,7 +156,7 @@ def read_scores(path) -> tuple[np.ndarray, np.ndarray]:
 
 
 @contextmanager
-def _open_root(path) -> Iterator[ScoredFile]:
+def _open_root(path: str | Path) -> Iterator[ScoredFile]:
     import uproot
 
     with open_table(Source(str(path), TREE)) as table:
@@ -151,9 +164,9 @@ def _open_root(path) -> Iterator[ScoredFile]:
             provenance = _provenance(path, file.get(PROVENANCE))
             kinds = {branch.name: branch.interpretation for branch in file[TREE].branches}
 
-        def blocks(names, rows: int):
+        def blocks(names: Iterable[str], rows: int) -> Iterator[Block]:
             for first in range(0, table.num_entries, rows):
-                found = table.read(names, first, min(first + rows, table.num_entries))
+                found = table.read(list(names), first, min(first + rows, table.num_entries))
                 yield {name: ak.to_numpy(column) for name, column in found.items()}
 
         flat = {n: kind.to_dtype for n, kind in kinds.items() if isinstance(kind, uproot.AsDtype)}
@@ -161,7 +174,7 @@ def _open_root(path) -> Iterator[ScoredFile]:
 
 
 @contextmanager
-def _open_parquet(path) -> Iterator[ScoredFile]:
+def _open_parquet(path: str | Path) -> Iterator[ScoredFile]:
     require("pyarrow", str(path))
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
@@ -170,7 +183,7 @@ def _open_parquet(path) -> Iterator[ScoredFile]:
         with ParquetFile(path) as file:
             schema = file.schema_arrow
 
-            def blocks(names, rows: int):
+            def blocks(names: Iterable[str], rows: int) -> Iterator[Block]:
                 for batch in file.iter_batches(rows, columns=list(names)):
                     yield {name: batch[name].to_numpy(zero_copy_only=False) for name in names}
 
@@ -183,9 +196,9 @@ def _open_parquet(path) -> Iterator[ScoredFile]:
         raise FileError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
-def _provenance(path, text) -> dict:
-    """What a scored file says of how it was made; nothing where it is another file."""
+def _provenance(path: str | Path, text: str | bytes | None) -> dict[str, Any]:
+    """What a scored file says of how it was written; nothing where it is another file."""
     try:
-        return json.loads(text) if text else {}
-    except (TypeError, ValueError) as error:
+        return dict(json.loads(text)) if text else {}
+    except (TypeError, ValueError, RecursionError) as error:
         raise LayoutError(f"{path}: what it says of its scores cannot be read: {one_line(error)}") from error

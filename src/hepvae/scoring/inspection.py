@@ -1,4 +1,4 @@
-"""What files hold, before anything is made of it: `inspect_files`."""
+"""What files hold, before anything is scored: `inspect_files`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from ..jets.health import Health
 from ..options import check_whole_number
 from ..reading.access import ACCESS, Access
 from ..reading.dijets import iterate_sources
-from ..reading.options import ReadOptions
+from ..reading.layouts import SchemaName
+from ..reading.options import STEP_SIZE, ReadOptions
 from ..reading.reports import FileReport
-from ..reading.sources import resolve
+from ..reading.sources import Files, resolve
 
-__all__ = ["inspect_files"]
+__all__ = ["inspect_files", "inspect_sources"]
 
 
 def inspect_files(
-    files, *, n_particles: int = 100, tree=None, schema="auto", step_size="100 MB", access: Access = ACCESS
+    files: Files,
+    *,
+    n_particles: int = 100,
+    tree: str | None = None,
+    schema: SchemaName = "auto",
+    step_size: str | int | None = STEP_SIZE,
+    access: Access = ACCESS,
 ) -> list[FileReport]:
     """Look at every dijet of some files.
 
@@ -37,11 +44,15 @@ def inspect_files(
         One for each file: entries, events without two jets, and the `Health` of the jets of all others, or of all
         jets where an entry is one. A file that cannot be read has its failure.
     """
+    return inspect_sources(files, ReadOptions(tree, schema, step_size, access), n_particles)
+
+
+def inspect_sources(files: Files, read: ReadOptions, n_particles: int) -> list[FileReport]:
+    """As `inspect_files`, with options that are there."""
     n_particles = check_whole_number("n_particles", n_particles)
-    options = ReadOptions(tree, schema, step_size, access)
-    sources = resolve(files, tree, access, keep_failures=True)
+    sources = resolve(files, read.tree, read.access, keep_failures=True)
     reports = [FileReport(source.path, health=Health(n_particles)) for source in sources]
-    chunks = iterate_sources(sources, reports, options, single_jets=True)
+    chunks = iterate_sources(sources, reports, read, single_jets=True)
     with event_bar("reading", reports) as look, closing(read_ahead(chunks)) as ahead:
         for report, events in ahead:
             look()

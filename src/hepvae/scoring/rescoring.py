@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import LayoutError, OptionError
 from ..models.card import ModelCard
-from ..output.files import check_output, whole_file
-from .formats import MASK, ROWS_AT_ONCE, ScoredFile, check_format, open_scored, write_scores
-from .strategy import ScoreStrategy
+from ..output.files import whole_file
+from .formats import MASK, ROWS_AT_ONCE, Block, ScoredFile, open_scored, write_scores
+from .options import OutputOptions
+from .strategy import Convention, ScoreStrategy, Strategy
 
-__all__ = ["rescore_file", "rescored"]
+__all__ = ["rescore_file", "rescored", "write_rescored"]
 
 #: Of both jets, by the names that scored files have.
 RECO, KL = (tuple(f"j{jet}_{loss}" for jet in (1, 2)) for loss in ("reco_loss", "kl_loss"))
@@ -27,14 +30,20 @@ def model_card(scored: ScoredFile) -> ModelCard:
     return ModelCard.from_dict(scored.provenance["card"])
 
 
-def rescored(scored: ScoredFile, strategy: ScoreStrategy) -> np.ndarray:
+def rescored(scored: ScoredFile, strategy: ScoreStrategy) -> npt.NDArray[np.floating[Any]]:
     """Scores (events,) by a strategy, from the losses in a scored file."""
     reco_loss, kl_loss = (np.stack([scored.column(name) for name in names], axis=1) for names in (RECO, KL))
     return strategy.score(reco_loss, kl_loss, model_card(scored))
 
 
 def rescore_file(
-    path, output, *, strategy="min", kl_weight=None, convention="mean", overwrite: bool = False
+    path: str | Path,
+    output: str | Path,
+    *,
+    strategy: Strategy = "min",
+    kl_weight: float | None = None,
+    convention: Convention = "mean",
+    overwrite: bool = False,
 ) -> ScoreStrategy:
     """Write a scored file again with another score.
 
@@ -52,7 +61,7 @@ def rescore_file(
     Returns
     -------
     ScoreStrategy
-        What is stored with the scores.
+        As stored with the scores.
 
     Raises
     ------
@@ -61,21 +70,27 @@ def rescore_file(
     OptionError
         There is no such strategy, or none such for the model.
     """
+    return write_rescored(path, output, ScoreStrategy(strategy, kl_weight, convention), overwrite=overwrite)
+
+
+def write_rescored(
+    path: str | Path, output: str | Path, strategy: ScoreStrategy, *, overwrite: bool = False
+) -> ScoreStrategy:
+    """As `rescore_file`, of a strategy that is there."""
     output = Path(output)
-    check_format(output)
-    check_output(output, overwrite=overwrite)
-    if output.exists() and os.path.samefile(path, output):
+    OutputOptions(overwrite=overwrite).check(output)
+    if output.exists() and os.path.exists(path) and os.path.samefile(path, output):
         raise OptionError(f"{output}: is the input, and would be overwritten while it is read")
     with open_scored(path) as scored:
         card = model_card(scored)
-        made = ScoreStrategy(strategy, kl_weight, convention).of(card)
-        provenance = {**scored.provenance, **made.to_dict()}
+        used = strategy.of(card)
+        provenance = {**scored.provenance, **used.to_dict()}
         with whole_file(output) as temporary:
-            write_scores(temporary, output.suffix, scored.kinds, _blocks(scored, made, card), provenance)
-    return made
+            write_scores(temporary, output.suffix, scored.kinds, _blocks(scored, used, card), provenance)
+    return used
 
 
-def _blocks(scored: ScoredFile, strategy: ScoreStrategy, card: ModelCard) -> Iterator[dict[str, np.ndarray]]:
+def _blocks(scored: ScoredFile, strategy: ScoreStrategy, card: ModelCard) -> Iterator[Block]:
     """All rows with the other score; those of a friend that have none keep it."""
     for rows in scored.blocks(list(scored.kinds), ROWS_AT_ONCE):
         reco_loss, kl_loss = (np.stack([rows[name] for name in names], axis=1) for names in (RECO, KL))

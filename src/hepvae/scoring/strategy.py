@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import ModelError, OptionError
 from ..models import MASKED
 from ..models.card import ModelCard
+from ..options import check_choice, check_number
 
-__all__ = ["CONVENTIONS", "STRATEGIES", "ScoreStrategy"]
+__all__ = ["CONVENTIONS", "STRATEGIES", "Convention", "ScoreStrategy", "Strategy"]
+
+Floats = npt.NDArray[np.floating[Any]]
+Strategy = Literal["min", "max", "sum", "j1", "j2"]
+Convention = Literal["mean", "sum"]
 
 #: How the losses of jet 1 and jet 2 become the score of the event.
-STRATEGIES = {
+STRATEGIES: dict[Strategy, Callable[[Floats, Floats], Floats]] = {
     "min": np.minimum,
     "max": np.maximum,
     "sum": np.add,
@@ -22,7 +31,7 @@ STRATEGIES = {
 }
 
 #: Losses are means over particles and over the latent axis; the selection of the study takes sums of both.
-CONVENTIONS = ("mean", "sum")
+CONVENTIONS: tuple[Convention, ...] = ("mean", "sum")
 
 
 @dataclass(frozen=True)
@@ -35,22 +44,21 @@ class ScoreStrategy:
         A name is unknown, or the weight is not finite.
     """
 
-    strategy: str = "min"
-    """Over the two jets, one of `STRATEGIES`; ``min`` asks that both be anomalous."""
+    strategy: Strategy = "min"
+    """Over the two jets, one of `STRATEGIES`; ``min`` requires both to be anomalous."""
     kl_weight: float | None = None
     """Score of a jet = reco_loss + kl_weight * kl_loss; None: the beta that the model was trained with."""
-    convention: str = "mean"
+    convention: Convention = "mean"
     """One of `CONVENTIONS`: of both losses, before they are added."""
 
-    def __post_init__(self):
-        if self.kl_weight is not None and not np.isfinite(self.kl_weight):
-            raise OptionError(f"kl_weight is {self.kl_weight!r}: expected a finite number")
-        for what, name, known in (
-            ("strategy", self.strategy, STRATEGIES),
-            ("convention", self.convention, CONVENTIONS),
-        ):
-            if name not in known:
-                raise OptionError(f"{what} {name!r} is unknown: expected one of {', '.join(known)}")
+    def __post_init__(self) -> None:
+        check_choice("strategy", self.strategy, STRATEGIES)
+        check_choice("convention", self.convention, CONVENTIONS)
+        if self.kl_weight is not None:
+            weight = check_number("kl_weight", self.kl_weight)
+            if not math.isfinite(weight):
+                raise OptionError(f"kl_weight is {self.kl_weight!r}: expected a finite number")
+            object.__setattr__(self, "kl_weight", weight)
 
     def of(self, card: ModelCard) -> ScoreStrategy:
         """The same with the weight that it has for a model.
@@ -70,7 +78,7 @@ class ScoreStrategy:
             raise OptionError("convention 'sum': the model does not say how many latent dimensions it has")
         return self if self.kl_weight is not None else replace(self, kl_weight=card.beta)
 
-    def score(self, reco_loss, kl_loss, card: ModelCard):
+    def score(self, reco_loss: Floats, kl_loss: Floats, card: ModelCard) -> Floats:
         """Score of each event.
 
         Parameters
@@ -93,12 +101,12 @@ class ScoreStrategy:
         jet = reco_loss + number(weight) * kl_loss
         return STRATEGIES[self.strategy](jet[:, 0], jet[:, 1])
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """A dict of plain values, for JSON."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> ScoreStrategy:
+    def from_dict(cls, values: Mapping[str, Any]) -> ScoreStrategy:
         """The strategy that `to_dict` wrote, also before there were conventions."""
         try:
             return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})

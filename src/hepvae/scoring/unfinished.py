@@ -1,21 +1,39 @@
-"""The rows of a scored file: kept input by input until all are through, then written whole."""
+"""The rows of a scored file: kept input by input until all are completed, then written whole."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..errors import FileError
+from ..errors import LayoutError
+from ..models.losses import LOSSES
 from ..output.files import whole_file
 from ..output.journal import Journal
 from ..reading.dijets import check_columns
+from ..reading.layouts import EVENT_COLUMNS, JET_COLUMNS
 from ..reading.reports import FileReport
-from ..reading.sources import Source
+from ..reading.sources import Source, stamp
 from .formats import MASK, ROWS_AT_ONCE, write_scores
 
-__all__ = ["UnfinishedScores", "unfinished"]
+__all__ = ["COLUMNS", "UnfinishedScores", "unfinished"]
+
+#: All columns that rows may have, in the order of the scored file.
+COLUMNS = (
+    *("entry", *EVENT_COLUMNS),
+    *(f"j{jet}_{name}" for jet in (1, 2) for name in (*JET_COLUMNS, *LOSSES)),
+    *("mjj", "deta", "score"),
+)
+#: Read at once to check rows that were kept.
+BLOCK_BYTES = 1 << 22
+
+Rows = npt.NDArray[np.void]
 
 
 def unfinished(output: Path) -> Path:
@@ -24,7 +42,9 @@ def unfinished(output: Path) -> Path:
 
 
 class UnfinishedScores:
-    """Rows of a scored file while it is made; what a killed process had finished is there again.
+    """Rows of a scored file while it is written; those that a killed process had completed are there again.
+
+    A part belongs to one input file as it was: by its place, size, time of change and tree.
 
     Parameters
     ----------
@@ -36,61 +56,70 @@ class UnfinishedScores:
 
     def __init__(self, journal: Journal, sources: list[Source]):
         self._journal, self._sources = journal, sources
-        self._names = [f"{i} {source.path} {source.tree or ''}" for i, source in enumerate(sources)]
+        self._keys = [json.dumps([*stamp(source.path), source.tree]) for source in sources]
+        self._files = [f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.rows" for key in self._keys]
+        self._parts: dict[int, _Part] = {}
+        for i, (key, name) in enumerate(zip(self._keys, self._files)):
+            part = _Part.of(journal.parts.get(key))
+            if part is not None and part.digest == _digest(journal, name, part.size):
+                self._parts[i] = part
+        for name in {*journal.names()} - {self._files[i] for i in self._parts}:
+            journal.unlink(name)
         # Files without a row that is kept do not decide, but where there are no others.
-        parts = sorted(journal.parts.values(), key=lambda part: part["bytes"] == 0)
-        self._columns: list | None = parts[0]["columns"] if parts else None
+        kept = sorted(self._parts.values(), key=lambda part: part.size == 0)
+        self._columns = kept[0].columns if kept else []
         self._first: int | None = None
-        for i in range(len(sources)):
-            if self.report(i) is None:  # what a file gave that did not come through
-                self._rows(i).unlink(missing_ok=True)
-
-    def _rows(self, i: int) -> Path:
-        return self._journal.folder / f"{i}.rows"
+        self._running: dict[int, Any] = {}
+        """Digests of the rows of files that are not completed."""
 
     def report(self, i: int) -> FileReport | None:
-        """Of an input file that is through, else None."""
-        part = self._journal.parts.get(self._names[i])
-        rows = self._rows(i)
-        whole = part and rows.exists() and rows.stat().st_size == part["bytes"]
-        return FileReport.from_dict(part["report"]) if whole else None
+        """Of an input file that is completed, else None."""
+        return self._parts[i].report if i in self._parts else None
 
-    def check(self, i: int, rows: np.ndarray) -> None:
-        """Raise `LayoutError` where an input file has other columns than those before it that came through."""
-        described = [[name, rows.dtype[name].str] for name in rows.dtype.names]
-        if i != self._first and not any(part["bytes"] for part in self._journal.parts.values()):
+    def check(self, i: int, rows: Rows) -> None:
+        """Raise `LayoutError` where an input file has other columns than those completed before it."""
+        described = [(name, rows.dtype[name].str) for name in rows.dtype.names or ()]
+        if i != self._first and not any(part.size for part in self._parts.values()):
             self._columns, self._first = described, i
-        if len(rows) == 0:
-            return
-        ours, others = ([f"{name} ({kind})" for name, kind in found] for found in (described, self._columns))
-        check_columns(self._sources[i].path, others, ours)
+        if len(rows):
+            ours, others = ([f"{name} ({kind})" for name, kind in which] for which in (described, self._columns))
+            check_columns(self._sources[i].path, others, ours)
+        if not all(_is_column(name, kind) for name, kind in described):
+            raise LayoutError(f"{self._sources[i].path}: expected columns of numbers, not {rows.dtype}")
 
-    def add(self, i: int, rows: np.ndarray) -> None:
-        """Keep the rows of a chunk."""
-        try:
-            with open(self._rows(i), "ab") as file:
-                file.write(rows.tobytes())
-        except OSError as error:
-            raise FileError(f"{self._rows(i)}: cannot be written: {error.strerror}") from error
-
-    @property
-    def _dtype(self) -> np.dtype:
-        return np.dtype([tuple(column) for column in self._columns])
+    def add(self, i: int, rows: Rows) -> None:
+        """Keep the rows of a chunk; those of the first chunk replace what there was of the file."""
+        first = i not in self._running
+        content = rows.tobytes()
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if first else os.O_APPEND)
+        with self._journal.open(self._files[i], flags) as file:
+            file.write(content)
+        if first:
+            self._running[i] = hashlib.sha256()
+        self._running[i].update(content)
 
     def finish(self, i: int, report: FileReport) -> None:
-        """An input file is through."""
-        size = self._rows(i).stat().st_size
-        self._journal.add(self._names[i], {"report": report.to_dict(), "columns": self._columns, "bytes": size})
+        """An input file is completed: its rows are on the disk before the journal names them."""
+        digest = self._running.pop(i, None) or hashlib.sha256()
+        with self._journal.open(self._files[i], os.O_RDWR | os.O_CREAT | os.O_APPEND) as file:
+            os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+        part = _Part(report, self._columns, size, digest.hexdigest())
+        self._journal.add(self._keys[i], part.to_dict())
+        self._parts[i] = part
 
-    def _blocks(self, friend: bool) -> Iterator[np.ndarray]:
+    @property
+    def _dtype(self) -> np.dtype[np.void]:
+        return np.dtype(self._columns)
+
+    def _blocks(self, friend: bool) -> Iterator[Rows]:
         """All rows, in order, `ROWS_AT_ONCE` at a time; of a friend one for each entry."""
-        waiting, room = [], ROWS_AT_ONCE
-        for i in range(len(self._sources)):
-            report = self.report(i)
-            if report is None:
-                continue
-            kept = np.memmap(self._rows(i), self._dtype, "r") if self._rows(i).stat().st_size else self._no_rows
-            first, last = 0, report.entries if friend else len(kept)
+        waiting: list[Rows] = []
+        room = ROWS_AT_ONCE
+        for i, part in sorted(self._parts.items()):
+            with self._journal.open(self._files[i]) as file:
+                kept: Rows = np.memmap(file, self._dtype, "r") if part.size else np.empty(0, self._dtype)
+            first, last = 0, part.report.entries if friend else len(kept)
             while first < last:
                 stop = min(first + room, last)
                 waiting.append(self._friend(kept, first, stop) if friend else kept[first:stop])
@@ -102,28 +131,72 @@ class UnfinishedScores:
         if waiting:
             yield np.concatenate(waiting)
 
-    @property
-    def _no_rows(self) -> np.ndarray:
-        return np.empty(0, self._dtype)
-
-    def _friend(self, kept: np.ndarray, first: int, stop: int) -> np.ndarray:
+    def _friend(self, kept: Rows, first: int, stop: int) -> Rows:
         """A row for each of some entries: NaN where there is no score."""
         rows = np.zeros(stop - first, list(self._kinds(friend=True).items()))
-        for name in rows.dtype.names:
-            if rows.dtype[name].kind == "f":
-                rows[name] = np.nan
         begin, end = np.searchsorted(kept["entry"], [first, stop])
         place = kept["entry"][begin:end] - first
-        for name in rows.dtype.names:
+        for name in rows.dtype.names or ():
+            if rows.dtype[name].kind == "f":
+                rows[name] = np.nan
             rows[name][place] = True if name == MASK else kept[name][begin:end]
         return rows
 
-    def _kinds(self, friend: bool) -> dict[str, np.dtype]:
+    def _kinds(self, friend: bool) -> dict[str, np.dtype[Any]]:
         """The columns of the scored file."""
         kinds = {name: np.dtype(kind) for name, kind in self._columns if name != "entry"}
         return {**kinds, MASK: np.dtype(bool)} if friend else kinds
 
-    def write(self, output: Path, provenance: dict, *, friend: bool = False) -> None:
-        """Write the rows of all input files that are through."""
+    def write(self, output: Path, provenance: dict[str, Any], *, friend: bool = False) -> None:
+        """Write the rows of all input files that are completed."""
         with whole_file(output) as temporary:
             write_scores(temporary, output.suffix, self._kinds(friend), self._blocks(friend), provenance)
+
+
+class _Part:
+    """What the journal has of one input file."""
+
+    def __init__(self, report: FileReport, columns: list[tuple[str, str]], size: int, digest: str):
+        self.report, self.columns, self.size, self.digest = report, columns, size, digest
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the journal."""
+        names = {"columns": self.columns, "bytes": self.size, "sha256": self.digest}
+        return {"report": self.report.to_dict(), **names}
+
+    @classmethod
+    def of(cls, content: Any) -> _Part | None:
+        """From what `to_dict` gave; None where it is not what this version writes."""
+        try:
+            columns = [(name, kind) for name, kind in content["columns"]]
+            report = FileReport.from_dict(content["report"])
+            part = cls(report, columns, content["bytes"], content["sha256"])
+            row = np.dtype(columns).itemsize if all(_is_column(*column) for column in columns) else 0
+            consistent = part.size == row * report.events_scored and report.events_scored <= report.entries
+            return part if consistent and report.failure is None else None
+        except (TypeError, KeyError, ValueError, AttributeError):
+            return None
+
+
+def _is_column(name: Any, kind: Any) -> bool:
+    """Whether it is a column that scored files have, of plain numbers of this machine."""
+    return (
+        name in COLUMNS
+        and isinstance(kind, str)
+        and kind[:1] in "<>|="
+        and kind[1:2] in "biuf"
+        and kind[2:].isdigit()
+    )
+
+
+def _digest(journal: Journal, name: str, size: int) -> str | None:
+    """Of the rows in a file of so many bytes; None where there are others."""
+    if name not in journal.names():
+        return None
+    with journal.open(name) as file:
+        if os.fstat(file.fileno()).st_size != size:
+            return None
+        digest = hashlib.sha256()
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,42 @@
+"""``hepvae model``."""
+
+from __future__ import annotations
+
+import click
+
+from ..execution.command import Command, option
+from ..inference import load_inferer, named_model
+from ..output.text import terminal_text
+from . import options
+
+
+@click.command("model", cls=Command)
+@click.argument("name", metavar="MODEL")
+@options.runtime_option
+@option("--json", "as_json", is_flag=True, help="the whole card as JSON")
+def model(name: str, runtime: str | None, as_json: bool) -> int:
+    """Show the card of MODEL, a bundled name or a path: what it takes, what it was trained on."""
+    inferer = load_inferer(named_model(name, runtime=runtime), runtime=runtime)
+    card = inferer.card
+    if as_json:
+        click.echo(card.to_json())
+        return 0
+    spec = card.spec
+    rows = {
+        "file": inferer.path,
+        "sha256": inferer.sha256,
+        "runtime": inferer.runtime,
+        "architecture": card.architecture,
+        "particles": f"{spec.n_particles}, by falling pt",
+        "features": f"{', '.join(spec.features)} ({spec.coordinates} to the jet axis)"
+        if spec.coordinates == "relative"
+        else f"{', '.join(spec.features)} ({spec.coordinates})",
+        "mean": ", ".join(f"{value:.4g}" for value in card.mean),
+        "std": ", ".join(f"{value:.4g}" for value in card.std),
+        "loss": f"reco_loss + {card.beta:g} kl_loss, distance of {card.distance}",
+        **card.hyperparameters,
+        **card.provenance,
+    }
+    for key, value in rows.items():
+        click.echo(terminal_text(f"{key.replace('_', ' '):<22}{value}"))
+    return 0

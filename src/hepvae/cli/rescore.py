@@ -1,0 +1,27 @@
+"""``hepvae rescore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..execution.command import PATH, Command
+from ..output.text import terminal_text
+from ..scoring.strategy import ScoreStrategy
+from . import options
+
+
+@click.command("rescore", cls=Command)
+@click.argument("scored", type=PATH)
+@options.scored_output_option
+@options.strategy_options
+@options.overwrite_option
+def rescore(scored: Path, output: Path, strategy: ScoreStrategy, overwrite: bool) -> int:
+    """Write another score of the losses in SCORED, a file of hepvae score, without a model."""
+    from ..scoring.rescoring import write_rescored
+
+    used = write_rescored(scored, output, strategy, overwrite=overwrite)
+    weighted = f"{used.strategy} of reco_loss + {used.kl_weight:g} kl_loss ({used.convention}s)"
+    click.echo(terminal_text(f"{output}: score is {weighted}"))
+    return 0

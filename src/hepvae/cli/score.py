@@ -1,0 +1,97 @@
+"""``hepvae score``."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..execution.command import Command, Whole, built, option
+from ..inference import load_inferer, named_model
+from ..jets.selection import Selection
+from ..output.text import terminal_text
+from ..reading.options import ReadOptions
+from ..scoring.options import OutputOptions, ScoringConfig
+from ..scoring.strategy import ScoreStrategy
+from . import options
+
+logger = logging.getLogger(__name__)
+
+output_options = built(
+    "writing",
+    OutputOptions,
+    option("--resume", is_flag=True, help="go on where a killed run of this command was"),
+    options.overwrite_option,
+    option("--friend", is_flag=True, help="one row for each entry of the input, with the mask 'scored'"),
+)
+
+
+@click.command("score", cls=Command)
+@options.files_argument
+@options.model_option
+@options.scored_output_option
+@options.runtime_option
+@options.strategy_options
+@option(
+    "--dask",
+    metavar="ADDRESS",
+    help="score on Dask workers: a scheduler's address, or local[:N] for N workers of this machine",
+)
+@options.selection_options
+@options.threads_option
+@option(
+    "--block-size",
+    type=Whole(),
+    help="jets the runtime is given at once  [default: as measured by hepvae tune]",
+)
+@output_options
+@options.read_options
+@options.allow_failed_option
+def score(
+    files: tuple[str, ...],
+    model: str,
+    output: Path,
+    runtime: str | None,
+    strategy: ScoreStrategy,
+    dask: str | None,
+    selection: Selection,
+    threads: int | None,
+    block_size: int | None,
+    writing: OutputOptions,
+    read: ReadOptions,
+    allow_failed: int,
+) -> int:
+    """Score the events of ROOT files, or of HDF5 files of the study.
+
+    FILES are paths, folders, patterns, root:// addresses, or @list.txt.
+    """
+    from ..scoring.files import stream_scores
+
+    inferer = load_inferer(
+        named_model(model, runtime=runtime), runtime=runtime, threads=threads, block_size=block_size
+    )
+    client: AbstractContextManager[Any] = nullcontext()
+    if dask is not None:
+        from ..cluster.dask import dask_client
+
+        client = dask_client(dask)
+    with client as connected:
+        report = stream_scores(
+            files, inferer, output, ScoringConfig(strategy, selection), read, writing, client=connected
+        )
+    if report.files_resumed:
+        logger.warning("%d of %d files were scored already", report.files_resumed, len(report.files))
+    if report.written:
+        click.echo(terminal_text(str(report), keep="\n"))
+    status = options.failed_status(report.files, allow_failed)
+    if not report.written and len(report.failed) < len(report.files):
+        logger.error(
+            "%s: not written: a friend needs a row for each entry of all %d files; with --resume only those that"
+            " failed are read again",
+            *(report.output, len(report.files)),
+        )
+        return 1
+    return status

@@ -1,0 +1,92 @@
+"""`score_dijets`: the scores of events in memory."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+
+import awkward as ak
+
+from ..errors import OptionError, UnscoredJetsWarning
+from ..inference import Inferer
+from ..jets.quality import examine_jets
+from ..models.losses import LOSSES
+from ..reading.lazy import is_lazy, map_lazily
+from ..reading.nanoevents import aligned, dijets_of, is_nanoevents
+from .chunks import flat_pairs, score_jets
+from .strategy import Convention, ScoreStrategy, Strategy
+
+__all__ = ["check_inferer", "score_dijets"]
+
+
+def score_dijets(
+    events: ak.Array,
+    inferer: Inferer,
+    *,
+    strategy: Strategy = "min",
+    kl_weight: float | None = None,
+    convention: Convention = "mean",
+) -> ak.Array:
+    """Score dijet events in memory.
+
+    Parameters
+    ----------
+    events : awkward array
+        As `read_dijets` gives them; or NanoEvents of coffea, eager, virtual or lazy (dask-awkward), with the
+        collections of NanoAODv15 or PFNano, of which only the columns that are needed are read.
+    inferer : Inferer
+        As `load_inferer` gives it.
+    strategy : {"min", "max", "sum", "j1", "j2"}
+        How the two jets' ``reco_loss + kl_weight * kl_loss`` become the score of the event.
+    kl_weight : float, optional
+        By default the beta that the model was trained with.
+    convention : {"mean", "sum"}
+        The losses are means over particles and over the latent axis; of a model without masks (``conv``) the
+        score can use sums, as the study does.
+
+    Returns
+    -------
+    awkward array
+        The events, in their order, with ``j1_loss``, ``j1_reco_loss``, ``j1_kl_loss``, the same for
+        ``j2``, and ``score``, all float32. Of NanoEvents their dijets, one for each event in its place, and
+        None for an event with fewer than two jets.
+
+    Raises
+    ------
+    OptionError
+        A name is unknown, a number is none, or the model is no `Inferer`.
+
+    Warns
+    -----
+    UnscoredJetsWarning
+        Jets have no constituents, values that are not finite or a negative pt: their losses are NaN.
+    """
+    used = ScoreStrategy(strategy, kl_weight, convention).of(check_inferer(inferer).card)
+    if is_lazy(events):
+        return map_lazily(partial(score_dijets, inferer=inferer, **used.to_dict()), events)
+    if is_nanoevents(events):
+        return aligned(_with_scores(dijets_of(events), inferer, used), len(events))
+    return _with_scores(events, inferer, used)
+
+
+def check_inferer(inferer: Inferer) -> Inferer:
+    """The inferer, or `OptionError` where it is a name, a path or anything else."""
+    if isinstance(inferer, str) or hasattr(inferer, "__fspath__"):
+        raise OptionError(f"inferer is {str(inferer)!r}: expected hepvae.load_inferer({str(inferer)!r})")
+    if not hasattr(inferer, "card"):
+        raise OptionError(f"inferer is a {type(inferer).__name__}: expected what hepvae.load_inferer gives")
+    return inferer
+
+
+def _with_scores(events: ak.Array, inferer: Inferer, strategy: ScoreStrategy) -> ak.Array:
+    losses, score, problems = score_jets(examine_jets(flat_pairs(events)), inferer, strategy)
+    for jet in (0, 1):
+        for name in LOSSES:
+            events = ak.with_field(events, losses[name][:, jet], f"j{jet + 1}_{name}")
+    if problems:
+        warnings.warn(
+            f"{sum(problems.values())} of {2 * len(events)} jets not scored, their losses are NaN: {problems}",
+            UnscoredJetsWarning,
+            stacklevel=3,
+        )
+    return ak.with_field(events, score, "score")
