@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 import hepvae
-from hepvae.search.dijet_spectrum import DijetFunction, Spectrum, dijet_edges
-from hepvae.search.signal_shape import SignalShape, signal_shape
-from hepvae.search.spectrum_fit import ORDERS, fit_spectrum
-from hepvae.search.toys import scan_toys, throw_toys, uniformity, yield_of_significance
+from hepvae.search.fits import ORDERS, fit_spectrum
+from hepvae.search.scans import scan_toys
+from hepvae.search.spectrum import BackgroundFunction, SignalShape, Spectrum, dijet_edges, signal_shape
+from hepvae.search.toys import throw_toys, uniformity, yield_of_significance
 
 #: ln p0, p1, p2, p3, p4; p0 is set by the number of events.
 PARAMETERS = (0.0, 8.0, 5.0, -0.2, 0.0)
@@ -77,7 +77,7 @@ def main(arguments=None) -> int:
     options = parser.parse_args(arguments)
     start = time.perf_counter()
     edges = dijet_edges()
-    shape_of_qcd = DijetFunction.of_parameters(edges, PARAMETERS)
+    shape_of_qcd = BackgroundFunction.of_parameters(edges, PARAMETERS)
     table = Table(title=f"{options.toys} toys, masses {', '.join(f'{m:g}' for m in MASSES)} GeV", box=MARKDOWN)
     for name in ("sample", "events", "signal", "F-test of", "uniform", "above 2", "bias 0 / 3 / 5", "spread"):
         table.add_column(name, justify="left" if name in ("sample", "signal", "F-test of") else "right")

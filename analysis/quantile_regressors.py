@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Which library regresses the quantiles of a score against mjj best: the choice of hepvae.search.decorrelation.
+"""Which library regresses the quantiles of a score against mjj best: the choice of hepvae.search.working_points.
 
 python analysis/quantile_regressors.py
 
@@ -31,13 +31,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hepvae.extras import require
-from hepvae.search.decorrelation import (
-    WorkingPoints,
-    balanced_weights,
-    fit_working_points,
-    pass_rate,
-    quantile_spline,
-)
+from hepvae.search.pass_rates import pass_rate
+from hepvae.search.quantiles import balanced_weights, quantile_spline
+from hepvae.search.working_points import WorkingPoints, fit_working_points
 
 EFFICIENCIES = (0.5, 0.3, 0.1, 0.01)
 LOWEST, HIGHEST = 1200, 7000

@@ -32,7 +32,6 @@ EXTRAS = {
     "distributed": "dask",
     "fsspec_xrootd": "xrootd",
     "h5py": "hdf5",
-    "iminuit": "search",
     "lightgbm": "search",
     "onnx": "",
     "onnxruntime": "",

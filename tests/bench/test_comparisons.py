@@ -11,7 +11,6 @@ from rich.console import Console
 from hepvae.bench.comparisons import compare, select
 from hepvae.bench.findings import findings
 from hepvae.bench.tables import (
-    Table,
     delay_shares,
     hidden_until,
     inputs_table,
@@ -19,6 +18,7 @@ from hepvae.bench.tables import (
     scenarios_table,
     times_table,
 )
+from hepvae.output.tables import Table
 
 
 def test_runtimes_beside_each_other():
@@ -130,7 +130,7 @@ def test_text_that_looks_like_markup():
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(table.to_rich("title [/x]"))
     assert "pip install 'hepvae[tensorflow]' in [/tmp] a|b <c>" in console.export_text()
-    assert r"a\|b \<c>" in table.to_markdown()
+    assert r"a\|b \<c\>" in table.to_markdown()
 
 
 def test_markdown_of_a_table():

@@ -7,7 +7,7 @@ import pytest
 
 from hepvae import OptionError
 from hepvae.plots.pass_rate import plot_pass_rate
-from hepvae.search.decorrelation import pass_rate
+from hepvae.search.pass_rates import pass_rate
 
 
 @pytest.fixture

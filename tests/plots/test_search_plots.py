@@ -11,7 +11,7 @@ from hepvae.plots.histograms import jets_histogram, loss_histogram, mjj_score_hi
 from hepvae.plots.jets import plot_event, plot_residuals
 from hepvae.plots.scores import plot_jet_against_jet, plot_losses, plot_score_against_mjj
 from hepvae.plots.separation import plot_expected_significance, plot_roc, plot_significance_improvement
-from hepvae.search.injection import Counting
+from hepvae.search.counting import Counting
 from hepvae.search.separation import roc
 
 

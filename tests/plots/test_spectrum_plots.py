@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import norm
 
 from hepvae.plots.spectrum import PER_GEV, plot_p_values, plot_spectrum
-from hepvae.search.bump_hunt import COMBINED, Scan
-from hepvae.search.dijet_spectrum import DijetFunction, Spectrum, dijet_edges
-from hepvae.search.spectrum_fit import fit_spectrum
+from hepvae.search.fits import fit_spectrum
+from hepvae.search.scans import COMBINED, Scan
+from hepvae.search.spectrum import BackgroundFunction, Spectrum, dijet_edges
 
 EDGES = dijet_edges()
 
@@ -20,7 +20,7 @@ def words(figure):
 
 @pytest.fixture
 def spectrum(rng):
-    shape = DijetFunction.of_parameters(EDGES, (0, 8, 5, 0, 0))
+    shape = BackgroundFunction.of_parameters(EDGES, (0, 8, 5, 0, 0))
     return Spectrum(EDGES, rng.poisson(1e4 * shape / shape.sum()))
 
 

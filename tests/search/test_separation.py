@@ -112,7 +112,12 @@ def test_uncertainty_is_that_of_repeated_experiments(rng):
     [
         (([], []), ([1.0], [1.0]), "background: weights of 0 events add up to 0.0"),
         (([1.0], [1.0]), ([1.0, 2.0], [1.0, -1.0]), "signal: weights of 2 events add up to 0.0"),
-        (([np.nan, 1.0], [1.0, 1.0]), ([1.0], [1.0]), "background: 1 scores are not finite"),
+        (
+            (np.ones(50), np.ones(60)),
+            ([1.0], [1.0]),
+            "50 scores of background, 60 weights: expected as many",
+        ),
+        (([np.nan, 1.0], [1.0, 1.0]), ([1.0], [1.0]), "background: scores of 1 events are not finite"),
     ],
 )
 def test_samples_that_make_no_curve(background, signal, message):

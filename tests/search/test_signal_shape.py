@@ -7,8 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from hepvae import DataError
-from hepvae.search.dijet_spectrum import dijet_edges
-from hepvae.search.signal_shape import signal_shape
+from hepvae.search.spectrum import dijet_edges, signal_shape
 
 EDGES = dijet_edges()
 

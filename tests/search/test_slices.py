@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from hepvae import DataError, OptionError
 from hepvae.search import slices
-from hepvae.search.bump_hunt import COMBINED
-from hepvae.search.dijet_spectrum import DijetFunction, dijet_edges
+from hepvae.search.scans import COMBINED, ToyScan
 from hepvae.search.slices import INCLUSIVE
-from hepvae.search.toys import ToyScan, exceedances
+from hepvae.search.spectrum import BackgroundFunction, dijet_edges
+from hepvae.search.toys import exceedances
 
 NAMES = ("rest", "tight")
 EDGES = dijet_edges()
@@ -29,7 +31,7 @@ def background():
     """mjj and weights of 20,000 events that stand for 2,000,000; weights fall with mjj."""
     rng = np.random.default_rng(3)
     fine = np.linspace(1200, 7500, 4000)
-    density = DijetFunction.density(fine, (0, 8, 5, -0.2, 0)) * fine**4
+    density = BackgroundFunction.density(fine, (0, 8, 5, -0.2, 0)) * fine**4
     mjj = np.interp(rng.random(20_000), np.cumsum(density) / density.sum(), fine)
     weight = mjj**-4.0
     return mjj, 2e6 * weight / weight.sum()
@@ -46,7 +48,7 @@ def signal():
     rng = np.random.default_rng(5)
     mjj = rng.normal(2500, 75, 3000)
     index = (rng.random(3000) < SIGNAL).astype(np.int8)
-    return slices.slice_signal(mjj, np.ones(3000), index, NAMES, 2500.0)
+    return slices.slice_signal({2500.0: (mjj, np.ones(3000), index)}, NAMES)
 
 
 def test_background_of_the_slices_adds_up(background, expectation):
@@ -79,9 +81,9 @@ def test_signal_in_slices(signal):
 
 def test_few_signal_events_have_the_shape_of_all():
     mjj = np.random.default_rng(1).normal(2500, 75, 1000)
-    found = slices.slice_signal(mjj, np.ones(1000), (np.arange(1000) < 50).astype(int), NAMES, 2500.0)
+    found = slices.slice_signal({2500.0: (mjj, np.ones(1000), (np.arange(1000) < 50).astype(int))}, NAMES)
     assert found.shapes["tight"] is found.inclusive and found.shapes["rest"] is not found.inclusive
-    nothing = slices.slice_signal(mjj, np.ones(1000), np.zeros(1000, int), NAMES, 2500.0)
+    nothing = slices.slice_signal({2500.0: (mjj, np.ones(1000), np.zeros(1000, int))}, NAMES)
     assert nothing.shares["tight"] == 0 and not nothing.templates(EDGES)["tight"].any()
 
 
@@ -98,7 +100,7 @@ def test_selected_slice_gains_as_it_should(expectation, signal):
 
 
 def test_slice_without_signal(expectation, signal):
-    empty = slices.SlicedSignal(2500.0, {"rest": 0.0, "tight": 1.0}, signal.shapes, signal.inclusive)
+    empty = replace(signal, sample_shares={"rest": np.zeros(1), "tight": np.ones(1)})
     assert np.isnan(slices.yields_of_significance(3.0, expectation, empty)["rest"])
     assert slices.significances(500.0, expectation, empty)["rest"] == 0
 
@@ -115,6 +117,33 @@ def test_countings(background, expectation):
     assert set(without) == {INCLUSIVE, "tight"}
 
 
+def test_signal_wholly_inside_the_window(background, expectation):
+    """Weights that add up to one in another order gave an efficiency of 1.0000000000000002, which is no share."""
+    rng = np.random.default_rng(8)
+    for events in range(3, 60):
+        weight, index = rng.random(events), np.arange(events) % 2
+        sides = background, (np.full(events, 2500.0), weight)
+        countings = slices.countings_in_slices(*sides, index, NAMES, 2500.0, expectation.shares)
+        assert countings[INCLUSIVE].signal_efficiency == pytest.approx(1)
+        assert sum(countings[n].signal_efficiency for n in NAMES) == pytest.approx(1)
+
+
+def test_shares_and_shapes_between_masses(signal):
+    """One set of shares served all masses: at 3.5 TeV, 309 of 491 events were found."""
+    rng = np.random.default_rng(6)
+    samples = {m: (rng.normal(m, w * m, 4000), np.ones(4000)) for m, w in ((2000.0, 0.03), (4000.0, 0.09))}
+    sliced = {
+        m: (*events, (rng.random(4000) < share).astype(np.int8))
+        for (m, events), share in zip(samples.items(), (0.2, 0.8))
+    }
+    both = slices.slice_signal(sliced, NAMES, 3000.0)
+    assert both.shares["tight"] == pytest.approx(0.5, abs=0.02)
+    at = both.shares_at([1000, 2500, 6000])
+    assert at["tight"] == pytest.approx([0.2, 0.35, 0.8], abs=0.02)
+    assert at["tight"] + at["rest"] == pytest.approx(1)
+    assert both.central == pytest.approx((0.94, 1.06), abs=0.005)
+
+
 def test_masses_to_scan(expectation, signal):
     masses = slices.steps_in_mass(signal, expectation)
     low, high = signal.central
@@ -126,7 +155,8 @@ def test_masses_to_scan(expectation, signal):
     last = masses[-1] * np.array([1, masses[1] / masses[0]])
     now, then = (density[(fine > low * mass) & (fine < high * mass)].sum() for mass in last)
     assert now > 9.5 and then < 10.5  # 10 events under the peak
-    outside = slices.SlicedSignal(1200.0, signal.shares, signal.shapes, signal.inclusive)
+    assert slices.steps_in_mass(signal, expectation, 1800.0)[0] == masses[masses >= 1800][0]
+    outside = replace(signal, mass=1200.0)
     with pytest.raises(OptionError, match="signal of 1200 GeV: expected most of it from 1460 GeV on"):
         slices.steps_in_mass(outside, expectation)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, FileError
+from ..output.tables import Table, figure
 from .cells import KEYS
 from .intervals import LEVEL, Ratio, process_deviations, unpaired_ratio
-from .tables import Table, figure
 
 __all__ = ["compare_results"]
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from ..output.tables import Table, figure
 from .comparisons import Comparison, median_time, select
 from .intervals import LEVEL
 
 __all__ = [
-    "Table",
     "delay_shares",
     "delays_table",
     "environment_table",
     "failures_table",
-    "figure",
     "inputs_table",
     "memory_table",
     "scenarios_table",
@@ -27,41 +24,6 @@ __all__ = [
 ]
 
 MEGABYTE = 1e6
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    left: int = 1
-    """Columns that stand to the left; the others are figures."""
-
-    def to_rich(self, title: str):
-        """For a terminal."""
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
-        table = RichTable(title=Text(title), box=None, pad_edge=False)
-        for i, name in enumerate(self.header):
-            table.add_column(Text(name), justify="left" if i < self.left else "right")
-        for row in self.rows:
-            table.add_row(*map(Text, row))  # a name with brackets is no markup
-        return table
-
-    def to_markdown(self) -> str:
-        rule = ["---" if i < self.left else "---:" for i in range(len(self.header))]
-        escaped = ([re.sub(r"([|<*_`\\])", r"\\\1", cell) or " " for cell in row] for row in self.rows)
-        lines = [self.header, rule, *escaped]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def figure(value: float) -> str:
-    """Three digits, or a whole number with thousands set apart; nothing for NaN."""
-    if np.isnan(value):
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _growth(record) -> float:

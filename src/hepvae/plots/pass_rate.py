@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OptionError
-from ..search.decorrelation import PassRate, working_point_efficiency
+from ..search.pass_rates import PassRate
+from ..search.working_points import working_point_efficiency
 from .style import ENERGY_TEV, LABEL, cms_figure, cms_label, plain_ticks
 
 __all__ = ["plot_pass_rate"]

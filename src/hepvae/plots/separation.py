@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..search.injection import Counting
+from ..search.counting import Counting
 from ..search.separation import Roc
 from .style import ENERGY_TEV, LABEL, cms_figure, cms_label, legend_above
 
@@ -105,7 +105,7 @@ def plot_expected_significance(
     injected : array
         Numbers of injected signal events, rising.
     countings : mapping of name to Counting
-        Without a cut, and with some; see `hepvae.search.injection.Counting`.
+        Without a cut, and with some; see `hepvae.search.counting.Counting`.
     figure_path, label, energy, title : as for `plot_roc`
 
     Returns

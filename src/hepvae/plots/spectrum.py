@@ -139,7 +139,7 @@ def plot_p_values(
     Parameters
     ----------
     scans : Scan, several
-        That of `hepvae.search.bump_hunt.COMBINED` is drawn in black.
+        That of `hepvae.search.scans.COMBINED` is drawn in black.
     names : mapping of the name of a scan to one for the legend, optional
     figure_path, right, title
         As for `plot_spectrum`.
@@ -150,7 +150,7 @@ def plot_p_values(
     """
     from scipy.stats import norm
 
-    from ..search.bump_hunt import COMBINED
+    from ..search.scans import COMBINED
 
     with cms_figure(figure_path) as figure:
         axes = figure.subplots()

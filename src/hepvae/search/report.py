@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import awkward as ak
 import numpy as np
 
 from .. import plots as plotting
-from ..bench.tables import Table, figure
 from ..jets.observables import OBSERVABLES, RESIDUALS, jet_observables, nearest_residuals
 from ..jets.padding import pad_particles
 from ..jets.quality import pad_scorable
 from ..models.bundled import SAMPLES
 from ..output.files import whole_file
 from ..output.html_page import html_page
+from ..output.tables import Table, figure
+from ..output.text import markdown_text
 from ..plots.histograms import (
     jets_histogram,
     loss_histogram,
@@ -25,19 +30,20 @@ from ..plots.histograms import (
     residual_histogram,
     score_histogram,
 )
-from . import findings
-from .bump_hunt import COMBINED, Scan
-from .cuts import LEAST_PASSING, Cuts
-from .dijet_spectrum import Spectrum
-from .injection import Counting
+from . import conclusions
+from .counting import Counting
+from .fits import fit_spectrum
 from .samples import IDENTIFIERS, SearchSample
+from .scans import COMBINED, Scan, ToyScan
 from .separation import FiguresOfMerit, Measured, Roc
 from .slices import INCLUSIVE, Expectation, SlicedSignal
-from .spectrum_fit import fit_spectrum
-from .toys import ToyScan, exceedances, global_p_value, uniformity
+from .spectrum import Spectrum
+from .toys import exceedances, global_p_value, uniformity
+from .working_points import LEAST_IN_SEARCH, Cuts
 
 __all__ = [
     "Report",
+    "file_name",
     "legend_name",
     "show_curves",
     "show_cuts",
@@ -62,9 +68,9 @@ class Report:
 
     folder: Path
     """Of the plots and the report."""
-    console: object
+    console: Any
     """Where tables and conclusions are printed, a rich Console."""
-    drawing: dict
+    drawing: dict[str, Any]
     """Options of every plot: ``label``, ``energy``."""
     luminosity: float
     """fb^-1."""
@@ -74,7 +80,7 @@ class Report:
     """One line each."""
     figures: list[str] = field(default_factory=list)
     """Names of the plots."""
-    results: dict = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
     """For ``results.json``."""
 
     @property
@@ -84,31 +90,33 @@ class Report:
 
     def section(self, title: str, text: str = "") -> None:
         """Begin a part of the report."""
-        self.parts += [f"## {title}", text]
+        self.parts += [f"## {markdown_text(title)}", markdown_text(text)]
         self.console.print(f"\n{title}", style="bold", highlight=False)
 
-    def table(self, title: str, header: Sequence[str], rows, left: int = 1) -> None:
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
         """Print a table, and keep it."""
         table = Table(header, rows, left)
-        self.parts += [f"{title}:", table.to_markdown()]
+        self.parts += [f"{markdown_text(title)}:", table.to_markdown()]
         self.console.print(table.to_rich(title))
 
     def conclude(self, *sentences: str) -> None:
         """Print conclusions; in the report they stand here and at the top."""
         self.conclusions += sentences
-        self.parts.append("\n".join(f"- {sentence}" for sentence in sentences))
+        self.parts.append("\n".join(f"- {markdown_text(sentence)}" for sentence in sentences))
         for sentence in sentences:
             self.console.print(sentence, highlight=False, markup=False)
 
-    def plot(self, draw, *what, name: str, **options) -> None:
-        """Draw NAME.png with a function of `hepvae.plotting`."""
-        draw(*what, figure_path=self.folder / f"{name}.png", **{**self.drawing, **options})
-        self.figures.append(f"{name}.png")
-        self.parts.append(f"![{name}]({name}.png)")
+    def plot(self, draw: Callable[..., Any], *what: Any, name: str, **options: Any) -> None:
+        """Draw a PNG file of some name with a function of `hepvae.plots`."""
+        path = self.folder / f"{file_name(name)}.png"
+        draw(*what, figure_path=path, **{**self.drawing, **options})
+        self.figures.append(path.name)
+        self.parts.append(f"![{markdown_text(name)}]({path.name})")
 
     def write(self, title: str, summary: str) -> list[Path]:
         """Write results.json, report.md and report.html."""
-        top = [f"# {title}", summary, "\n".join(f"- {sentence}" for sentence in self.conclusions)]
+        sentences = "\n".join(f"- {markdown_text(sentence)}" for sentence in self.conclusions)
+        top = [f"# {title}", markdown_text(summary), sentences]
         markdown = "\n\n".join(part for part in top + self.parts if part) + "\n"
         texts = {
             "results.json": json.dumps({**self.results, "conclusions": self.conclusions}, indent=1) + "\n",
@@ -117,13 +125,23 @@ class Report:
         }
         for name, text in texts.items():
             with whole_file(self.folder / name) as temporary:
-                temporary.write_text(text)
+                temporary.write_text(text, encoding="utf-8")
         return [self.folder / name for name in texts]
 
 
+def file_name(name: str) -> str:
+    """A name of a sample as (part of) the name of a file.
+
+    Letters without accents, digits and ``. - _`` stay; a name with anything else has ``_`` for it, and a checksum
+    of the name, so that no two names share a file.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "_"
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
 def legend_name(sample: str) -> str:
-    """What plots call a sample."""
-    return SAMPLES.get(sample, sample)
+    """What plots call a sample; a dollar sign of a user's name begins no formula."""
+    return SAMPLES.get(sample, sample.replace("$", r"\$"))
 
 
 def _percent(value: float) -> str:
@@ -135,7 +153,7 @@ def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _plain(measured: Measured) -> dict:
+def _plain(measured: Measured) -> dict[str, float | None]:
     return {"value": _known(measured.value), "uncertainty": _known(measured.uncertainty)}
 
 
@@ -187,7 +205,7 @@ def show_separation(
         )
     header = ("model", "signal", "strategy", "AUC", "max SI", "at", *(f"SI at {e:.1%}" for e in at))
     report.table("Signal over background", header, rows, left=3)
-    report.conclude(*findings.separation_findings(merits))
+    report.conclude(*conclusions.separation_conclusions(merits))
 
 
 def show_curves(report: Report, curves: Mapping[str, Roc], name: str, title: str) -> None:
@@ -201,7 +219,7 @@ def show_cuts(report: Report, cuts: Cuts, background: SearchSample, *, independe
     points = cuts.points
     whose = "Independent events" if independent else "A random quarter of the background, held out,"
     passing = ", ".join(f"{name} ({cuts.passing[name]:.0f})" for name in cuts.dropped)
-    dropped = f"Left out, as fewer than {LEAST_PASSING} effective background events would pass: {passing}."
+    dropped = f"Left out, as fewer than {LEAST_IN_SEARCH} effective background events would pass: {passing}."
     larger = " They are more than were fitted, so that they show the fluctuations of those, too."
     report.section(
         "Cuts that keep the same share of background at every mjj",
@@ -216,7 +234,7 @@ def show_cuts(report: Report, cuts: Cuts, background: SearchSample, *, independe
         texts = [f"{found.value:.1f} / {found.ndf}" if found.ndf else "-" for found in flatness]
         p_value = f"{flatness[1].p_value:.2g}" if flatness[1].ndf else "-"
         rows.append([name, figure(cuts.passing[name]), f"{share:.1f}", *texts, p_value])
-        sentences.append(findings.flatness_finding(name, *flatness))
+        sentences.append(conclusions.flatness_conclusion(name, *flatness))
         report.results.setdefault("working_points", {})[name] = {
             "control_percent": _plain(share),
             **{when: {"chi2": f.value, "ndf": f.ndf} for when, f in zip(("before", "after"), flatness)},
@@ -288,9 +306,9 @@ def show_expected(
             ]
         )
     header = ("slice", "share of background", "background", "chi2/ndf, p of its simulation", "share of signal")
-    header += ("signal", "significance", f"events for {level:.1f}", "significance by counting")
-    report.table(f"Expected significance of {injected:,.0f} events of {name}", header, rows)
-    report.conclude(findings.selection_finding(injected, significances))
+    more = ("signal", "significance", f"events for {level:.1f}", "significance by counting")
+    report.table(f"Expected significance of {injected:,.0f} events of {name}", (*header, *more), rows)
+    report.conclude(conclusions.selection_conclusion(injected, significances))
     report.results["expected"] = {
         "signal": name,
         "mass": signal.mass,
@@ -311,7 +329,7 @@ def show_expected(
     template = signal.inclusive.template(signal.mass, expectation.edges)
     report.plot(
         *(plotting.plot_spectrum, fit),
-        signals={f"Injected {name}": injected * template},
+        signals={f"Injected {legend_name(name)}": injected * template},
         points="Simulation",
         name="spectrum_simulation",
         right=report.right,
@@ -345,7 +363,7 @@ def show_toys_without_signal(report: Report, scans: Mapping[str, ToyScan], *, se
     ]
     report.table("Largest local significance", ("scan", "KS", "above 1", "above 2", "above 3"), rows)
     tests = len(tested) * len(smallest)
-    report.conclude(*findings.toys_findings(excess["all slices"], min(smallest.values()), tests))
+    report.conclude(*conclusions.toys_conclusions(excess["all slices"], min(smallest.values()), tests))
     report.results["toys_without_signal"] = {
         "toys": toys,
         "masses": masses.tolist(),
@@ -379,7 +397,7 @@ def show_toys_with_signal(
         kept[scan] = {"median_significance": float(middle), "mean_pull": _plain(pulls[scan])}
     header = ("scan", "expected significance", "median of toys", "central 68 %", "mean pull")
     report.table("Significance of the injected signal", header, rows)
-    report.conclude(findings.bias_finding(pulls))
+    report.conclude(conclusions.bias_conclusion(pulls))
 
 
 def show_data(
@@ -405,15 +423,16 @@ def show_data(
         kept[scan]["global_p_value"] = chance.value
     header = ("scan", "mass, GeV", "yield", "local significance", "local p", "global p")
     report.table("Largest excess", header, rows)
-    drawn = {"right": report.right, "title": f"Toy with {injected:,.0f} events\nof {name}"}
-    report.plot(plotting.plot_p_values, scans.values(), name="p_values", **drawn)
+    title = f"Toy with {injected:,.0f} events\nof {legend_name(name)}"
+    report.plot(plotting.plot_p_values, scans.values(), name="p_values", right=report.right, title=title)
     edges, templates = expectation.edges, signal.templates(expectation.edges)
-    spectra = {INCLUSIVE: (sum(counts.values()), signal.inclusive.template(signal.mass, edges))}
+    spectra = {INCLUSIVE: (np.sum(list(counts.values()), axis=0), signal.inclusive.template(signal.mass, edges))}
     spectra |= {scan: (counts[scan], templates[scan]) for scan in counts}
     for scan, (events, template) in spectra.items():
         fit = fit_spectrum(Spectrum(edges, events), n_parameters=expectation.n_parameters)
-        drawn = {"signals": {f"Injected {name}": injected * template}, "points": "Toy", "title": scan}
-        report.plot(plotting.plot_spectrum, fit, name=f"spectrum_{scan}", right=report.right, **drawn)
+        signals = {f"Injected {legend_name(name)}": injected * template}
+        shown = {"signals": signals, "points": "Toy", "title": scan, "right": report.right}
+        report.plot(plotting.plot_spectrum, fit, name=f"spectrum_{scan}", **shown)
 
 
 def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str) -> None:
@@ -434,17 +453,18 @@ def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str)
         report.plot(plotting.plot_jet_against_jet, histogram, name=f"jets_{loss}", title=model)
 
 
-def show_reconstruction(report: Report, events, inferers: Mapping[str, object]) -> None:
+def show_reconstruction(report: Report, events: ak.Array, inferers: Mapping[str, Any]) -> None:
     """Jets of some background events, and what each model makes of them."""
-    shown, residuals = {name: {} for name in OBSERVABLES}, {name: {} for name in RESIDUALS}
+    shown: dict[str, dict[str, Any]] = {name: {} for name in OBSERVABLES}
+    residuals: dict[str, dict[str, Any]] = {name: {} for name in RESIDUALS}
     for model, inferer in inferers.items():
         jets = pad_scorable(events, inferer.spec)
-        made = inferer.reconstruct(jets)
-        before, after = (jet_observables(padded, inferer.spec) for padded in (jets, made))
+        reconstructed = inferer.reconstruct(jets)
+        before, after = (jet_observables(padded, inferer.spec) for padded in (jets, reconstructed))
         for name, of_models in shown.items():
             of_models.setdefault("Input", before[name])
             of_models[model] = after[name]
-        for name, values in nearest_residuals(jets, made, inferer.spec)["input"].items():
+        for name, values in nearest_residuals(jets, reconstructed, inferer.spec)["input"].items():
             residuals[name][model] = values
     text = "Each particle of the input is compared to the nearest one that a model makes."
     report.section("Reconstruction", f"Jets of {len(events):,} background events. {text}")
@@ -455,11 +475,15 @@ def show_reconstruction(report: Report, events, inferers: Mapping[str, object]) 
         report.plot(plotting.plot_reconstruction, histogram, name=f"reconstruction_{name}", title="QCD")
 
 
-def show_events(report: Report, sample: SearchSample, events, inferer) -> None:
+def show_events(
+    report: Report, sample: SearchSample, identifiers: Sequence[Sequence[int]], events: ak.Array, inferer: Any
+) -> None:
     """Displays of some events (as `read_dijets` gives them), which are those of a sample."""
-    found = zip(events, sample.score(), sample.mjj, sample.identifiers.tolist())
-    for i, (event, score, mjj, numbers) in enumerate(found, start=1):
+    rows = zip(events, sample.score(), sample.mjj, identifiers)
+    for i, (event, score, mjj, numbers) in enumerate(rows, start=1):
         jets = pad_particles(event.jets.constituents, inferer.spec)
         known = {"score": score, "mjj": mjj, "event": dict(zip(IDENTIFIERS, numbers))}
-        made = inferer.reconstruct(jets)
-        report.plot(plotting.plot_event, jets, made, inferer.spec, name=f"event_{sample.name}_{i}", **known)
+        reconstructed = inferer.reconstruct(jets)
+        report.plot(
+            plotting.plot_event, jets, reconstructed, inferer.spec, name=f"event_{sample.name}_{i}", **known
+        )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError, LayoutError
 from ..models.card import ModelCard
@@ -19,6 +21,7 @@ from ..scoring.formats import open_scored
 from ..scoring.rescoring import KL, RECO, model_card
 from ..scoring.strategy import ScoreStrategy
 from ..version import __version__
+from .weights import Floats, effective_events
 
 __all__ = ["IDENTIFIERS", "SearchSample", "events_of", "load_sample", "picobarns_per_weight", "score_sample"]
 
@@ -35,31 +38,32 @@ class SearchSample:
 
     name: str
     """Of the sample."""
-    mjj: np.ndarray
+    mjj: Floats
     """(events,), GeV."""
-    weight: np.ndarray
+    weight: Floats
     """(events,), in any unit; ones where the files have none."""
-    reco_loss: np.ndarray
+    reco_loss: Floats
     """(events, 2), of jet 1 and jet 2."""
-    kl_loss: np.ndarray
+    kl_loss: Floats
     """(events, 2)."""
     card: ModelCard
     """Of the model."""
     strategy: ScoreStrategy
     """What its score is."""
-    identifiers: np.ndarray | None = None
+    identifiers: npt.NDArray[np.int64] | None = None
     """(events, 3), see `IDENTIFIERS`; None where the files have none."""
 
-    def score(self, strategy: ScoreStrategy | None = None) -> np.ndarray:
+    def score(self, strategy: ScoreStrategy | None = None) -> Floats:
         """Scores (events,), float64, by the strategy of the sample or another one."""
-        found = (strategy or self.strategy).score(self.reco_loss, self.kl_loss, self.card)
-        return found.astype(np.float64)
+        score = (strategy or self.strategy).score(self.reco_loss, self.kl_loss, self.card)
+        return np.asarray(score, np.float64)
 
-    def of(self, events) -> SearchSample:
+    def of(self, events: npt.NDArray[np.bool_] | npt.NDArray[np.int_]) -> SearchSample:
         """The same with some of the events, given by a mask or their indices."""
         arrays = ("mjj", "weight", "reco_loss", "kl_loss", "identifiers")
-        kept = {name: getattr(self, name) for name in arrays}
-        return replace(self, **{name: None if v is None else v[events] for name, v in kept.items()})
+        values: dict[str, Any] = {name: getattr(self, name) for name in arrays}
+        kept: dict[str, Any] = {name: None if v is None else v[events] for name, v in values.items()}
+        return replace(self, **kept)
 
     def scaled(self, factor: float) -> SearchSample:
         """The same with all weights times a factor."""
@@ -67,11 +71,11 @@ class SearchSample:
 
     @property
     def effective_events(self) -> float:
-        """(sum of weights)^2 / sum of squared weights."""
-        return float(self.weight.sum() ** 2 / np.sum(self.weight**2)) if self.weight.any() else 0.0
+        """As `effective_events` of the weights."""
+        return effective_events(self.weight)
 
 
-def load_sample(path, name: str) -> SearchSample:
+def load_sample(path: str | Path, name: str) -> SearchSample:
     """A scored file of `score_files`.
 
     Raises
@@ -83,7 +87,7 @@ def load_sample(path, name: str) -> SearchSample:
     """
     with open_scored(path) as scored:
         mjj = scored.column("mjj").astype(np.float64)
-        losses = [np.stack([scored.column(column) for column in names], axis=1) for names in (RECO, KL)]
+        reco, kl = (np.stack([scored.column(column) for column in names], axis=1) for names in (RECO, KL))
         weight = scored.column("genWeight") if "genWeight" in scored.kinds else np.ones_like(mjj)
         known = all(column in scored.kinds for column in IDENTIFIERS)
         identifiers = np.stack([scored.column(c).astype(np.int64) for c in IDENTIFIERS], axis=1) if known else None
@@ -92,10 +96,10 @@ def load_sample(path, name: str) -> SearchSample:
         raise DataError(
             f"{name}: {len(mjj)} scored events, weights add up to {weight.sum():g}: expected some, none below zero"
         )
-    return SearchSample(name, mjj, weight.astype(np.float64), *losses, card, strategy, identifiers)
+    return SearchSample(name, mjj, weight.astype(np.float64), reco, kl, card, strategy, identifiers)
 
 
-def score_sample(files, inferer, path, name: str, *, strategy: str = "min") -> SearchSample:
+def score_sample(files: Any, inferer: Any, path: str | Path, name: str, *, strategy: str = "min") -> SearchSample:
     """Score the signal region of some files, unless that is done, and load the scores.
 
     Beside the scored file, ``.json`` says what it was made of. With the same model, version, and input files of
@@ -136,14 +140,14 @@ def score_sample(files, inferer, path, name: str, *, strategy: str = "min") -> S
     return replace(sample, strategy=ScoreStrategy(strategy).of(sample.card))
 
 
-def _said(record: Path) -> dict | None:
+def _said(record: Path) -> Any:
     try:
         return json.loads(record.read_text())
     except (OSError, ValueError):
         return None
 
 
-def events_of(files, identifiers):
+def events_of(files: Any, identifiers: npt.ArrayLike) -> ak.Array:
     """The events (as `read_dijets` gives them) that some identifiers name, in their order.
 
     Parameters
@@ -159,7 +163,7 @@ def events_of(files, identifiers):
         An event is in none of the files.
     """
     wanted = [tuple(row) for row in np.asarray(identifiers).tolist()]
-    found = {}
+    found: dict[tuple[int, ...], ak.Array] = {}
     for events in iterate_dijets(files):
         columns = [ak.to_numpy(events[name]).astype(np.int64).tolist() for name in IDENTIFIERS]
         places = {row: i for i, row in enumerate(zip(*columns))}
@@ -170,7 +174,7 @@ def events_of(files, identifiers):
     raise DataError(f"event {':'.join(map(str, missing))} is in none of the files")
 
 
-def picobarns_per_weight(files) -> float:
+def picobarns_per_weight(files: Any) -> float:
     """Cross-section (pb) that a weight of one stands for: mean of ``xsec`` over sum of ``genEventSumw``.
 
     Both are columns of the tree ``Runs``, with one row for each part of the generation; files of one process are
@@ -187,7 +191,7 @@ def picobarns_per_weight(files) -> float:
     """
     import uproot
 
-    xsec, sums = [], []
+    cross_sections, weights = [], []
     for source in resolve(files):
         with uproot.open(source.path) as file:
             columns = file[RUNS].keys() if RUNS in file else []
@@ -195,9 +199,9 @@ def picobarns_per_weight(files) -> float:
                 raise LayoutError(
                     f"{source.path}: no tree {RUNS} with xsec and genEventSumw: the cross-section has to be given"
                 )
-            xsec.append(file[RUNS]["xsec"].array(library="np"))
-            sums.append(file[RUNS]["genEventSumw"].array(library="np"))
-    xsec, sums = np.concatenate(xsec), np.concatenate(sums)
+            cross_sections.append(file[RUNS]["xsec"].array(library="np"))
+            weights.append(file[RUNS]["genEventSumw"].array(library="np"))
+    xsec, sums = np.concatenate(cross_sections), np.concatenate(weights)
     if not (sums.sum() > 0 and xsec.mean() > 0):
         raise DataError(f"{RUNS}: cross-sections or weights are not above zero")
     return float(xsec.mean() / sums.sum())

@@ -6,12 +6,15 @@ the cut changes s / sqrt(b). Cuts that too few background events pass say nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from ..errors import DataError, OptionError
+from ..errors import OptionError
+from ..options import check_whole_number
+from .weights import Floats, checked_weights, finite, same_length
 
 __all__ = [
     "BACKGROUND_EFFICIENCIES",
@@ -25,6 +28,9 @@ __all__ = [
     "with_uncertainty",
 ]
 
+#: Scores and weights, arrays (events,).
+ScoredEvents = tuple[npt.ArrayLike, npt.ArrayLike]
+
 #: A cut that fewer background events pass (effective number, of weighted events) says nothing of it.
 LEAST_BACKGROUND = 10
 
@@ -36,15 +42,15 @@ BACKGROUND_EFFICIENCIES = (0.1, 0.025, 0.01)
 class Roc:
     """Efficiencies of all cuts ``score >= threshold``, from the tightest to the loosest."""
 
-    threshold: np.ndarray
+    threshold: Floats
     """(cuts,), falling."""
-    signal: np.ndarray
+    signal: Floats
     """Share of the signal that passes."""
-    background: np.ndarray
+    background: Floats
     """Share of the background that passes."""
-    signal_events: np.ndarray
+    signal_events: Floats
     """Effective number of signal events that pass: (sum of weights)^2 / sum of squared weights."""
-    background_events: np.ndarray
+    background_events: Floats
     """Effective number of background events that pass."""
 
     @property
@@ -54,17 +60,17 @@ class Roc:
         return float(np.sum(np.diff(background) * (signal[1:] + signal[:-1]) / 2))
 
     @property
-    def signal_uncertainty(self) -> np.ndarray:
+    def signal_uncertainty(self) -> Floats:
         """Binomial standard deviation of ``signal``, of weighted events."""
         return _binomial(self.signal, self.signal_events)
 
     @property
-    def background_uncertainty(self) -> np.ndarray:
+    def background_uncertainty(self) -> Floats:
         """Binomial standard deviation of ``background``, of weighted events."""
         return _binomial(self.background, self.background_events)
 
     @property
-    def significance_improvement(self) -> np.ndarray:
+    def significance_improvement(self) -> Floats:
         """signal / sqrt(background) of each cut; NaN where fewer than `LEAST_BACKGROUND` events pass."""
         enough = _enough(self.background_events) & (self.background > 0)
         improvement = np.full_like(self.signal, np.nan)
@@ -72,7 +78,7 @@ class Roc:
         return improvement
 
     @property
-    def significance_improvement_uncertainty(self) -> np.ndarray:
+    def significance_improvement_uncertainty(self) -> Floats:
         """Of each cut taken as given, from the binomial ones of both efficiencies; NaN as the improvement."""
         known = np.isfinite(self.significance_improvement)
         found = np.full_like(self.signal, np.nan)
@@ -114,19 +120,20 @@ class Roc:
         )
         return Measured(float(signal / np.sqrt(background_efficiency)), float(uncertainty))
 
-    def _at(self, background_efficiency, values):
+    def _at(self, background_efficiency: float | Floats, values: Floats) -> Floats:
         """Values of the cuts, interpolated to background efficiencies."""
         # Negative weights can make it fall.
         background = np.maximum.accumulate(np.append(0.0, self.background))
-        return np.interp(background_efficiency, background, np.append(0.0, values))
+        at: Floats = np.interp(background_efficiency, background, np.append(0.0, values))
+        return at
 
 
-def _enough(events):
+def _enough(events: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     # Sums of weights are exact to rounding.
     return np.greater_equal(events, LEAST_BACKGROUND * (1 - 1e-9))
 
 
-def _binomial(efficiency, events):
+def _binomial(efficiency: Floats, events: Floats) -> Floats:
     """Standard deviation of efficiencies, where ``events`` pass and the last cut passes all.
 
     With weights, variance = ((1 - e)^2 sum of w^2 that pass + e^2 sum of w^2 that fail) / (sum of w)^2, the
@@ -134,10 +141,13 @@ def _binomial(efficiency, events):
     """
     squares = np.divide(efficiency**2, events, where=events > 0, out=np.zeros_like(efficiency))
     variance = (1 - 2 * efficiency) * squares + efficiency**2 * squares[-1]
-    return np.sqrt(np.maximum(variance, 0))
+    uncertainty: Floats = np.sqrt(np.maximum(variance, 0))
+    return uncertainty
 
 
-def _improvement_uncertainty(signal, signal_uncertainty, background, background_uncertainty):
+def _improvement_uncertainty(
+    signal: Floats, signal_uncertainty: Floats, background: Floats | float, background_uncertainty: Floats
+) -> Floats:
     """Of signal / sqrt(background), the two being independent."""
     relative = signal * background_uncertainty / (2 * background)
     return np.sqrt((signal_uncertainty**2 + relative**2) / background)
@@ -147,14 +157,14 @@ def _improvement_uncertainty(signal, signal_uncertainty, background, background_
 class _Ranked:
     """A sample by falling score."""
 
-    order: np.ndarray
+    order: npt.NDArray[np.int_]
     """(events,): the events as they came, by falling score."""
-    weight: np.ndarray
+    weight: Floats
     """(events,), by falling score."""
-    passing: np.ndarray
+    passing: npt.NDArray[np.int_]
     """(cuts,): how many of them pass each cut."""
 
-    def curve(self, counts=None) -> tuple[np.ndarray, np.ndarray]:
+    def curve(self, counts: npt.NDArray[np.int_] | None = None) -> tuple[Floats, Floats]:
         """Efficiency and effective number of events of each cut, each event drawn ``counts`` (events,) times."""
         weight, squares = self.weight, self.weight**2
         if counts is not None:
@@ -167,17 +177,12 @@ class _Ranked:
         return (sums / total if total > 0 else np.full_like(sums, np.nan)), events
 
 
-def _ranked(background, signal) -> tuple[np.ndarray, list[_Ranked]]:
+def _ranked(background: ScoredEvents, signal: ScoredEvents) -> tuple[Floats, list[_Ranked]]:
     """Thresholds of all cuts, falling, and the samples by falling score."""
     samples = []
     for name, (score, weight) in (("background", background), ("signal", signal)):
-        score, weight = np.asarray(score, np.float64), np.asarray(weight, np.float64)
-        if not np.isfinite(score).all():
-            raise DataError(f"{name}: {int((~np.isfinite(score)).sum())} scores are not finite")
-        if not weight.sum() > 0:
-            raise DataError(
-                f"{name}: weights of {len(score)} events add up to {weight.sum()}: expected more than zero"
-            )
+        score, weight = finite(f"{name}: scores", score), checked_weights(name, weight)
+        same_length(**{f"scores of {name}": score, "weights": weight})
         order = np.argsort(score)
         samples.append((order[::-1], weight[order[::-1]], score[order]))
     # Events of equal score pass together.
@@ -188,12 +193,12 @@ def _ranked(background, signal) -> tuple[np.ndarray, list[_Ranked]]:
     ]
 
 
-def _roc(threshold, curves) -> Roc:
+def _roc(threshold: Floats, curves: Sequence[tuple[Floats, Floats]]) -> Roc:
     (background, background_events), (signal, signal_events) = curves
     return Roc(threshold, signal, background, signal_events, background_events)
 
 
-def roc(background, signal) -> Roc:
+def roc(background: ScoredEvents, signal: ScoredEvents) -> Roc:
     """ROC curve of weighted scores; high scores are anomalous.
 
     Parameters
@@ -204,19 +209,19 @@ def roc(background, signal) -> Roc:
     Raises
     ------
     DataError
-        There are no events, or the weights do not add up to more than zero.
+        There are no events, scores or weights are not finite or not as many, or the weights do not add up to more
+        than zero.
     """
     threshold, samples = _ranked(background, signal)
     return _roc(threshold, [sample.curve() for sample in samples])
 
 
-def _replicas(background, signal, replicas: int, seed: int) -> Iterator[Roc]:
+def _replicas(background: ScoredEvents, signal: ScoredEvents, replicas: int, seed: int) -> Iterator[Roc]:
     """The curves of bootstrap replicas: each draws as many of the events of both, with replacement.
 
     What is drawn changes how often each event counts, not how they are sorted.
     """
-    if replicas < 2:
-        raise OptionError(f"replicas is {replicas}: expected two or more")
+    check_whole_number("replicas", replicas, lowest=2)
     rng = np.random.default_rng(seed)
     threshold, samples = _ranked(background, signal)
     for _ in range(replicas):
@@ -225,14 +230,21 @@ def _replicas(background, signal, replicas: int, seed: int) -> Iterator[Roc]:
         yield _roc(threshold, [sample.curve(drawn) for sample, drawn in zip(samples, counts)])
 
 
-def _spread(values, ddof: int = 0) -> float:
+def _spread(values: npt.ArrayLike, ddof: int = 0) -> float:
     """Standard deviation of those that are no NaN."""
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     return float(np.std(known, ddof=ddof)) if len(known) > 1 else np.nan
 
 
-def with_uncertainty(statistic, background, signal, *, replicas: int = 100, seed: int = 1) -> tuple[float, float]:
+def with_uncertainty(
+    statistic: Callable[[Roc], float],
+    background: ScoredEvents,
+    signal: ScoredEvents,
+    *,
+    replicas: int = 100,
+    seed: int = 1,
+) -> tuple[float, float]:
     """A number that is made from a `Roc`, and its standard deviation over bootstrap replicas.
 
     Parameters
@@ -277,8 +289,8 @@ class FiguresOfMerit:
 
 
 def figures_of_merit(
-    background,
-    signal,
+    background: ScoredEvents,
+    signal: ScoredEvents,
     *,
     background_efficiencies: Sequence[float] = BACKGROUND_EFFICIENCIES,
     replicas: int = 100,
@@ -330,17 +342,20 @@ def over_folds(folds: Sequence[FiguresOfMerit]) -> FiguresOfMerit:
     if len(folds) < 2:
         raise OptionError(f"{len(folds)} folds: expected two or more")
 
-    def combined(measured) -> Measured:
+    def combined(measured: Iterable[Measured]) -> Measured:
         values = [one.value for one in measured]
         return Measured(float(np.mean(values)), _spread(values, ddof=1) if np.isfinite(values).all() else np.nan)
 
     return FiguresOfMerit(
-        *(combined([getattr(fold, name) for fold in folds]) for name in ("auc", "best", "best_at")),
-        {at: combined([fold.improvement[at] for fold in folds]) for at in folds[0].improvement},
-        *(float(np.mean([getattr(f, name) for f in folds])) for name in ("background_events", "signal_events")),
+        auc=combined(fold.auc for fold in folds),
+        best=combined(fold.best for fold in folds),
+        best_at=combined(fold.best_at for fold in folds),
+        improvement={at: combined(fold.improvement[at] for fold in folds) for at in folds[0].improvement},
+        background_events=float(np.mean([fold.background_events for fold in folds])),
+        signal_events=float(np.mean([fold.signal_events for fold in folds])),
     )
 
 
-def in_window(mjj, mass: float, half_width: float = 0.2) -> np.ndarray:
+def in_window(mjj: npt.ArrayLike, mass: float, half_width: float = 0.2) -> npt.NDArray[np.bool_]:
     """Mask (events,) of the events with mjj within a share of the resonance mass (both in GeV) around it."""
     return np.abs(np.asarray(mjj) / mass - 1) < half_width

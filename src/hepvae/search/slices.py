@@ -13,16 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError, OptionError
-from .bump_hunt import COMBINED, Scan, scan
-from .decorrelation import ChiSquare
-from .dijet_spectrum import Spectrum
-from .injection import Counting
+from .counting import Counting
+from .fits import SpectrumFit, chi2_of_groups, fit_spectrum, merged_bins
+from .pass_rates import ChiSquare
+from .scans import COMBINED, Scan, ToyScan, scan, scan_toys
 from .separation import in_window
-from .signal_shape import SignalShape, signal_shape
-from .spectrum_fit import SpectrumFit, chi2_of_groups, fit_spectrum, merged_bins
-from .toys import ToyScan, expected_significance, scan_toys, throw_toys, yield_of_significance
+from .spectrum import Floats, SignalShape, Spectrum, signal_shape
+from .toys import expected_significance, throw_toys, yield_of_significance
+from .weights import effective_events
 
 __all__ = [
     "INCLUSIVE",
@@ -38,6 +39,10 @@ __all__ = [
     "throw_slices",
     "yields_of_significance",
 ]
+
+Indices = npt.NDArray[np.int8]
+#: Background, signal and edges by slice: what is fitted together.
+_Test = tuple[dict[str, Floats], dict[str, Floats], dict[str, Floats]]
 
 #: Name of all slices taken as one spectrum, without a cut.
 INCLUSIVE = "inclusive"
@@ -66,17 +71,19 @@ class Expectation:
     """That an F-test finds on the smooth expectation: for all fits of data and toys."""
 
     @property
-    def edges(self) -> np.ndarray:
+    def edges(self) -> Floats:
         """(bins + 1,), GeV."""
         return self.fit.spectrum.edges
 
     @property
-    def events(self) -> dict[str, np.ndarray]:
+    def events(self) -> dict[str, Floats]:
         """(bins,), by slice."""
         return {name: share * self.fit.expected for name, share in self.shares.items()}
 
 
-def expect_background(mjj, weight, slices, names: Sequence[str], edges) -> Expectation:
+def expect_background(
+    mjj: Floats, weight: Floats, slices: Indices, names: Sequence[str], edges: Floats
+) -> Expectation:
     """Smooth expectation of the background from simulated events.
 
     Parameters
@@ -114,45 +121,82 @@ def expect_background(mjj, weight, slices, names: Sequence[str], edges) -> Expec
 
 @dataclass(frozen=True)
 class SlicedSignal:
-    """A signal in each slice."""
+    """A signal in each slice, from samples at some masses."""
 
     mass: float
-    """Of the resonance, GeV."""
-    shares: dict[str, float]
-    """Of its events (all that were selected, also those outside of the range of the fit), by slice."""
+    """That is injected, GeV."""
+    masses: Floats
+    """(samples,), GeV, rising."""
+    sample_shares: dict[str, Floats]
+    """(samples,) by slice, of the events (all that were selected, also those outside of the range of the fit)."""
     shapes: dict[str, SignalShape]
     """By slice."""
     inclusive: SignalShape
-    """Of all its events."""
+    """Of all events."""
 
-    def templates(self, edges) -> dict[str, np.ndarray]:
-        """Events (bins,) in each slice, for one event in all."""
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of the events of the injected mass, by slice."""
+        return {name: float(share[0]) for name, share in self.shares_at([self.mass]).items()}
+
+    def shares_at(self, masses: Sequence[float] | Floats) -> dict[str, Floats]:
+        """Shares (masses,) by slice: linear in mass between two samples, beyond them those of the nearest."""
+        return {name: np.interp(masses, self.masses, share) for name, share in self.sample_shares.items()}
+
+    def templates(self, edges: Floats) -> dict[str, Floats]:
+        """Events (bins,) in each slice, for one event of the injected mass in all."""
         return {name: share * self.shapes[name].template(self.mass, edges) for name, share in self.shares.items()}
 
     @property
     def central(self) -> tuple[float, float]:
-        """Ends of the central 68 % in mjj / mass."""
-        levels = np.linspace(0, 1, self.inclusive.quantiles.shape[1])
-        low, high = np.interp([0.16, 0.84], levels, self.inclusive.quantiles[0])
+        """Ends of the central 68 % in mjj / mass, at the injected mass."""
+        low, high = self.inclusive.quantile([0.16, 0.84], self.mass)
         return float(low), float(high)
 
 
-def slice_signal(mjj, weight, slices, names: Sequence[str], mass: float) -> SlicedSignal:
-    """Shares and shapes of a signal; parameters are those of `expect_background`, weights in any unit."""
-    inclusive = signal_shape({mass: (mjj, weight)})
-    shares, shapes = {}, {}
+def slice_signal(
+    samples: Mapping[float, tuple[Floats, Floats, Indices]], names: Sequence[str], mass: float | None = None
+) -> SlicedSignal:
+    """Shares and shapes of a signal.
+
+    Parameters
+    ----------
+    samples : mapping of mass (GeV) to (mjj, weights, slices)
+        Arrays (events,): mjj in GeV, weights in any unit, the index of the slice of each event.
+    names : sequence of str
+        Of the slices.
+    mass : float, optional
+        That is injected, GeV; by default that of the first sample.
+
+    Raises
+    ------
+    DataError
+        As `signal_shape`.
+    """
+    masses = sorted(samples)
+    inclusive = signal_shape({m: samples[m][:2] for m in masses})
+    shares: dict[str, list[float]] = {name: [] for name in names}
+    shapes = {}
     for i, name in enumerate(names):
-        own = weight[slices == i]
-        shares[name] = float(own.sum() / weight.sum())
-        enough = own.any() and own.sum() ** 2 / np.sum(own**2) >= LEAST_SIGNAL
-        shapes[name] = signal_shape({mass: (mjj[slices == i], own)}) if enough else inclusive
-    return SlicedSignal(mass, shares, shapes, inclusive)
+        own = {}
+        for m in masses:
+            mjj, weight, index = samples[m]
+            inside = index == i
+            shares[name].append(float(weight[inside].sum() / weight.sum()))
+            enough = effective_events(weight[inside]) >= LEAST_SIGNAL
+            own[m] = (mjj[inside], weight[inside]) if enough else (mjj, weight)
+        few = all(len(own[m][0]) == len(samples[m][0]) for m in masses)
+        shapes[name] = inclusive if few else signal_shape(own)
+    injected = next(iter(samples)) if mass is None else mass
+    arrays = {name: np.array(share) for name, share in shares.items()}
+    return SlicedSignal(injected, np.array(masses, np.float64), arrays, shapes, inclusive)
 
 
-def steps_in_mass(signal: SlicedSignal, expectation: Expectation) -> np.ndarray:
+def steps_in_mass(signal: SlicedSignal, expectation: Expectation, lowest: float = 0.0) -> Floats:
     """Masses to scan (masses,), GeV, rising, with that of the signal among them.
 
-    Most of the signal is in the range of the fit, and in each slice `LEAST_UNDER_PEAK` background events are
+    They are not below `lowest` (but for that of the signal), most of the signal is in the range of the fit, and in
+    each slice `LEAST_UNDER_PEAK` background events are
     expected under the central 68 % of it.
 
     Raises
@@ -165,9 +209,9 @@ def steps_in_mass(signal: SlicedSignal, expectation: Expectation) -> np.ndarray:
     step = 1 + np.clip((high - low) / 2, *_STEPS)
     cumulative = np.append(0.0, np.cumsum(expectation.fit.expected))
 
-    def usable(mass) -> bool:
-        inside = signal.inclusive.template(mass, edges).sum()
-        under = np.diff(np.interp([low * mass, high * mass], edges, cumulative))[0]
+    def usable(mass: float) -> bool:
+        inside = float(signal.inclusive.template(mass, edges).sum())
+        under = float(np.diff(np.interp([low * mass, high * mass], edges, cumulative))[0])
         return inside >= 0.5 and high * mass < edges[-1] and smallest * under >= LEAST_UNDER_PEAK
 
     if not usable(signal.mass):
@@ -176,18 +220,18 @@ def steps_in_mass(signal: SlicedSignal, expectation: Expectation) -> np.ndarray:
             f" {LEAST_UNDER_PEAK} background events under it in each slice"
         )
     masses = [signal.mass]
-    while usable(masses[0] / step):
+    while masses[0] / step >= lowest and usable(masses[0] / step):
         masses.insert(0, masses[0] / step)
     while usable(masses[-1] * step):
         masses.append(masses[-1] * step)
     return np.array(masses)
 
 
-def _asked(expectation: Expectation, signal: SlicedSignal) -> dict[str, tuple[dict, dict, dict]]:
+def _tests(expectation: Expectation, signal: SlicedSignal) -> dict[str, _Test]:
     """Background, signal and edges of what is fitted: all as one spectrum, each slice, the slices together."""
     events, templates = expectation.events, signal.templates(expectation.edges)
-    inclusive = sum(events.values()), signal.inclusive.template(signal.mass, expectation.edges)
-    tests = {INCLUSIVE: ({INCLUSIVE: inclusive[0]}, {INCLUSIVE: inclusive[1]})}
+    inclusive = {INCLUSIVE: signal.inclusive.template(signal.mass, expectation.edges)}
+    tests = {INCLUSIVE: ({INCLUSIVE: expectation.fit.expected}, inclusive)}
     tests |= {name: ({name: events[name]}, {name: templates[name]}) for name in events}
     if len(events) > 1:
         tests[COMBINED] = events, templates
@@ -199,7 +243,7 @@ def significances(injected: float, expectation: Expectation, signal: SlicedSigna
     n = expectation.n_parameters
     return {
         name: expected_significance(injected, *test, n_parameters=n) if _has_signal(test) else 0.0
-        for name, test in _asked(expectation, signal).items()
+        for name, test in _tests(expectation, signal).items()
     }
 
 
@@ -210,17 +254,22 @@ def yields_of_significance(
     n = expectation.n_parameters
     return {
         name: yield_of_significance(significance, *test, n_parameters=n) if _has_signal(test) else np.nan
-        for name, test in _asked(expectation, signal).items()
+        for name, test in _tests(expectation, signal).items()
     }
 
 
-def _has_signal(test: tuple[dict, dict, dict]) -> bool:
+def _has_signal(test: _Test) -> bool:
     _, templates, _ = test
-    return any(template.any() for template in templates.values())
+    return any(bool(template.any()) for template in templates.values())
 
 
 def countings_in_slices(
-    background, signal, slices, names: Sequence[str], mass: float, shares
+    background: tuple[Floats, Floats],
+    signal: tuple[Floats, Floats],
+    slices: Indices,
+    names: Sequence[str],
+    mass: float,
+    shares: Mapping[str, float],
 ) -> dict[str, Counting]:
     """Counting experiments in the mjj window of a signal: `INCLUSIVE`, and in each slice that has some of it.
 
@@ -240,17 +289,22 @@ def countings_in_slices(
     mjj, weight = background
     expected = float(weight[in_window(mjj, mass)].sum())
     mjj, weight = signal
-    efficiency = weight * in_window(mjj, mass) / weight.sum()
-    found = {INCLUSIVE: Counting(expected, efficiency.sum())}
+    inside = weight * in_window(mjj, mass)
+
+    def efficiency(of: Floats) -> float:
+        # sums of all events, one by one, differ by rounding: no share is above one
+        return min(float(of.sum() / weight.sum()), 1.0)
+
+    countings = {INCLUSIVE: Counting(expected, efficiency(inside))}
     for i, name in enumerate(names):
-        if (of_slice := efficiency[slices == i].sum()) > 0:
-            found[name] = Counting(expected, of_slice, shares[name])
-    return found
+        if (of_slice := efficiency(inside[slices == i])) > 0:
+            countings[name] = Counting(expected, of_slice, shares[name])
+    return countings
 
 
 def throw_slices(
     expectation: Expectation, signal: SlicedSignal, toys: int, *, injected: float = 0.0, seed: int
-) -> dict[str, np.ndarray]:
+) -> dict[str, npt.NDArray[np.int_]]:
     """Counts (toys, bins) of toys in each slice, with a number of signal events expected in all of them."""
     templates = signal.templates(expectation.edges)
     means = {name: events + injected * templates[name] for name, events in expectation.events.items()}
@@ -258,7 +312,10 @@ def throw_slices(
 
 
 def scan_toys_in_slices(
-    counts: Mapping[str, np.ndarray], masses, expectation: Expectation, signal: SlicedSignal
+    counts: Mapping[str, npt.NDArray[np.int_]],
+    masses: Sequence[float] | Floats,
+    expectation: Expectation,
+    signal: SlicedSignal,
 ) -> dict[str, ToyScan]:
     """Scans of toys: `INCLUSIVE` (the sum of the slices), each slice, and `COMBINED`.
 
@@ -269,18 +326,24 @@ def scan_toys_in_slices(
         GeV.
     """
     edges, n = expectation.edges, expectation.n_parameters
-    every = {INCLUSIVE: sum(np.asarray(of_slice) for of_slice in counts.values())}
-    found = scan_toys(every, {INCLUSIVE: edges}, signal.inclusive, masses, n_parameters=n)
-    asked = {"shares": signal.shares, "n_parameters": n}
-    return found | scan_toys(counts, dict.fromkeys(counts, edges), signal.shapes, masses, **asked)
+    every = {INCLUSIVE: np.sum(list(counts.values()), axis=0)}
+    inclusive = scan_toys(every, {INCLUSIVE: edges}, signal.inclusive, masses, n_parameters=n)
+    shares = signal.shares_at(masses)
+    return inclusive | scan_toys(
+        counts, dict.fromkeys(counts, edges), signal.shapes, masses, shares=shares, n_parameters=n
+    )
 
 
 def scan_slices(
-    counts: Mapping[str, np.ndarray], masses, expectation: Expectation, signal: SlicedSignal
+    counts: Mapping[str, npt.NDArray[np.int_]],
+    masses: Sequence[float] | Floats,
+    expectation: Expectation,
+    signal: SlicedSignal,
 ) -> dict[str, Scan]:
-    """As `scan_toys_in_slices`, of one set of data, counts (bins,), with iminuit."""
+    """As `scan_toys_in_slices`, of one set of data, counts (bins,)."""
     edges, n = expectation.edges, expectation.n_parameters
-    spectra = {name: Spectrum(edges, of_slice) for name, of_slice in counts.items()}
-    every = {INCLUSIVE: Spectrum(edges, sum(np.asarray(of_slice) for of_slice in counts.values()))}
-    found = scan(every, signal.inclusive, masses, n_parameters=n)
-    return found | scan(spectra, signal.shapes, masses, shares=signal.shares, n_parameters=n)
+    spectra = {name: Spectrum(edges, of_slice.astype(np.float64)) for name, of_slice in counts.items()}
+    every = {INCLUSIVE: Spectrum(edges, np.sum(list(counts.values()), axis=0))}
+    inclusive = scan(every, signal.inclusive, masses, n_parameters=n)
+    shares = signal.shares_at(masses)
+    return inclusive | scan(spectra, signal.shapes, masses, shares=shares, n_parameters=n)

@@ -6,55 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError
-from .bump_hunt import Scan, fit_signal, in_slices, signal_in_slices, upper_tail
-from .dijet_spectrum import DijetFunction
-from .likelihood import Slice, minimum
-from .spectrum_fit import ORDERS, chi2_of_groups, chosen_order, merged_bins, orders_of
+from ..options import check_number
+from .fits import Slice, minimum
+from .scans import Scan, ToyScan, in_slices
+from .spectrum import BackgroundFunction, Floats
 
 __all__ = [
     "Exceedance",
     "GlobalPValue",
-    "ToyScan",
     "exceedances",
     "expected_significance",
     "global_p_value",
-    "scan_toys",
     "throw_toys",
     "uniformity",
     "yield_of_significance",
 ]
-
-#: Fits that are made together; more only need more memory.
-_BATCH = 2000
-
-
-@dataclass(frozen=True)
-class ToyScan:
-    """Tests for a signal at each mass in each toy: the fields of `Scan`, with an axis of toys."""
-
-    name: str
-    """Of the slice, or `COMBINED`."""
-    masses: np.ndarray
-    """(masses,), GeV."""
-    yields: np.ndarray
-    """(toys, masses)."""
-    uncertainties: np.ndarray
-    """(toys, masses)."""
-    significance: np.ndarray
-    """(toys, masses)."""
-    n_parameters: dict[str, np.ndarray]
-    """(toys,) for each slice that took part: of its background."""
-
-    @property
-    def p_value(self) -> np.ndarray:
-        """(toys, masses), local, uniform from 0 to 1 without signal: deficits have more than 0.5."""
-        return upper_tail(self.significance)
-
-    def pulls(self, injected: float = 0.0) -> np.ndarray:
-        """(toys, masses), fitted less injected yield, in units of the fitted uncertainty."""
-        return (self.yields - injected) / self.uncertainties
 
 
 @dataclass(frozen=True)
@@ -95,94 +64,10 @@ class Exceedance:
         return float(binom.sf(round(self.observed * self.toys) - 1, self.toys, self.expected))
 
 
-def throw_toys(expected: Mapping[str, np.ndarray], toys: int, *, seed: int) -> dict[str, np.ndarray]:
+def throw_toys(expected: Mapping[str, Floats], toys: int, *, seed: int) -> dict[str, npt.NDArray[np.int_]]:
     """Poisson counts (toys, bins) for the expected events (bins,) of each slice."""
     rng = np.random.default_rng(seed)
     return {name: rng.poisson(values, (toys, len(values))) for name, values in expected.items()}
-
-
-def scan_toys(
-    counts: Mapping[str, np.ndarray],
-    edges: Mapping[str, np.ndarray],
-    signal,
-    masses: Sequence[float],
-    *,
-    shares: Mapping[str, float] | None = None,
-    n_parameters=ORDERS,
-) -> dict[str, ToyScan]:
-    """`bump_hunt.scan` of many toys at once: the same likelihood, minimised together.
-
-    The few fits that do not converge so are made by iminuit.
-
-    Parameters
-    ----------
-    counts : mapping of slice to array (toys, bins)
-    edges : mapping of slice to array (bins + 1,)
-        GeV.
-    signal, masses, shares, n_parameters
-        As for `bump_hunt.scan`; the F-test is made for each toy, in bins that are merged for all alike.
-
-    Raises
-    ------
-    DataError
-        A fit does not converge.
-    """
-    masses = np.asarray(masses, np.float64)
-    tests = signal_in_slices(signal, masses, {name: edges[name] for name in counts}, shares)
-    orders = in_slices(n_parameters, counts, "numbers of parameters")
-    alone, coefficients, likelihood = {}, {}, {}
-    for name, of_slice in counts.items():
-        alone[name], coefficients[name], likelihood[name] = _backgrounds(
-            name, np.asarray(of_slice, np.float64), edges[name], orders_of(orders[name])
-        )
-    scans = {}
-    for group, templates in tests.items():
-        toys = len(next(iter(alone.values())).counts)
-        # Every mass of every toy is a fit of its own.
-        toy, mass = (index.ravel() for index in np.indices((toys, len(masses))))
-        results = []
-        for some in np.array_split(np.arange(len(toy)), -(-len(toy) // _BATCH)):
-            slices = [
-                Slice(one.function, one.counts, one.scale, one.n_parameters, template[mass[some]])
-                for one, template in ((alone[name].of(toy[some]), templates[name]) for name in templates)
-            ]
-            found = minimum(slices, [coefficients[name][toy[some]] for name in templates])
-            without = sum(likelihood[name][toy[some]] for name in templates)
-            q = 2 * np.maximum(without - found.nll, 0)
-            significance = np.copysign(np.sqrt(q), found.yields)
-            values = np.stack([found.yields, found.uncertainties, significance])
-            for i in np.flatnonzero(~found.converged):
-                at = some[[i]]
-                one = fit_signal([s.of([i]) for s in slices], [coefficients[name][toy[at]] for name in templates])
-                if one is None:
-                    where = f"{masses[mass[at[0]]]:g} GeV to toy {toy[at[0]]}"
-                    raise DataError(f"{group}: fit of a signal of {where} does not converge")
-                values[:, i] = one
-            results.append(values)
-        shaped = np.concatenate(results, axis=1).reshape(3, toys, len(masses))
-        scans[group] = ToyScan(group, masses, *shaped, {name: alone[name].n_parameters for name in templates})
-    return scans
-
-
-def _backgrounds(name: str, counts: np.ndarray, edges: np.ndarray, orders: tuple[int, ...]):
-    """Fits without signal: slice with chosen numbers of parameters, coefficients (toys, 5), -ln L (toys,)."""
-    mean = counts.mean(axis=0)
-    function = DijetFunction(edges, mean)
-    ones = np.ones(counts.shape[1])
-    start = function.start(counts)
-    fits = [minimum([Slice(function, counts, ones, np.full(len(counts), n))], [start]) for n in orders]
-    starts = merged_bins(mean)
-    chi2 = [chi2_of_groups(counts, function.expected(fit.coefficients[0]), ones, starts) for fit in fits]
-    converged = np.stack([fit.converged for fit in fits], axis=1)
-    # what does not converge is not chosen, as in `fit_spectrum`
-    chi2 = np.where(converged, np.stack(chi2, axis=1), 1e30)
-    best = chosen_order(chi2, len(starts) - np.array(orders))
-    every = np.arange(len(counts))
-    if not (usable := converged[every, best]).all():
-        raise DataError(f"{name}: fit of the background of toy {int(np.argmin(usable))} does not converge")
-    coefficients = np.stack([fit.coefficients[0] for fit in fits])[best, every]
-    likelihood = np.stack([fit.nll for fit in fits])[best, every]
-    return Slice(function, counts, ones, np.array(orders)[best]), coefficients, likelihood
 
 
 def global_p_value(found: Scan, toys: ToyScan) -> GlobalPValue:
@@ -229,7 +114,7 @@ def exceedances(
     ]
 
 
-def uniformity(p_values: np.ndarray) -> float:
+def uniformity(p_values: Floats) -> float:
     """p-value of a Kolmogorov-Smirnov test that independent p-values (toys,) are uniform."""
     from scipy.stats import kstest
 
@@ -238,9 +123,9 @@ def uniformity(p_values: np.ndarray) -> float:
 
 def expected_significance(
     signal_yield: float,
-    expected: Mapping[str, np.ndarray],
-    templates: Mapping[str, np.ndarray],
-    edges: Mapping[str, np.ndarray],
+    expected: Mapping[str, Floats],
+    templates: Mapping[str, Floats],
+    edges: Mapping[str, Floats],
     *,
     n_parameters: int | Mapping[str, int],
 ) -> float:
@@ -256,28 +141,33 @@ def expected_significance(
     return _asimov(signal_yield, expected, templates, edges, n_parameters)[0]
 
 
-def _asimov(signal_yield, expected, templates, edges, n_parameters) -> tuple[float, float]:
+def _asimov(
+    signal_yield: float,
+    expected: Mapping[str, Floats],
+    templates: Mapping[str, Floats],
+    edges: Mapping[str, Floats],
+    n_parameters: int | Mapping[str, int],
+) -> tuple[float, float]:
     """Significance, and uncertainty of the yield, of spectra as expected."""
     orders = in_slices(n_parameters, expected, "numbers of parameters")
 
-    def slices(signal):
-        for name, background in expected.items():
-            counts = (background + signal_yield * templates[name])[None]
-            template = templates[name][None] if signal else None
-            function = DijetFunction(edges[name], background)
-            yield Slice(function, counts, np.ones_like(background), np.array([orders[name]]), template)
-
-    null, full = (list(slices(signal)) for signal in (False, True))
+    null, full = [], []
+    for name, background in expected.items():
+        counts = (background + signal_yield * templates[name])[None]
+        function, ones = BackgroundFunction(edges[name], background), np.ones_like(background)
+        order = np.array([orders[name]])
+        null.append(Slice(function, counts, ones, order))
+        full.append(Slice(function, counts, ones, order, templates[name][None]))
     without = minimum(null, [one.function.start(one.counts) for one in null])
-    found = minimum(full, without.coefficients, np.array([signal_yield]))
-    return float(np.sqrt(2 * max(without.nll[0] - found.nll[0], 0))), float(found.uncertainties[0])
+    best = minimum(full, without.coefficients, np.array([signal_yield]))
+    return float(np.sqrt(2 * max(without.nll[0] - best.nll[0], 0))), float(best.uncertainties[0])
 
 
 def yield_of_significance(
     significance: float,
-    expected: Mapping[str, np.ndarray],
-    templates: Mapping[str, np.ndarray],
-    edges: Mapping[str, np.ndarray],
+    expected: Mapping[str, Floats],
+    templates: Mapping[str, Floats],
+    edges: Mapping[str, Floats],
     *,
     n_parameters: int | Mapping[str, int],
 ) -> float:
@@ -295,12 +185,24 @@ def yield_of_significance(
         GeV.
     n_parameters : int, or one for each slice
         Of the backgrounds that are fitted.
+
+    Raises
+    ------
+    OptionError
+        The significance is not a number of at least zero.
+    DataError
+        No number of events gives it: the fit takes the signal for background.
     """
-    asked = expected, templates, edges, n_parameters
-    number = significance * _asimov(1e-9, *asked)[1]
-    for _ in range(20):
-        now, _ = _asimov(number, *asked)
+    check_number("significance", significance, lowest=0)
+    if significance == 0:
+        return 0.0
+    test = expected, templates, edges, n_parameters
+    number = significance * _asimov(1e-9, *test)[1]
+    for _ in range(50):
+        now, _ = _asimov(number, *test)
         if abs(now / significance - 1) < 1e-3:
-            break
-        number *= significance / now
-    return number
+            return number
+        number *= significance / now if now > 0 else 2.0
+    raise DataError(
+        f"no number of signal events gives {significance:g} standard deviations: {number:g} give {now:.3g}"
+    )

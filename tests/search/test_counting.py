@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hepvae import OptionError
-from hepvae.search.injection import Counting, asimov_significance, signal_for_significance
+from hepvae.search.counting import Counting, asimov_significance, signal_for_significance
 
 
 def test_far_below_the_background_it_is_signal_over_its_root():

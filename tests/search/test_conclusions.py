@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepvae.search.bump_hunt import COMBINED
-from hepvae.search.decorrelation import ChiSquare
-from hepvae.search.findings import (
-    bias_finding,
-    flatness_finding,
-    selection_finding,
-    separation_findings,
-    toys_findings,
+from hepvae.search.conclusions import (
+    bias_conclusion,
+    flatness_conclusion,
+    selection_conclusion,
+    separation_conclusions,
+    toys_conclusions,
 )
+from hepvae.search.pass_rates import ChiSquare
+from hepvae.search.scans import COMBINED
 from hepvae.search.separation import FiguresOfMerit, Measured
 from hepvae.search.slices import INCLUSIVE
 from hepvae.search.toys import Exceedance
@@ -33,7 +33,7 @@ def test_best_model_of_each_signal():
         ("graph", "br", "min"): merit(1.2),
         ("conv", "hz", "min"): merit(np.nan),
     }
-    narrow, broad, none = separation_findings(merits)
+    narrow, broad, none = separation_conclusions(merits)
     assert narrow == (
         "na: the largest significance improvement is 2.40 ± 0.05, of graph (min), 2.0 times that of conv"
         " (sum: 1.20 ± 0.05)."
@@ -43,33 +43,33 @@ def test_best_model_of_each_signal():
 
 
 def test_flatness():
-    flat = flatness_finding("eff10", ChiSquare(90, 9), ChiSquare(9, 9))
+    flat = flatness_conclusion("eff10", ChiSquare(90, 9), ChiSquare(9, 9))
     assert flat.startswith("eff10: the pass rate on the control sample is flat in mjj (chi-square 9.0 / 9")
     assert "one cut at all mjj: chi-square 90.0 / 9" in flat
-    assert "is not flat" in flatness_finding("eff10", ChiSquare(90, 9), ChiSquare(40, 9))
-    assert "too few events to say" in flatness_finding("eff1", ChiSquare(3, 1), ChiSquare(0, 0))
+    assert "is not flat" in flatness_conclusion("eff10", ChiSquare(90, 9), ChiSquare(40, 9))
+    assert "too few events to say" in flatness_conclusion("eff1", ChiSquare(3, 1), ChiSquare(0, 0))
 
 
 def test_selection():
-    better = selection_finding(1000, {INCLUSIVE: 3.0, "rest": 1.0, "eff10": 5.5, COMBINED: 5.6})
+    better = selection_conclusion(1000, {INCLUSIVE: 3.0, "rest": 1.0, "eff10": 5.5, COMBINED: 5.6})
     assert better.endswith("give 5.5 in eff10, and 5.6 in all slices together.")
-    worse = selection_finding(1000, {INCLUSIVE: 3.0, "rest": 2.5, "eff10": 1.1})
+    worse = selection_conclusion(1000, {INCLUSIVE: 3.0, "rest": 2.5, "eff10": 1.1})
     assert worse.endswith("give no more in any slice (most in rest: 2.5).")
 
 
 @pytest.mark.parametrize(("observed", "verdict"), [(0.06, "no more than chance"), (0.2, "more than chance")])
 def test_toys(observed, verdict):
     excess = [Exceedance(z, observed, 0.05, 200) for z in (1.0, 2.0, 3.0)]
-    *large, uniform = toys_findings(excess, 0.004, 20)
+    *large, uniform = toys_conclusions(excess, 0.004, 20)
     assert [sentence.partition("deviations somewhere: ")[2].startswith(verdict) for sentence in large] == [
         True
     ] * 2
     assert "more than 3 standard deviations" in large[-1]
     assert "are uniform: the smallest of 20 Kolmogorov-Smirnov p-values is 0.004, and 8% of" in uniform
-    assert "are not uniform" in toys_findings(excess, 1e-6, 20)[-1]
+    assert "are not uniform" in toys_conclusions(excess, 1e-6, 20)[-1]
 
 
 def test_bias():
-    fine = bias_finding({"a": Measured(0.1, 0.07), "b": Measured(-0.2, 0.07)})
+    fine = bias_conclusion({"a": Measured(0.1, 0.07), "b": Measured(-0.2, 0.07)})
     assert fine.endswith("biased by less than half its uncertainty: at most by 0.20 of its uncertainty in b.")
-    assert "is biased, by 0.80 of its uncertainty in b" in bias_finding({"b": Measured(-0.8, 0.07)})
+    assert "is biased, by 0.80 of its uncertainty in b" in bias_conclusion({"b": Measured(-0.8, 0.07)})

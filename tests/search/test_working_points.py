@@ -7,17 +7,19 @@ import sys
 import numpy as np
 import pytest
 
+import hepvae
 from hepvae import DataError, MissingPackageError, OptionError
-from hepvae.search import decorrelation
-from hepvae.search.decorrelation import (
-    LEAST_EXPECTED,
-    PassRate,
+from hepvae.scoring.strategy import ScoreStrategy
+from hepvae.search.pass_rates import pass_rate
+from hepvae.search.quantiles import balanced_weights, quantile_spline
+from hepvae.search.samples import SearchSample
+from hepvae.search.working_points import (
+    END_EVENTS,
     WorkingPoints,
-    balanced_weights,
     constant_cut,
+    cut_background,
+    effective_passing,
     fit_working_points,
-    pass_rate,
-    quantile_spline,
     working_point_efficiency,
     working_point_name,
 )
@@ -200,39 +202,6 @@ def test_events_not_fitted_are_cut_by_the_mean_of_the_folds(fitted):
     assert points.slices([], []).shape == (0,)
 
 
-def test_only_events_near_the_quantile_enter_the_program_and_it_is_the_same(rng):
-    pytest.importorskip("sklearn")
-    x = rng.uniform(0, 1, 4000)
-    basis = np.stack([x**i for i in range(4)], axis=1)
-    values, weight = x + rng.gumbel(size=4000), rng.lognormal(0, 1, 4000)
-    for quantile in (0.5, 0.99):
-        whole = decorrelation._solved(basis, values, weight, quantile)
-        assert np.allclose(decorrelation._quantile_coefficients(basis, values, weight, quantile), whole, atol=1e-6)
-
-
-def test_spline_holds_its_share_of_the_weight_below(rng):
-    """What the pinball loss demands of any quantile regression with a constant, known without solving it."""
-    pytest.importorskip("sklearn")
-    x, values, weight = rng.uniform(0, 1, 3000), rng.normal(size=3000), rng.lognormal(0, 1, 3000)
-    points = np.linspace(0, 1, 200)
-    below = values < np.interp(x, points, quantile_spline(x, values, weight, 0.9, points))
-    assert weight[below].sum() / weight.sum() == pytest.approx(0.9, abs=0.01)
-
-
-def test_balanced_weights(rng):
-    """Every stretch of mjj has its effective number of events; a function of mjj on top changes nothing."""
-    mjj, weight = np.sort(rng.uniform(1200, 5000, 4000)), rng.lognormal(0, 1, 4000)
-    balanced = balanced_weights(mjj, weight)
-    for w, b in zip(weight.reshape(20, 200), balanced.reshape(20, 200)):
-        assert b.sum() == pytest.approx(w.sum() ** 2 / np.sum(w**2))
-        assert np.allclose(b / w, b[0] / w[0])
-    steps = np.repeat(10.0 ** -np.arange(20), 200)
-    assert np.allclose(balanced_weights(mjj, steps * weight), balanced)
-    weight[::2] = 0
-    assert (balanced_weights(mjj, weight)[::2] == 0).all()
-    assert balanced_weights(mjj, np.zeros(4000)).tolist() == [0] * 4000
-
-
 def test_crossing_cuts_are_set_right():
     """As few events as are let through, of which 60 pieces make anything: thresholds rise all the same."""
     pytest.importorskip("sklearn")
@@ -265,8 +234,8 @@ SOME = np.linspace(1, 2, 400), np.linspace(1200, 5000, 400), np.ones(400)
         ),
         ({}, {"efficiencies": ()}, OptionError, "working points none"),
         ({}, {"efficiencies": (10,)}, OptionError, "background efficiency is 10"),
-        ({}, {"folds": 1}, OptionError, "1 folds, 2 segments"),
-        ({}, {"segments": 0}, OptionError, "5 folds, 0 segments"),
+        ({}, {"folds": 1}, OptionError, "folds is 1: expected a whole number from 2"),
+        ({}, {"segments": 0}, OptionError, "segments is 0: expected a whole number of at least 1"),
     ],
 )
 def test_samples_that_are_not_fitted(change, options, error, message):
@@ -298,6 +267,17 @@ def test_events_that_are_not_cut(points, call, error, message):
         call(points)
 
 
+@pytest.mark.parametrize("events", [5, 28, 40, 59, 70, 2 * END_EVENTS + 15])
+def test_few_events_are_refused_or_fitted(events):
+    """From 28 to 59 events the ends of mjj were swapped, and the cuts fell where they should rise; less gave an
+    IndexError."""
+    some = [values[:events] for values in SOME]
+    with pytest.raises(DataError, match="events in a fit of working points: expected more than 60"):
+        fit_working_points(*some, (0.5,))
+    points = fit_working_points(*[values[: 3 * END_EVENTS] for values in SOME], (0.5,))
+    assert (np.diff(points.mjj) > 0).all()
+
+
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingPackageError, match="needs sklearn"):
@@ -312,81 +292,53 @@ def test_constant_cut(rng):
         constant_cut([], [], 0.1)
 
 
-def rates_of_toys(rng, events, correlated=False):
-    """Pass rates of 600 experiments at 20 % in 6 bins, weights over decades, also larger ones for what passes."""
-    for _ in range(600):
-        mjj = rng.uniform(0, 6, events)
-        passed = rng.uniform(size=events) < 0.2
-        weight = 10**-mjj * rng.lognormal(0, 0.5, events)
-        if correlated:  # lighter by chance, heavier for a weight: 20 % of the weight passes
-            passed = rng.uniform(size=events) < 1 / 9
-            weight = np.where(passed, 2.0, 1.0) * 10**-mjj
-        yield pass_rate(passed, mjj, weight, np.arange(7))
+RANGE = {"start": 1460.0, "stop": 6808.0}
 
 
-def test_uncertainty_is_the_spread_of_repeated_experiments(rng):
-    for correlated in (False, True):
-        rates = list(rates_of_toys(rng, 1200, correlated))
-        spread = np.std([r.rate for r in rates], axis=0)
-        assert np.mean([r.rate for r in rates], axis=0) == pytest.approx(0.2, abs=0.01)
-        assert np.mean([r.uncertainty for r in rates], axis=0) == pytest.approx(spread, rel=0.1)
+@pytest.fixture(scope="module")
+def card():
+    return hepvae.load_inferer(hepvae.model_path("conv")).card
 
 
-def test_uncertainty_without_weights_is_binomial():
-    rates = pass_rate([1] * 30 + [0] * 70, np.full(100, 0.5), np.ones(100), [0, 1, 2])
-    assert rates.rate[0] == 0.3 and rates.uncertainty[0] == pytest.approx(np.sqrt(0.3 * 0.7 / 100))
-    assert np.isnan(rates.rate[1]) and np.isnan(rates.uncertainty[1])
+def events(card, number, seed, rising=1.0) -> SearchSample:
+    """Scores that rise with mjj, weights that fall."""
+    rng = np.random.default_rng(seed)
+    mjj = 1200 + rng.exponential(600, number)
+    reco = np.exp(rng.normal(rising * np.log(mjj / 1200), 0.5))[:, None] * np.ones(2)
+    weight = (mjj / 1200) ** -3.0
+    return SearchSample("qcd", mjj, weight, reco, np.zeros((number, 2)), card, ScoreStrategy("min", 0.0))
 
 
-@pytest.mark.parametrize("correlated", [False, True])
-@pytest.mark.parametrize("expected", [None, 0.2])
-def test_chi_square_of_flat_rates_is_that_of_chance(rng, correlated, expected):
-    stats = pytest.importorskip("scipy.stats")
-    found = [rates.chi_square(expected) for rates in rates_of_toys(rng, 1200, correlated)]
-    assert {one.ndf for one in found} == {6 - (expected is None)}
-    assert stats.kstest([one.p_value for one in found], "uniform").pvalue > 1e-3
+def test_effective_events_that_pass():
+    mjj, weight = np.array([1300.0] * 50 + [1500.0] * 200), np.array([9.0] * 50 + [2.0] * 200)
+    found = effective_passing(mjj, weight, ["eff1", "eff50"], 1460)
+    assert list(found) == ["eff50", "eff1"]
+    assert found == pytest.approx({"eff50": 100, "eff1": 2})
+    assert effective_passing(mjj, weight, ["eff50"], 2000) == {"eff50": 0}
 
 
-def test_chi_square_without_weights_is_pearson_s(rng):
-    stats = pytest.importorskip("scipy.stats")
-    mjj, passed = rng.uniform(0, 4, 1000), rng.uniform(size=1000) < 0.3
-    rates = pass_rate(passed, mjj, np.ones(1000), np.arange(5))
-    pearson = stats.chi2_contingency([rates.passing, rates.total - rates.passing], correction=False)
-    found = rates.chi_square()
-    assert (found.value, found.ndf, found.p_value) == pytest.approx((pearson[0], pearson[2], pearson[1]))
+def test_a_quarter_is_held_out_and_slices_have_all_events(card):
+    background = events(card, 4000, 1)
+    cuts = cut_background(background, None, ["eff50", "eff10", "eff0.1"], **RANGE)
+    assert cuts.fitted_events == 3000 and len(cuts.control.mjj) == 1000
+    assert cuts.points.names == ("eff50", "eff10") and cuts.dropped == ["eff0.1"]
+    assert set(cuts.passing) == {"eff50", "eff10", "eff0.1"}
+    counts = np.bincount(cuts.slices, weights=background.weight) / background.weight.sum()
+    assert counts == pytest.approx([0.5, 0.4, 0.1], abs=0.04)
+    assert len(cuts.slices) == 4000
 
 
-def test_bins_with_too_few_events_are_merged():
-    """Of 10 % expected, 100 events make 10: bins of 60, 60, 200, 30, 0 are two, 120 and 230."""
-    counts = np.array([60, 60, 200, 30, 0])
-    mjj = np.repeat(np.arange(5), counts) + 0.5
-    passed = np.arange(len(mjj)) % 8 == 0
-    rates = pass_rate(passed, mjj, np.ones(len(mjj)), np.arange(6))
-    merged = pass_rate(passed, mjj, np.ones(len(mjj)), [0, 2, 5])
-    assert rates.chi_square(0.1) == merged.chi_square(0.1) and rates.chi_square(0.1).ndf == 2
-    assert rates.chi_square(0.1).value == pytest.approx(
-        sum((p - 0.1 * n) ** 2 / (0.09 * n) for p, n in zip(merged.passing, merged.total))
-    )
+def test_cuts_that_follow_mjj_are_flat_where_one_cut_is_not(card):
+    cuts = cut_background(events(card, 8000, 1), events(card, 4000, 2), ["eff50", "eff10"], **RANGE)
+    assert cuts.fitted_events == 8000 and len(cuts.control.mjj) == 4000
+    for name, share in (("eff50", 0.5), ("eff10", 0.1)):
+        before, after = cuts.before[name].chi_square(), cuts.after[name].chi_square()
+        assert before.p_value < 1e-6 and after.p_value > 1e-3, name
+        one = cuts.share[name]
+        assert one.rate[0] == pytest.approx(share, abs=4 * one.uncertainty[0])
+        assert one.total[0] == pytest.approx(cuts.control.weight.sum())
 
 
-def test_chi_square_of_nothing():
-    few = pass_rate([True] + [False] * (LEAST_EXPECTED + 5), np.full(LEAST_EXPECTED + 6, 0.5), np.ones(16), [0, 1])
-    nothing = PassRate(np.arange(3.0), *np.zeros((4, 2)))
-    for rates in (few, nothing):
-        for expected in (None, 0.1):
-            found = rates.chi_square(expected)
-            assert (found.value, found.ndf) == (0, 0) and np.isnan(found.p_value)
-
-
-@pytest.mark.parametrize(
-    ("arrays", "edges", "error", "message"),
-    [
-        (([True], [1.0], [1.0]), [1.0], OptionError, "1 edges of mjj bins: expected two or more that rise"),
-        (([True], [1.0], [1.0]), [2.0, 1.0], OptionError, "2 edges of mjj bins"),
-        (([True], [1.0, 2.0], [1.0]), [0.0, 1.0], DataError, "1 decisions, 2 mjj, 1 weights"),
-        (([True], [np.nan], [1.0]), [0.0, 1.0], DataError, "mjj of 1 events are not finite"),
-    ],
-)
-def test_pass_rates_that_are_none(arrays, edges, error, message):
-    with pytest.raises(error, match=message):
-        pass_rate(*arrays, edges)
+def test_too_few_events_for_any(card):
+    with pytest.raises(DataError, match=r"from 1460 GeV on \d+ pass eff10, \d+ pass eff1: expected 30 or more"):
+        cut_background(events(card, 200, 1), None, ["eff10", "eff1"], **RANGE)

@@ -1,16 +1,19 @@
-"""The bump hunt: injected signals are found, toys have uniform p-values, and fast fits are those of iminuit."""
+"""The bump hunt: injected signals are found, toys have uniform p-values, and fits are those of iminuit."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from helpers.minuit import minimise
 from scipy.stats import norm
 
 from hepvae import OptionError
-from hepvae.search.bump_hunt import COMBINED, scan
-from hepvae.search.dijet_spectrum import DijetFunction, Spectrum, dijet_edges
-from hepvae.search.signal_shape import signal_shape
-from hepvae.search.toys import global_p_value, scan_toys, throw_toys, uniformity, yield_of_significance
+from hepvae.search.fits import _lowest_yield, fit_backgrounds, minimum
+from hepvae.search.scans import COMBINED, scan, scan_toys
+from hepvae.search.spectrum import BackgroundFunction, Spectrum, dijet_edges, signal_shape
+from hepvae.search.toys import global_p_value, throw_toys, uniformity, yield_of_significance
 
 EDGES = dijet_edges()
 MASSES = np.array([1800.0, 2100, 2400, 2700, 3000, 3300, 3600, 4000, 4500])
@@ -18,7 +21,7 @@ SHARES = {"tight": 0.6, "rest": 0.4}
 
 
 def background(events):
-    shape = DijetFunction.of_parameters(EDGES, (0, 8, 5, -0.3, 0))
+    shape = BackgroundFunction.of_parameters(EDGES, (0, 8, 5, -0.3, 0))
     return events * shape / shape.sum()
 
 
@@ -85,32 +88,51 @@ def test_injected_bump_is_found_at_its_mass(rng):
     assert found.p_value[found.most_significant] == norm.sf(found.significance.max())
 
 
+def by_iminuit(parts, toy, template):
+    """Significance, yield and its uncertainty, of backgrounds fitted alone and of signals by iminuit."""
+    slices = [replace(fits.slice.of([toy]), signal=share * template[None]) for fits, share in parts]
+    start = [fits.coefficients[[toy]] for fits, _ in parts]
+    unit = minimum(slices, start).uncertainties[0]
+    value, _, fitted, uncertainty = minimise(slices, start, lowest=_lowest_yield(slices, start)[0], unit=unit)
+    without = sum(fits.nll[toy] for fits, _ in parts)
+    return np.copysign(np.sqrt(2 * max(without - value, 0)), fitted), fitted, uncertainty
+
+
 @pytest.mark.parametrize("n_parameters", [(3, 4, 5), 4])
-def test_fast_fits_are_those_of_iminuit(n_parameters, toys, scanned):
-    some = {name: counts[:4] for name, counts in toys.items()}
-    fast = scan_toys(some, SAME_EDGES, NARROW, MASSES[::2], shares=SHARES, n_parameters=n_parameters)
+def test_fits_are_those_of_iminuit(n_parameters, toys):
+    some = {name: counts[:4].astype(float) for name, counts in toys.items()}
+    found = scan_toys(some, SAME_EDGES, NARROW, MASSES[::2], shares=SHARES, n_parameters=n_parameters)
+    alone = {name: fit_backgrounds(name, some[name], EDGES, n_parameters=n_parameters) for name in some}
+    tests = {name: [(alone[name], 1.0)] for name in SHARES}
+    tests[COMBINED] = [(alone[name], share) for name, share in SHARES.items()]
     for toy in range(4):
-        spectra = {name: Spectrum(EDGES, counts[toy]) for name, counts in some.items()}
-        orders = {name: int(fast[name].n_parameters[name][toy]) for name in spectra}
-        for name, one in scan(spectra, NARROW, MASSES[::2], shares=SHARES, n_parameters=orders).items():
-            assert fast[name].significance[toy] == pytest.approx(one.significance, abs=2e-3)
-            difference = (fast[name].yields[toy] - one.yields) / one.uncertainties
-            assert np.abs(difference).max() < 0.01
-            large = one.yields > 0  # Fisher's information and that observed differ in bins with few events
-            assert fast[name].uncertainties[toy][large] == pytest.approx(one.uncertainties[large], rel=0.2)
+        for i, mass in enumerate(MASSES[::2]):
+            for name, parts in tests.items():
+                z, fitted, uncertainty = by_iminuit(parts, toy, NARROW.template(mass, EDGES))
+                assert found[name].significance[toy, i] == pytest.approx(z, abs=3e-3)
+                assert found[name].yields[toy, i] == pytest.approx(fitted, abs=0.02 * uncertainty)
+                if fitted > 0:  # Fisher's information and that observed differ in bins with few events
+                    assert found[name].uncertainties[toy, i] == pytest.approx(uncertainty, rel=0.2)
 
 
 @pytest.mark.parametrize("width", [0.04, 0.15])
 @pytest.mark.parametrize("events", [200, 3000])
-def test_fast_fits_are_those_of_iminuit_for_few_events(events, width):
+def test_fits_are_those_of_iminuit_for_few_events(events, width):
     """Where yields end at the bound: there is less than an event under the peak."""
     shape, masses = gaussian(width), [2000.0, 3000.0, 4500.0, 6000.0]
     counts = throw_toys({"few": background(events)}, 6, seed=3)
-    fast = scan_toys(counts, {"few": EDGES}, shape, masses, n_parameters=3)["few"]
-    assert (fast.yields < 0).any()
+    found = scan_toys(counts, {"few": EDGES}, shape, masses, n_parameters=3)["few"]
+    assert (found.yields < 0).any()
+    alone = fit_backgrounds("few", counts["few"].astype(float), EDGES, n_parameters=3)
     for toy in range(6):
-        one = scan({"few": Spectrum(EDGES, counts["few"][toy])}, shape, masses, n_parameters=3)["few"]
-        assert fast.significance[toy] == pytest.approx(one.significance, abs=5e-3)
+        expected = [by_iminuit([(alone, 1.0)], toy, shape.template(mass, EDGES))[0] for mass in masses]
+        assert found.significance[toy] == pytest.approx(expected, abs=5e-3)
+
+
+def test_data_are_scanned_as_toys(toys, scanned):
+    spectra = {name: Spectrum(EDGES, counts[0]) for name, counts in toys.items()}
+    for name, one in scan(spectra, NARROW, MASSES, shares=SHARES, n_parameters=4).items():
+        assert one.significance == pytest.approx(scanned[name].significance[0], abs=3e-3)
 
 
 def test_p_values_without_signal_are_uniform(scanned):
@@ -157,6 +179,14 @@ def test_shapes_and_parameters_of_each_slice():
     )
     assert [scans[name].fits[name].n_parameters for name in scans] == [3, 4]
     assert COMBINED not in scans
+
+
+def test_no_significance_needs_no_events():
+    """The loop that looks for the number divided by the significance."""
+    test = {"": EXPECTED["tight"]}, {"": NARROW.template(3000, EDGES)}, {"": EDGES}
+    assert yield_of_significance(0, *test, n_parameters=4) == 0
+    with pytest.raises(OptionError, match="significance is -1: expected a number of at least 0"):
+        yield_of_significance(-1, *test, n_parameters=4)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import OptionError
+from .weights import Floats
 
 __all__ = ["Counting", "asimov_significance", "signal_for_significance"]
 
 
-def asimov_significance(signal, background):
+def asimov_significance(signal: npt.ArrayLike, background: npt.ArrayLike) -> Floats:
     """Median significance that events are counted with: sqrt(2 ((s + b) ln(1 + s / b) - s)).
 
     Cowan, Cranmer, Gross and Vitells, arXiv:1007.1727, eq. 97; s / sqrt(b) where s is far below b.
@@ -36,11 +38,13 @@ def asimov_significance(signal, background):
             f"{signal.min()} signal and {background.min()} background events: expected none below zero, and"
             " background above it"
         )
-    return np.sqrt(2 * background * _excess(signal / background))[()]
+    significance: Floats = np.sqrt(2 * background * _excess(signal / background))[()]
+    return significance
 
 
-def _excess(ratio):
+def _excess(ratio: npt.ArrayLike) -> Floats:
     """(1 + r) ln(1 + r) - r, which cancels where r is small: its series there."""
+    ratio = np.asarray(ratio, np.float64)
     small = ratio < 1e-4
     series = ratio**2 / 2 - ratio**3 / 6
     return np.where(small, series, (1 + ratio) * np.log1p(ratio) - ratio)
@@ -85,14 +89,14 @@ class Counting:
     background_efficiency: float = 1.0
     """Share of the background events of the window that pass."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.background < np.inf:
             raise OptionError(f"{self.background} background events are expected: expected more than zero")
         for name in ("signal_efficiency", "background_efficiency"):
             if not 0 < getattr(self, name) <= 1:
                 raise OptionError(f"{name} is {getattr(self, name)}: expected a share above zero, 1 at most")
 
-    def significance(self, injected):
+    def significance(self, injected: npt.ArrayLike) -> Floats:
         """Expected significance for numbers of injected signal events, (...,)."""
         return asimov_significance(
             np.asarray(injected) * self.signal_efficiency, self.background * self.background_efficiency

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .bump_hunt import COMBINED
-from .decorrelation import ChiSquare
+from .pass_rates import ChiSquare
+from .scans import COMBINED
 from .separation import FiguresOfMerit, Measured
 from .slices import INCLUSIVE
 from .toys import Exceedance
 
 __all__ = [
-    "bias_finding",
-    "flatness_finding",
-    "selection_finding",
-    "separation_findings",
-    "toys_findings",
+    "bias_conclusion",
+    "flatness_conclusion",
+    "selection_conclusion",
+    "separation_conclusions",
+    "toys_conclusions",
 ]
 
 #: Chances below this are called out.
@@ -27,7 +27,7 @@ UNLIKELY = 0.01
 MOST_BIAS = 0.5
 
 
-def separation_findings(merits: Mapping[tuple[str, str, str], FiguresOfMerit]) -> list[str]:
+def separation_conclusions(merits: Mapping[tuple[str, str, str], FiguresOfMerit]) -> list[str]:
     """For each signal, which model and strategy improve the significance most, and how the other models compare.
 
     Parameters
@@ -56,7 +56,7 @@ def separation_findings(merits: Mapping[tuple[str, str, str], FiguresOfMerit]) -
     return sentences
 
 
-def flatness_finding(name: str, before: ChiSquare, after: ChiSquare) -> str:
+def flatness_conclusion(name: str, before: ChiSquare, after: ChiSquare) -> str:
     """Whether the share of background that passes a working point depends on mjj."""
     if not after.ndf:
         return f"{name}: the control sample has too few events to say whether its pass rate is flat in mjj."
@@ -69,7 +69,7 @@ def _chi_square(found: ChiSquare) -> str:
     return f"chi-square {found.value:.1f} / {found.ndf}, p = {found.p_value:.2g}"
 
 
-def selection_finding(injected: float, significances: Mapping[str, float]) -> str:
+def selection_conclusion(injected: float, significances: Mapping[str, float]) -> str:
     """What the selection makes of a number of signal events.
 
     Parameters
@@ -81,7 +81,7 @@ def selection_finding(injected: float, significances: Mapping[str, float]) -> st
     """
     inclusive = significances[INCLUSIVE]
     slices = {name: z for name, z in significances.items() if name not in (INCLUSIVE, COMBINED)}
-    best = max(slices, key=slices.get)
+    best = max(slices, key=lambda name: slices[name])
     start = f"{injected:,.0f} signal events, worth {inclusive:.1f} standard deviations inclusively, "
     if slices[best] > inclusive:
         found = f"give {slices[best]:.1f} in {best}"
@@ -92,7 +92,7 @@ def selection_finding(injected: float, significances: Mapping[str, float]) -> st
     return f"{start}{found}."
 
 
-def toys_findings(excess: Sequence[Exceedance], smallest_uniform: float, tests: int) -> list[str]:
+def toys_conclusions(excess: Sequence[Exceedance], smallest_uniform: float, tests: int) -> list[str]:
     """Whether toys without signal are what chance makes of them.
 
     Parameters
@@ -120,7 +120,7 @@ def toys_findings(excess: Sequence[Exceedance], smallest_uniform: float, tests: 
     return sentences
 
 
-def bias_finding(pulls: Mapping[str, Measured]) -> str:
+def bias_conclusion(pulls: Mapping[str, Measured]) -> str:
     """Whether fitted yields of injected signals are biased.
 
     Parameters

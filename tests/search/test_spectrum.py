@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import quad
 
 from hepvae import DataError, OptionError
-from hepvae.search.dijet_spectrum import MOST_PARAMETERS, SQRT_S, DijetFunction, Spectrum, dijet_edges
+from hepvae.search.spectrum import MOST_PARAMETERS, SQRT_S, BackgroundFunction, Spectrum, dijet_edges
 
 PARAMETERS = np.array([3.0, 8.0, 5.0, -0.2, 0.05])
 
@@ -36,14 +36,14 @@ def test_edges_that_make_no_bins(start, stop):
 def test_bins_are_integrals_of_the_formula():
     edges = dijet_edges()
     expected = [quad(formula, low, high)[0] for low, high in pairwise(edges)]
-    assert DijetFunction.of_parameters(edges, PARAMETERS) == pytest.approx(expected, rel=1e-7)
-    assert DijetFunction.density(edges, PARAMETERS) == pytest.approx(formula(edges), rel=1e-12)
+    assert BackgroundFunction.of_parameters(edges, PARAMETERS) == pytest.approx(expected, rel=1e-7)
+    assert BackgroundFunction.density(edges, PARAMETERS) == pytest.approx(formula(edges), rel=1e-12)
 
 
 def test_coefficients_are_other_words_for_parameters():
     edges = dijet_edges()
-    truth = DijetFunction.of_parameters(edges, PARAMETERS)
-    function = DijetFunction(edges, truth)
+    truth = BackgroundFunction.of_parameters(edges, PARAMETERS)
+    function = BackgroundFunction(edges, truth)
     coefficients = function.coefficients(PARAMETERS)
     assert function.expected(coefficients) == pytest.approx(truth, rel=1e-9)
     assert function.parameters(coefficients) == pytest.approx(PARAMETERS, rel=1e-6)
@@ -51,7 +51,7 @@ def test_coefficients_are_other_words_for_parameters():
 
 @pytest.mark.parametrize(("n", "zero"), [(2, [1, 3, 4]), (3, [3, 4]), (4, [4])])
 def test_first_coefficients_are_of_the_first_parameters(n, zero):
-    function = DijetFunction(dijet_edges(), np.ones(37))
+    function = BackgroundFunction(dijet_edges(), np.ones(37))
     coefficients = np.where(np.arange(MOST_PARAMETERS) < n, 0.3, 0.0)
     parameters = function.parameters(coefficients)
     assert (parameters[zero] == 0).all()
@@ -60,15 +60,15 @@ def test_first_coefficients_are_of_the_first_parameters(n, zero):
 
 def test_coefficients_are_uncorrelated_with_uncertainties_of_one():
     edges = dijet_edges()
-    truth = DijetFunction.of_parameters(edges, PARAMETERS)
-    function = DijetFunction(edges, truth)
+    truth = BackgroundFunction.of_parameters(edges, PARAMETERS)
+    function = BackgroundFunction(edges, truth)
     _, slopes = function.expected_and_slopes(function.coefficients(PARAMETERS)[None])
     information = slopes[0].T @ (slopes[0] / truth[:, None])
     assert information == pytest.approx(np.eye(MOST_PARAMETERS), abs=0.1)
 
 
 def test_slopes_are_derivatives():
-    function = DijetFunction(dijet_edges(), np.full(37, 100.0))
+    function = BackgroundFunction(dijet_edges(), np.full(37, 100.0))
     theta = np.array([[1.0, -0.5, 0.3, 0.2, -0.1]])
     expected, slopes = function.expected_and_slopes(theta)
     assert expected == pytest.approx(function.expected(theta))

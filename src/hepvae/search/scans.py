@@ -1,0 +1,400 @@
+"""The search for a resonance in spectra of mjj: significance of a signal at each mass, by slice and together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError, OptionError
+from .fits import (
+    ORDERS,
+    BackgroundFits,
+    Criterion,
+    Slice,
+    SpectrumFit,
+    fit_backgrounds,
+    fit_spectrum,
+    minimum,
+)
+from .spectrum import Floats, SignalShape, Spectrum
+
+__all__ = [
+    "COMBINED",
+    "Scan",
+    "Systematics",
+    "ToyScan",
+    "in_slices",
+    "scan",
+    "scan_toys",
+    "signal_in_slices",
+    "upper_tail",
+]
+
+#: Name of the scan of all slices together.
+COMBINED = "combined"
+
+#: Fits that are done together; more only need more memory.
+_BATCH = 2000
+
+Value = TypeVar("Value")
+#: One, for all slices or by slice.
+Signal = SignalShape | Mapping[str, SignalShape]
+Orders = int | Sequence[int] | Mapping[str, int | Sequence[int]]
+#: Of a signal that are in a slice: at all masses, or (masses,).
+Shares = Mapping[str, float] | Mapping[str, Floats]
+
+
+def upper_tail(significance: npt.ArrayLike) -> Floats:
+    """Chance of a standard normal number above `significance`."""
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr(-np.asarray(significance, np.float64)), np.float64)
+
+
+@dataclass(frozen=True)
+class Systematics:
+    """Nuisance parameters of a search, each with a Gaussian constraint."""
+
+    pass_rates: Mapping[str, Floats] = field(default_factory=dict)
+    """(nuisances, bins) by slice: changes of ln(background) for one standard deviation of the cuts; the nuisance
+    parameters are shared by all slices."""
+    spurious: Mapping[str, Floats] = field(default_factory=dict)
+    """(masses,) by slice: signal events that the choice of the function may fake, each slice for itself."""
+    scale: float = 0.0
+    """Relative uncertainty of the jet energy scale, which moves the signal."""
+    resolution: float = 0.0
+    """Relative uncertainty of the resolution of mjj, which widens the signal."""
+    normalisation: float = 0.0
+    """Relative uncertainty of the expected signal, for limits: luminosity, efficiencies."""
+
+    @property
+    def change_the_fit(self) -> bool:
+        """Whether any but the normalisation is there."""
+        return bool(self.pass_rates or self.spurious or self.scale or self.resolution)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Test for a signal at each mass."""
+
+    name: str
+    """Of the slice, or `COMBINED`."""
+    masses: Floats
+    """(masses,), GeV, of the resonance."""
+    yields: Floats
+    """(masses,), fitted number of signal events: of the slice, or of all slices; negative for deficits."""
+    uncertainties: Floats
+    """(masses,), of the yields, with nuisance parameters."""
+    significance: Floats
+    """(masses,), standard deviations: square root of twice the ln of the likelihood ratio to no signal, with the
+    sign of the yield."""
+    fits: dict[str, SpectrumFit]
+    """Backgrounds without signal of the slices that took part."""
+
+    @property
+    def p_value(self) -> Floats:
+        """(masses,), local, of q0 (Cowan et al., arXiv:1007.1727, eq. 52): 0.5 where the yield is not positive."""
+        return upper_tail(np.maximum(self.significance, 0))
+
+    @property
+    def most_significant(self) -> int:
+        """Index of the mass with the smallest p-value."""
+        return int(np.argmax(self.significance))
+
+
+@dataclass(frozen=True)
+class ToyScan:
+    """Tests for a signal at each mass in each toy: the fields of `Scan`, with an axis of toys."""
+
+    name: str
+    """Of the slice, or `COMBINED`."""
+    masses: Floats
+    """(masses,), GeV."""
+    yields: Floats
+    """(toys, masses)."""
+    uncertainties: Floats
+    """(toys, masses)."""
+    significance: Floats
+    """(toys, masses)."""
+    n_parameters: dict[str, npt.NDArray[np.int_]]
+    """(toys,) for each slice that took part: of its background."""
+
+    @property
+    def p_value(self) -> Floats:
+        """(toys, masses), local, uniform from 0 to 1 without signal: deficits have more than 0.5."""
+        return upper_tail(self.significance)
+
+    def pulls(self, injected: float = 0.0) -> Floats:
+        """(toys, masses), fitted less injected yield, in units of the fitted uncertainty."""
+        return (self.yields - injected) / self.uncertainties
+
+
+def scan(
+    spectra: Mapping[str, Spectrum],
+    signal: Signal,
+    masses: Sequence[float] | Floats,
+    *,
+    shares: Shares | None = None,
+    n_parameters: Orders = ORDERS,
+    criterion: Criterion = "f-test",
+    systematics: Systematics | None = None,
+) -> dict[str, Scan]:
+    """Test each mass for a signal, with the parameters of the backgrounds profiled.
+
+    Significances are asymptotic: with fewer than about ten events of background under the peak, toys tell more
+    (`toys`).
+
+    Parameters
+    ----------
+    spectra : mapping of slice to Spectrum
+        No event is in two slices.
+    signal : SignalShape, or one for each slice
+    masses : sequence of float
+        GeV.
+    shares : mapping of slice to float or array (masses,), optional
+        Share of the signal that is in each slice; with it, and more than one slice, slices are combined too:
+        one yield, backgrounds of their own.
+    n_parameters : int or sequence of int, or mapping of slice to either
+        As for `fit_spectrum`; chosen without signal, slice by slice.
+    criterion : str
+        As for `fit_spectrum`.
+    systematics : Systematics, optional
+
+    Returns
+    -------
+    dict of str to Scan
+        Of each slice, and last `COMBINED`.
+
+    Raises
+    ------
+    OptionError
+        Shares are missing or no shares, or a mass has no signal in the range of the fit.
+    DataError
+        A fit does not converge.
+    """
+    edges = {name: spectrum.edges for name, spectrum in spectra.items()}
+    signal_in_slices(signal, masses, edges, shares)
+    orders: dict[str, int | Sequence[int]] = in_slices(n_parameters, spectra, "numbers of parameters")
+    fits = {
+        name: fit_spectrum(spectrum, n_parameters=orders[name], criterion=criterion)
+        for name, spectrum in spectra.items()
+    }
+    toys = scan_toys(
+        {name: spectrum.counts[None] for name, spectrum in spectra.items()},
+        edges,
+        signal,
+        masses,
+        shares=shares,
+        n_parameters={name: fit.n_parameters for name, fit in fits.items()},
+        systematics=systematics,
+        scales={name: spectrum.scale for name, spectrum in spectra.items()},
+    )
+    return {
+        group: Scan(
+            *(group, one.masses, one.yields[0], one.uncertainties[0], one.significance[0]),
+            {name: fits[name] for name in one.n_parameters},
+        )
+        for group, one in toys.items()
+    }
+
+
+def scan_toys(
+    counts: Mapping[str, npt.NDArray[np.int_] | Floats],
+    edges: Mapping[str, Floats],
+    signal: Signal,
+    masses: Sequence[float] | Floats,
+    *,
+    shares: Shares | None = None,
+    n_parameters: Orders = ORDERS,
+    criterion: Criterion = "f-test",
+    systematics: Systematics | None = None,
+    scales: Mapping[str, Floats] | None = None,
+) -> dict[str, ToyScan]:
+    """`scan` of many toys at once.
+
+    Parameters
+    ----------
+    counts : mapping of slice to array (toys, bins)
+    edges : mapping of slice to array (bins + 1,)
+        GeV.
+    signal, masses, shares, n_parameters, criterion, systematics
+        As for `scan`; the number of parameters is chosen for each toy, in bins that are merged for all alike.
+    scales : mapping of slice to array (bins,), optional
+        As of a `Spectrum`.
+
+    Raises
+    ------
+    OptionError, DataError
+        As `scan`.
+    """
+    masses = np.asarray(masses, np.float64)
+    names = list(counts)
+    tests = signal_in_slices(signal, masses, {name: edges[name] for name in names}, shares)
+    shapes = in_slices(signal, names, "signal shape")
+    orders: dict[str, int | Sequence[int]] = in_slices(n_parameters, names, "numbers of parameters")
+    alone = {
+        name: fit_backgrounds(
+            *(name, np.asarray(counts[name], np.float64), edges[name]),
+            scale=None if scales is None else scales[name],
+            n_parameters=orders[name],
+            criterion=criterion,
+        )
+        for name in names
+    }
+    scans = {}
+    for group, templates in tests.items():
+        parts = {name: (alone[name], template) for name, template in templates.items()}
+        systematic = nuisances_of(parts, shapes, masses, systematics)
+        fitted = fit_tests(group, parts, systematic, masses)
+        orders_of = {name: alone[name].slice.n_parameters for name in templates}
+        scans[group] = ToyScan(group, masses, *fitted, orders_of)
+    return scans
+
+
+@dataclass(frozen=True)
+class Nuisances:
+    """What nuisance parameters do to the spectrum of one slice, at each mass."""
+
+    effects: Floats | None
+    """(nuisances, bins), of ln(background)."""
+    signal_effects: Floats | None
+    """(masses, nuisances, bins), of the signal for a yield of one."""
+    additions: Floats | None
+    """(masses, nuisances, bins), events."""
+
+
+def nuisances_of(
+    parts: Mapping[str, tuple[BackgroundFits, Floats]],
+    shapes: Mapping[str, SignalShape],
+    masses: Floats,
+    systematics: Systematics | None,
+) -> dict[str, Nuisances]:
+    """The nuisance parameters of a test, in one order for all its slices.
+
+    Those of pass rates, of the spurious signal of each slice, of energy scale and resolution.
+    """
+    nothing = Nuisances(None, None, None)
+    if systematics is None or not systematics.change_the_fit:
+        return dict.fromkeys(parts, nothing)
+    rates = {name: systematics.pass_rates[name] for name in parts if name in systematics.pass_rates}
+    first = max((len(rate) for rate in rates.values()), default=0)
+    faked = [name for name in parts if name in systematics.spurious]
+    of_signal = [shift for shift in (systematics.scale, systematics.resolution) if shift]
+    total = first + len(faked) + len(of_signal)
+    found = {}
+    for name, (fits, template) in parts.items():
+        edges, bins = fits.slice.function.edges, template.shape[1]
+        effects = np.zeros((total, bins))
+        if name in rates:
+            effects[: len(rates[name])] = rates[name]
+        additions = np.zeros((len(masses), total, bins))
+        if name in faked:
+            own = shapes[name].templates(masses, edges)
+            additions[:, first + faked.index(name)] = np.asarray(systematics.spurious[name])[:, None] * own
+        signal_effects = np.zeros((len(masses), total, bins))
+        share = template.sum(axis=1) / np.maximum(shapes[name].templates(masses, edges).sum(axis=1), 1e-300)
+        at = first + len(faked)
+        for what, shift in (("scale", systematics.scale), ("resolution", systematics.resolution)):
+            if shift:
+                moved = shapes[name].templates(masses, edges, **{what: 1 + shift})
+                signal_effects[:, at] = share[:, None] * moved - template
+                at += 1
+        found[name] = Nuisances(
+            effects if rates else None, signal_effects if of_signal else None, additions if faked else None
+        )
+    return found
+
+
+def sliced(
+    parts: Mapping[str, tuple[BackgroundFits, Floats]],
+    nuisances: Mapping[str, Nuisances],
+    toy: npt.NDArray[np.int_],
+    mass: npt.NDArray[np.int_],
+    *,
+    signal: bool = True,
+) -> tuple[list[Slice], list[Floats]]:
+    """Slices with a signal, one for each pair of a toy and the index of a mass, and where their fits begin."""
+    slices = []
+    for name, (fits, template) in parts.items():
+        own, one = nuisances[name], fits.slice.of(toy)
+        slices.append(
+            Slice(
+                *(one.function, one.counts, one.scale, one.n_parameters, template[mass] if signal else None),
+                own.effects,
+                own.signal_effects[mass] if signal and own.signal_effects is not None else None,
+                None if own.additions is None else own.additions[mass],
+            )
+        )
+    return slices, [fits.coefficients[toy] for fits, _ in parts.values()]
+
+
+def fit_tests(
+    group: str,
+    parts: Mapping[str, tuple[BackgroundFits, Floats]],
+    nuisances: Mapping[str, Nuisances],
+    masses: Floats,
+) -> tuple[Floats, Floats, Floats]:
+    """Yields, their uncertainties and significances, (toys, masses): each mass of each toy is a fit of its own."""
+    toys = len(next(iter(parts.values()))[0].coefficients)
+    toy, mass = (index.ravel() for index in np.indices((toys, len(masses))))
+    values = np.empty((3, len(toy)))
+    for some in np.array_split(np.arange(len(toy)), -(-len(toy) // _BATCH)):
+        slices, start = sliced(parts, nuisances, toy[some], mass[some])
+        best = minimum(slices, start)
+        without = np.sum([fits.nll[toy[some]] for fits, _ in parts.values()], axis=0)
+        converged = best.converged
+        if slices[0].nuisances:
+            slices, start = sliced(parts, nuisances, toy[some], mass[some], signal=False)
+            null = minimum(slices, start)
+            without, converged = null.nll, converged & null.converged
+        if not converged.all():
+            at = some[np.argmin(converged)]
+            where = f" to toy {toy[at]}" if toys > 1 else ""
+            raise DataError(f"{group}: fit of a signal of {masses[mass[at]]:g} GeV{where} does not converge")
+        q = 2 * np.maximum(without - best.nll, 0)
+        values[:, some] = best.yields, best.uncertainties, np.copysign(np.sqrt(q), best.yields)
+    yields, uncertainties, significance = values.reshape(3, toys, len(masses))
+    return yields, uncertainties, significance
+
+
+def in_slices(
+    value: Value | Mapping[str, Value], names: Sequence[str] | Mapping[str, object], what: str
+) -> dict[str, Value]:
+    """A value for each slice: from a mapping, or the same for all."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(names, value)
+    if missing := [name for name in names if name not in value]:
+        raise OptionError(f"bump hunt: no {what} for {', '.join(missing)}")
+    return dict(value)
+
+
+def signal_in_slices(
+    signal: Signal, masses: Sequence[float] | Floats, edges: Mapping[str, Floats], shares: Shares | None
+) -> dict[str, dict[str, Floats]]:
+    """What is tested: of each slice, and combined, templates (masses, bins) of the slices, for a yield of one."""
+    if not len(edges):
+        raise OptionError("bump hunt: no slices")
+    shapes = in_slices(signal, edges, "signal shape")
+    templates = {name: shapes[name].templates(masses, edges[name]) for name in edges}
+    tests = {name: {name: template} for name, template in templates.items()}
+    if shares is not None:
+        known = {name: np.asarray(shares.get(name, -1.0), np.float64) for name in edges}
+        total = np.sum([np.broadcast_to(share, len(masses)) for share in known.values()], axis=0)
+        wrong = any(((share < 0) | (share > 1)).any() for share in known.values())
+        if wrong or not ((total > 0) & (total <= 1 + 1e-9)).all():
+            raise OptionError(
+                f"shares of the signal {dict(shares)}: expected one from 0 to 1 for each of {', '.join(edges)}, "
+                "that add up to no more than 1"
+            )
+        if len(edges) > 1:
+            tests[COMBINED] = {name: known[name][..., None] * template for name, template in templates.items()}
+    for group, of_slices in tests.items():
+        inside = np.sum([template.sum(axis=1) for template in of_slices.values()], axis=0)
+        if (inside <= 0).any():
+            mass = np.asarray(masses)[np.argmin(inside)]
+            raise OptionError(f"{group}: a signal of {mass:g} GeV has no events in the range of the fit")
+    return tests
