@@ -11,6 +11,7 @@ from hepvae.plots.histograms import (
     observable_histogram,
     residual_histogram,
     score_histogram,
+    variables_histogram,
 )
 
 
@@ -44,11 +45,73 @@ def test_what_cannot_be_drawn():
         score_histogram({"a": ([1.0, 2.0], [1.0, -1.0])})
 
 
-def test_scores_that_are_nan_or_zero_do_not_enter():
-    histogram = score_histogram({"a": ([1.0, np.nan, 0.0, 5.0], [1.0] * 4)})
+def test_scores_that_are_nan_do_not_enter():
+    histogram = score_histogram({"a": ([1.0, np.nan, 5.0], [1.0] * 3)})
     assert histogram.sum().value == 2
     with pytest.raises(DataError, match="no scores"):
         score_histogram({"a": ([np.nan], [1.0])})
+
+
+def test_scores_at_or_below_zero_are_not_lost():
+    """They were dropped, not even in the underflow: fractions were those of the rest."""
+    scores = np.append(np.geomspace(1, 100, 997), [0.0, -3.0, -np.inf])
+    axis = score_histogram({"a": (scores, np.ones(1000))}).axes["score"]
+    assert axis.transform is not None and axis.edges[0] == 1
+    values = score_histogram({"a": (scores, np.ones(1000))})[{"dataset": "a"}].values(flow=True)
+    assert (values.sum(), values[0]) == (1000, 3)
+    # an anomaly score of either sign
+    histogram = score_histogram({"a": (np.linspace(-5, 5, 100), np.ones(100))})
+    assert histogram.axes["score"].transform is None and histogram.sum(flow=False).value == 100
+    values = score_histogram({"a": (scores, np.ones(1000))}, limits=(0.1, 10)).values(flow=True)
+    assert values.sum() == 1000 and values[0, 0] == 3
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: score_histogram({"a": (np.ones(50), np.ones(60))}), "'a': 50 scores and 60 weights"),
+        (lambda: score_histogram({"a": (np.ones(2), [1, np.nan])}), "'a': 1 weights are not finite"),
+        (lambda: mjj_score_histogram(np.ones(3), np.ones(2), np.ones(3)), "3 values of mjj and 2 scores"),
+        (lambda: mjj_score_histogram(np.ones(2), np.ones(2), np.ones(3)), "2 scores and 3 weights"),
+        (lambda: mjj_score_histogram([1300], [np.nan], [1]), "no scores"),
+        (lambda: mjj_score_histogram([], [], []), "no scores"),
+        (lambda: observable_histogram({"a": [np.nan, np.inf]}, label="x"), "no jets"),
+        (lambda: residual_histogram({"a": [np.nan]}, label="x"), "no particles"),
+        (lambda: variables_histogram({"a": ([[np.inf, 1]], [1])}, ["mjj", "score"]), "no finite mjj"),
+    ],
+)
+def test_samples_that_no_histogram_can_have(draw, message):
+    """Some ended with a traceback of NumPy or of boost-histogram."""
+    with pytest.raises(DataError, match=message):
+        draw()
+
+
+@pytest.mark.parametrize("limits", [(0, 1), (2, 1), (1, 1), (np.nan, 1), (1, np.inf)])
+def test_limits_that_no_axis_can_have(limits):
+    with pytest.raises(OptionError, match="limit is"):
+        score_histogram({"a": ([1.0], [1.0])}, limits=limits)
+    with pytest.raises(OptionError, match="bins is 1000000000000"):
+        score_histogram({"a": ([1.0], [1.0])}, bins=10**12)
+
+
+def test_observables_of_any_sign_and_with_nan():
+    """NaN and values that are all zero, or negative, ended in a traceback."""
+    values = np.append(np.linspace(-10, -1, 1000), np.nan)
+    histogram = observable_histogram({"a": values, "b": [np.nan, -5.0]}, label="x")
+    low, high = histogram.axes["value"].edges[[0, -1]]
+    assert low < -10 and high >= -1
+    assert histogram[{"dataset": "a"}].values().sum() == 1000
+    assert histogram[{"dataset": "b"}].values(flow=True).sum() == 1
+    assert observable_histogram({"a": np.zeros(5)}, label="x").sum(flow=False).value == 5
+
+
+def test_columns_of_scored_files():
+    columns = np.array([[1300.0, 1.0], [2500.0, 50.0], [np.nan, 1.0]])
+    histogram = variables_histogram({"QCD": (columns, [1, 2, 4])}, ["mjj", "j1_loss"], bins=5)
+    _, mjj, loss = histogram.axes
+    assert (mjj.name, mjj.label) == ("mjj", "$m_{jj}$ (GeV)") and mjj.transform is None
+    assert loss.label == "Jet 1: Loss (GeV$^2$)" and loss.transform is not None
+    assert histogram.sum(flow=False).value == 3
 
 
 def test_observables_on_the_axis_of_the_first(rng):

@@ -24,7 +24,8 @@ def test_an_axis_that_is_mostly_empty_is_drawn_where_the_scores_are(rng):
 
 def test_scores_are_normalised_and_labelled(tmp_path, rng):
     samples = {
-        name: (rng.lognormal(2, 1, 400), rng.uniform(0, 1, 400)) for name in ("qcdSig", "GtoWW15na", "mine")
+        name: (rng.lognormal(2, 1, 400), rng.uniform(0, 1, 400))
+        for name in ("QCD, signal region", "G to WW, narrow", "mine")
     }
     figure = plot_scores(
         score_histogram(samples), figure_path=tmp_path / "s.png", label="Private work", energy=13.6
@@ -39,6 +40,7 @@ def test_scores_are_normalised_and_labelled(tmp_path, rng):
         "mine",
         "Anomaly score",
         "Fraction of events",
+        "Ratio to\nQCD",
     ):
         assert word in text
     assert "CMS" not in text

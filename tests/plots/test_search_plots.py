@@ -121,7 +121,7 @@ def test_score_against_mjj(rng, style):
 
 
 def test_losses_have_a_panel_each(rng, style):
-    samples = {name: (rng.lognormal(0, 1, 300), rng.uniform(0, 1, 300)) for name in ("qcdSig", "GtoWW15na")}
+    samples = {name: (rng.lognormal(0, 1, 300), rng.uniform(0, 1, 300)) for name in ("QCD", "G to WW, narrow")}
     figure = plot_losses([loss_histogram(samples, name) for name in ("reco_loss", "kl_loss")], **style)
     labelled(figure, style["figure_path"], "Reconstruction loss (GeV$^2$)", "KL divergence", "narrow", "Heading")
     assert len(figure.axes) == 2
@@ -133,7 +133,7 @@ def test_losses_have_a_panel_each(rng, style):
 def test_contours_hold_their_share(rng, style):
     """Of a sample whose losses are independent and log-normal, circles of known radius."""
     samples = {
-        name: (np.exp(rng.normal(0, 1, (200_000, 2))), np.ones(200_000)) for name in ("qcdSig", "GtoWW15na")
+        name: (np.exp(rng.normal(0, 1, (200_000, 2))), np.ones(200_000)) for name in ("QCD", "G to WW, narrow")
     }
     figure = plot_jet_against_jet(jets_histogram(samples, "reco_loss", limits=(1e-2, 1e2), bins=60), **style)
     labelled(

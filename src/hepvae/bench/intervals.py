@@ -10,9 +10,11 @@ all cells from their own mean are pooled, and a deviation is drawn from them for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from math import isnan, nan
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = [
     "LEVEL",
@@ -25,38 +27,56 @@ __all__ = [
     "unpaired_ratio",
 ]
 
+Floats = npt.NDArray[np.float64]
+
 #: Confidence level of every interval.
 LEVEL = 0.95
 REPLICAS = 2000
+#: A run of fewer rounds does not know how much rounds vary.
+LEAST_ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of times and its confidence interval."""
+    """A ratio of times and its confidence interval, which is NaN where too little was measured for one."""
 
     value: float
-    low: float
-    high: float
+    low: float = nan
+    high: float = nan
+
+    @property
+    def has_interval(self) -> bool:
+        return not isnan(self.low)
 
     @property
     def difference_seen(self) -> bool:
-        """Whether the interval leaves 1 out."""
-        return not self.low <= 1 <= self.high
+        """Whether there is an interval, and it leaves 1 out."""
+        return self.low > 1 or self.high < 1
 
-    def __str__(self):
-        said = f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
-        return said if self.difference_seen else f"{said}, no difference seen"
+    def __str__(self) -> str:
+        if not self.has_interval:
+            return f"{self.value:.3g} (no interval)"
+        text = f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
+        return text if self.difference_seen else f"{text}, no difference seen"
 
-    to_dict = asdict
+    def to_dict(self) -> dict[str, float | None]:
+        """Plain values for JSON."""
+        low, high = (None if isnan(end) else end for end in (self.low, self.high))
+        return {"value": self.value, "low": low, "high": high}
+
+    def inverse(self) -> Ratio:
+        """The other side over this one."""
+        return Ratio(1 / self.value, 1 / self.high, 1 / self.low)
 
 
-def log_ratios(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
+def log_ratios(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
     """Logarithms of the ratio of each round; rounds that only one side has are left out."""
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     n = min(len(first), len(second))
-    return np.log(np.asarray(first[:n], np.float64) / np.asarray(second[:n], np.float64))
+    return np.asarray(np.log(first[:n] / second[:n]))
 
 
-def run_deviations(cells: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+def run_deviations(cells: Sequence[Sequence[Floats]]) -> Floats:
     """How far fresh processes lie from the mean of their cell, over all cells.
 
     Parameters
@@ -71,33 +91,48 @@ def run_deviations(cells: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
         without what the rounds vary by, which is drawn for itself; empty where no cell has two runs.
     """
     rng = np.random.default_rng(0)
-    found, of_rounds = [np.zeros(0)], []
+    of_runs: list[Floats] = [np.zeros(0)]
+    of_rounds: list[float] = []
     for runs in cells:
         if len(runs) > 1:
             middles = np.array([middle(rounds) for rounds in runs])
-            found.append((middles - middles.mean()) * np.sqrt(len(runs) / (len(runs) - 1)))
-            of_rounds += [np.var(_drawn_again(rounds, rng, 200)) for rounds in runs]
-    deviations = np.concatenate(found)
+            of_runs.append((middles - middles.mean()) * np.sqrt(len(runs) / (len(runs) - 1)))
+            of_rounds += [float(np.var(_drawn_again(rounds, rng, 200))) for rounds in runs]
+    deviations = np.concatenate(of_runs)
     if len(deviations) and deviations.any():
         deviations *= np.sqrt(max(0.0, 1 - np.mean(of_rounds) / np.mean(deviations**2)))
     return np.concatenate([deviations, -deviations])
 
 
-def middle(rounds) -> np.ndarray:
-    """Mean of the middle half, along the last axis: deaf to outliers, and less noisy than a median."""
+def middle(rounds: npt.ArrayLike) -> Floats:
+    """Mean of the middle half, along the last axis: robust against outliers, and less noisy than a median."""
     ordered = np.sort(rounds, axis=-1)
     n = ordered.shape[-1]
     cut = max(1, n // 4) if n > 2 else 0
-    return ordered[..., cut : n - cut].mean(axis=-1)
+    return np.asarray(ordered[..., cut : n - cut].mean(axis=-1))
 
 
-def _drawn_again(rounds, rng, replicas: int) -> np.ndarray:
+def _drawn_again(rounds: npt.ArrayLike, rng: np.random.Generator, replicas: int) -> Floats:
     """`middle` of rounds that are drawn again, with replacement."""
-    drawn = rng.integers(0, len(rounds), (replicas, len(rounds)))
-    return middle(np.asarray(rounds)[drawn])
+    rounds = np.asarray(rounds)
+    return middle(rounds[rng.integers(0, len(rounds), (replicas, len(rounds)))])
 
 
-def time_ratio(runs: Sequence[np.ndarray], deviations: np.ndarray, *, seed: int = 0) -> Ratio:
+def _enough(runs: Sequence[Floats], deviations: Floats) -> bool:
+    """Whether it is known how much the rounds vary: an interval of one round would be a point."""
+    fewest = min(map(len, runs))
+    return fewest >= LEAST_ROUNDS or (fewest > 1 and len(deviations) > 0)
+
+
+def _ratio(value: float, replicas: Floats, known: bool) -> Ratio:
+    """Of logarithms."""
+    if not known:
+        return Ratio(float(np.exp(value)))
+    low, high = np.quantile(replicas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Ratio(*(float(np.exp(v)) for v in (value, min(low, value), max(high, value))))
+
+
+def time_ratio(runs: Sequence[Floats], deviations: Floats, *, seed: int = 0) -> Ratio:
     """Ratio of the times of two sides, with its interval at `LEVEL`.
 
     Parameters
@@ -110,21 +145,20 @@ def time_ratio(runs: Sequence[np.ndarray], deviations: np.ndarray, *, seed: int 
     Returns
     -------
     Ratio
-        The geometric mean over runs of the `middle` of the rounds. The interval is the percentile bootstrap.
+        The geometric mean over runs of the `middle` of the rounds. The interval is the percentile bootstrap; there
+        is none where a run has fewer than `LEAST_ROUNDS` rounds, or, with deviations, only one.
     """
     rng = np.random.default_rng(seed)
-    value = np.mean([middle(rounds) for rounds in runs])
+    value = float(np.mean([middle(rounds) for rounds in runs]))
     replicas = np.zeros(REPLICAS)
     for rounds in runs:
         replicas += _drawn_again(rounds, rng, REPLICAS)
         if len(deviations):
             replicas += rng.choice(deviations, REPLICAS)
-    replicas /= len(runs)
-    low, high = np.quantile(replicas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Ratio(*(float(np.exp(v)) for v in (value, min(low, value), max(high, value))))
+    return _ratio(value, replicas / len(runs), _enough(runs, deviations))
 
 
-def process_deviations(cells: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+def process_deviations(cells: Sequence[Sequence[Floats]]) -> Floats:
     """`run_deviations` of one side alone: how far the times of fresh processes lie from the mean of their cell.
 
     Parameters
@@ -136,9 +170,9 @@ def process_deviations(cells: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 
 
 def unpaired_ratio(
-    side: Sequence[np.ndarray],
-    reference: Sequence[np.ndarray],
-    deviations: Sequence[np.ndarray] = (np.zeros(0), np.zeros(0)),
+    side: Sequence[Floats],
+    reference: Sequence[Floats],
+    deviations: Sequence[Floats] = (np.zeros(0), np.zeros(0)),
     *,
     seed: int = 0,
 ) -> Ratio:
@@ -157,9 +191,9 @@ def unpaired_ratio(
     value, replicas = 0.0, np.zeros(REPLICAS)
     for sign, runs, spread in ((1, side, deviations[0]), (-1, reference, deviations[1])):
         logs = [np.log(rounds) for rounds in runs]
-        value += sign * np.mean([middle(rounds) for rounds in logs])
+        value += sign * float(np.mean([middle(rounds) for rounds in logs]))
         for rounds in logs:
             drawn = _drawn_again(rounds, rng, REPLICAS)
             replicas += sign * (drawn + (rng.choice(spread, REPLICAS) if len(spread) else 0)) / len(runs)
-    low, high = np.quantile(replicas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Ratio(*(float(np.exp(v)) for v in (value, min(low, value), max(high, value))))
+    known = all(_enough(runs, spread) for runs, spread in zip((side, reference), deviations))
+    return _ratio(value, replicas, known)

@@ -14,8 +14,8 @@ from ..output.files import whole_file
 from ..output.html_page import html_page
 from ..plots import plot_scores
 from ..plots.histograms import score_histogram
-from . import figures, tables
-from .comparisons import compare, deviations_of_runs, select
+from . import figures, printing
+from .comparisons import compare, delay_shares, deviations_of_runs, select
 from .findings import findings
 from .study import Study
 from .timing import PASS_S
@@ -85,7 +85,7 @@ class _View:
     @cached_property
     def shares(self) -> list[dict]:
         """Rates through XRootD over those from this disk, at the batch sizes that were delayed."""
-        shares = tables.delay_shares(self.given)
+        shares = delay_shares(self.given)
         delayed = {share["batch_size"] for share in shares if share["rtt_ms"]}
         return [share for share in shares if share["batch_size"] in delayed]
 
@@ -113,7 +113,7 @@ class _Section:
 
     title: str
     text: str = ""
-    table: tables.Table | None = None
+    table: Table | None = None
     figures: dict[str, Callable] = field(default_factory=dict)
     """What draws each figure, by the name of its file."""
 
@@ -132,8 +132,8 @@ def _sections(view: _View) -> list[_Section]:
             drawn[f"{name}.png"] = partial(_plot_scores, samples, model)
         found.append(_Section("Anomaly scores", "Events of the signal region.", None, drawn))
     if study.failures:
-        found.append(_Section("Cells that could not be measured", "", tables.failures_table(study.failures)))
-    found.append(_Section("Machine and software", "", tables.environment_table(study.environment)))
+        found.append(_Section("Cells that could not be measured", "", printing.failures_table(study.failures)))
+    found.append(_Section("Machine and software", "", printing.environment_table(study.environment)))
     return found
 
 
@@ -159,7 +159,7 @@ def _measured(view: _View) -> list[_Section]:
             f"Whole calls of an inferer, after warm-up, {view.of_runs} in fresh processes, runtimes timed in"
             " turns. Spread is that of the rate over the runs. Ratios are the mean of the middle half of the"
             f" rounds, their intervals bootstrapped over {view.varied}.",
-            tables.times_table(view.plain, view.runtimes),
+            printing.times_table(view.plain, view.runtimes),
             {"timing.png": partial(figures.plot_timing, view.plain, view.runtimes, **drawing)}
             | ({"difference.png": partial(figures.plot_saved, view.runtimes, **drawing)} if view.runtimes else {}),
         ),
@@ -167,14 +167,14 @@ def _measured(view: _View) -> list[_Section]:
             "Scenarios of MLPerf inference",
             "Single stream: the 90th percentile of queries of one jet, of which MLPerf asks for 1,024. Offline:"
             " the highest rate.",
-            tables.scenarios_table(view.plain),
+            printing.scenarios_table(view.plain),
         ),
         _Section(
             "Memory",
             "Resident, each cell in a process of its own: what loading the model took, the peak and the middle of"
             " the process, the peak over what was there before the first call, and what was left of it. Growth is"
             " the slope over the second half of the calls, where there were 500.",
-            tables.memory_table(view.plain),
+            printing.memory_table(view.plain),
             {"memory.png": partial(figures.plot_memory, view.plain, **drawing)},
         ),
     ]
@@ -188,13 +188,13 @@ def _measured(view: _View) -> list[_Section]:
             _Section(
                 "Input",
                 "From files to padded jets, without inference, the second of two times.",
-                tables.inputs_table(study.inputs),
+                printing.inputs_table(study.inputs),
             )
         )
     if view.one_size:
         drawn = {"sources.png": partial(figures.plot_sources, view.one_size, **drawing)}
         others = [r for r in view.given if r not in view.plain and not r["rtt_ms"]]
-        table = tables.times_table(others, compare(others, "runtime", view.reference, view.deviations))
+        table = printing.times_table(others, compare(others, "runtime", view.reference, view.deviations))
         text = (
             "Rates of `numpy` are those of jets in memory, of `tf.data` those of passes from opening the files on,"
             f" each to their end or for {PASS_S:g} s. The disk is that of a second reading: its cache."
@@ -202,7 +202,7 @@ def _measured(view: _View) -> list[_Section]:
         found.append(_Section("XRootD beside disk, streams beside memory", text, table, drawn))
     if view.shares:
         drawn = {"delays.png": partial(figures.plot_delays, view.shares, **drawing)}
-        table = tables.delays_table(view.shares, view.given, study.inputs)
+        table = printing.delays_table(view.shares, view.given, study.inputs)
         text = (
             "Rate of streams through XRootD over the same from this disk, by what is added to the round trip;"
             " and the delay at which reading a jet takes as long as its inference."
@@ -212,7 +212,7 @@ def _measured(view: _View) -> list[_Section]:
         drawn = {}
         if view.trainings:
             drawn["trainings.png"] = partial(figures.plot_trainings, view.trainings, **drawing)
-        table = tables.trainings_table(
+        table = printing.trainings_table(
             study.trainings, study.parity, view.trainings, sure=len(view.deviations) > 0
         )
         text = "Shortened trainings from other seeds, timed in turns with the model as it was given."
@@ -309,8 +309,8 @@ def print_study(study: Study, console) -> None:
             console.print(f"parity of {model} on {runtime}: {parity}", highlight=False)
     if view.plain:
         title = f"{view.machine}, {view.of_runs}"
-        console.print(tables.times_table(study.records, view.all_runtimes).to_rich(title))
-        console.print(tables.memory_table(study.records).to_rich("Resident memory"))
+        console.print(printing.times_table(study.records, view.all_runtimes).to_rich(title))
+        console.print(printing.memory_table(study.records).to_rich("Resident memory"))
         for sentence in findings(view.plain, view.runtimes):
             console.print(sentence, highlight=False)
     for failure in study.failures:

@@ -7,12 +7,13 @@ from .pass_rate import plot_pass_rate
 from .scores import plot_jet_against_jet, plot_losses, plot_score_against_mjj, plot_scores
 from .separation import plot_expected_significance, plot_roc, plot_significance_improvement
 from .spectrum import plot_p_values, plot_spectrum
-from .style import cms_figure, cms_label, legend_above, plain_ticks
+from .style import Canvas, PlotOptions, drawing, legend_above, plain_ticks
 from .training import plot_history
 
 __all__ = [
-    "cms_figure",
-    "cms_label",
+    "Canvas",
+    "PlotOptions",
+    "drawing",
     "legend_above",
     "plain_ticks",
     "plot_event",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..errors import DataError, OptionError
+from ..errors import DataError
+from ..options import check_choice, check_number, check_whole_number
+
+if TYPE_CHECKING:
+    from hist import Hist
 
 __all__ = [
     "SCORE_BINS",
@@ -18,9 +24,15 @@ __all__ = [
     "residual_histogram",
     "score_histogram",
     "search_histogram",
+    "variables_histogram",
 ]
 
-#: The axis of scores that are not there yet: ten bins a decade, from far below what losses that are means add up
+Floats = npt.NDArray[np.float64]
+Limits = tuple[float, float]
+#: By name: values (events,) or (events, axes), and weights (events,).
+Samples = Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]
+
+#: The axis of scores that are not known yet: ten bins a decade, from far below what losses that are means add up
 #: to, to far above what sums do.
 SCORE_BINS, SCORE_LIMITS = 90, (1e-3, 1e6)
 
@@ -30,93 +42,134 @@ LOSS_LABELS = {
     "reco_loss": r"Reconstruction loss (GeV$^2$)",
     "kl_loss": "KL divergence",
 }
+#: Columns of scored files; those of jets without ``j1_`` or ``j2_``.
+LABELS = LOSS_LABELS | {
+    "score": "Anomaly score",
+    "mjj": r"$m_{jj}$ (GeV)",
+    "deta": r"$|\Delta\eta_{jj}|$",
+    "pt": r"$p_T$ (GeV)",
+    "eta": r"$\eta$",
+    "phi": r"$\phi$",
+    "mass": "Mass (GeV)",
+}
+
+MOST_BINS = 10_000
+#: An axis is linear where more than this share of the values is not above zero.
+MANY = 0.01
 
 
-def score_histogram(samples: Mapping[str, tuple], *, bins: int = 40, limits: tuple[float, float] | None = None):
+def score_histogram(
+    samples: Samples, *, bins: int = 40, limits: Limits | None = None, label: str = LABELS["score"]
+) -> Hist[Any]:
     """Weighted histogram of the scores of some samples.
 
     Parameters
     ----------
     samples : mapping of name to (scores, weights)
-        Arrays (events,); scores that are not positive and finite do not enter.
+        Arrays (events,). NaN, the score of an event that has none, does not enter.
     bins : int
     limits : (float, float), optional
-        Ends of the axis; by default it holds every score.
+        Ends of the axis, above zero; by default it holds every score.
+    label : str
+        Of the axis, best with model and strategy.
 
     Returns
     -------
     hist.Hist
-        Axes ``dataset`` (categories) and ``score`` (logarithmic: scores are squared distances that
-        span decades), storage Weight.
+        Axes ``dataset`` (categories) and ``score``, storage Weight. The axis is logarithmic: scores are squared
+        distances that span decades. Scores at or below zero are in its underflow; where more than `MANY` of them
+        are, and no limits are given, the axis is linear.
+
+    Raises
+    ------
+    DataError
+        There are no scores, scores and weights differ in number, a weight is not finite, or those of a sample do
+        not add up to more than zero.
+    OptionError
+        A number of bins, or limits, that no axis can have.
     """
-    samples = _weighted(samples, "scores")
-    everything = np.concatenate([score for score, _ in samples.values()])
-    return _filled(samples, [_logarithmic_axis("score", "Anomaly score", everything, bins, limits)])
+    return _histogram(samples, ["score"], [label], "scores", bins, limits)
 
 
-def loss_histogram(
-    samples: Mapping[str, tuple], loss: str, *, bins: int = 40, limits: tuple[float, float] | None = None
-):
+def loss_histogram(samples: Samples, loss: str, *, bins: int = 40, limits: Limits | None = None) -> Hist[Any]:
     """Weighted histogram of one loss of the jets of some samples.
 
     Parameters
     ----------
     samples : mapping of name to (losses, weights)
-        Arrays (jets,); losses that are not positive and finite do not enter.
+        Arrays (jets,).
     loss : str
-        One of `hepvae.scores.LOSSES`.
+        One of `hepvae.models.losses.LOSSES`.
     bins, limits : as for `score_histogram`
 
     Returns
     -------
     hist.Hist
-        Axes ``dataset`` (categories) and one of the name of the loss (logarithmic), storage Weight.
+        Axes ``dataset`` (categories) and one of the name of the loss, as for `score_histogram`.
     """
-    samples = _weighted(samples, "losses")
-    everything = np.concatenate([values for values, _ in samples.values()])
-    return _filled(samples, [_logarithmic_axis(loss, _loss_label(loss), everything, bins, limits)])
+    return _histogram(samples, [loss], [_loss_label(loss)], "losses", bins, limits)
 
 
-def jets_histogram(
-    samples: Mapping[str, tuple], loss: str, *, bins: int = 40, limits: tuple[float, float] | None = None
-):
+def jets_histogram(samples: Samples, loss: str, *, bins: int = 40, limits: Limits | None = None) -> Hist[Any]:
     """Weighted histogram of one loss of jet 1 against that of jet 2.
 
     Parameters
     ----------
     samples : mapping of name to (losses, weights)
-        Arrays (events, 2) and (events,); events whose losses are not both positive and finite do not enter.
+        Arrays (events, 2) and (events,). Events with NaN do not enter.
     loss : str
-        One of `hepvae.scores.LOSSES`.
+        One of `hepvae.models.losses.LOSSES`.
     bins, limits : as for `score_histogram`, of both axes
 
     Returns
     -------
     hist.Hist
-        Axes ``dataset`` (categories), ``jet1`` and ``jet2`` (logarithmic), storage Weight.
+        Axes ``dataset`` (categories), ``jet1`` and ``jet2``, as for `score_histogram`.
     """
-    label = _loss_label(loss)
-    samples = _weighted(samples, "losses")
-    everything = np.concatenate([values for values, _ in samples.values()])
-    axes = [_logarithmic_axis(f"jet{j}", f"Jet {j}: {label}", everything, bins, limits) for j in (1, 2)]
-    return _filled(samples, axes)
+    labels = [f"Jet {j}: {_loss_label(loss)}" for j in (1, 2)]
+    return _histogram(samples, ["jet1", "jet2"], labels, "losses", bins, limits, same=True)
+
+
+def variables_histogram(
+    samples: Samples, variables: Sequence[str], *, bins: int = 40, labels: Mapping[str, str] | None = None
+) -> Hist[Any]:
+    """Weighted histogram of columns of scored files.
+
+    Parameters
+    ----------
+    samples : mapping of name to (values, weights)
+        Arrays (events, variables) and (events,). Events with NaN do not enter.
+    variables : sequence of str
+        Names of the columns and axes: scores and losses are on logarithmic axes, as for `score_histogram`.
+    bins : int
+        Of each axis.
+    labels : mapping of str to str, optional
+        Of axes, instead of those of hepvae.
+
+    Returns
+    -------
+    hist.Hist
+        Axes ``dataset`` (categories) and one for each variable, storage Weight.
+    """
+    named = [(labels or {}).get(name) or _column_label(name) for name in variables]
+    return _histogram(samples, list(variables), named, "events", bins, None)
 
 
 def mjj_score_histogram(
-    mjj,
-    score,
-    weight,
+    mjj: npt.ArrayLike,
+    score: npt.ArrayLike,
+    weight: npt.ArrayLike,
     *,
     bins: tuple[int, int] = (60, 50),
-    mjj_limits: tuple[float, float] = (1200, 4200),
-    limits: tuple[float, float] | None = None,
-):
+    mjj_limits: Limits = (1200, 4200),
+    limits: Limits | None = None,
+) -> Hist[Any]:
     """Weighted histogram of the score against mjj.
 
     Parameters
     ----------
     mjj, score, weight : arrays (events,)
-        mjj in GeV. Scores that are not positive and finite do not enter.
+        mjj in GeV. Events with NaN do not enter.
     bins : (int, int)
         Of mjj and of the score.
     mjj_limits : (float, float)
@@ -127,53 +180,28 @@ def mjj_score_histogram(
     Returns
     -------
     hist.Hist
-        Axes ``mjj`` and ``score`` (logarithmic), storage Weight.
+        Axes ``mjj`` and ``score`` (as for `score_histogram`), storage Weight.
+
+    Raises
+    ------
+    DataError, OptionError
+        As `score_histogram`.
     """
+    if np.shape(mjj) != np.shape(score):
+        raise DataError(f"{np.size(mjj)} values of mjj and {np.size(score)} scores: expected as many")
+    values = np.stack([np.asarray(column, np.float64) for column in (mjj, score)], axis=-1)
+    known, weight = _known("all events", values, weight, "scores")
+    if not len(known):
+        raise DataError("no scores to make a histogram of")
     import hist
 
-    mjj, score, weight = (np.asarray(values, np.float64) for values in (mjj, score, weight))
-    good = np.isfinite(score) & (score > 0)
-    axis = _logarithmic_axis("score", "Anomaly score", score[good], bins[1], limits)
+    axis = _loss_axis("score", LABELS["score"], known[:, 1], bins[1], limits)
     histogram = hist.Hist(_mjj_axis(bins[0], *mjj_limits), axis, storage=hist.storage.Weight())
-    histogram.fill(mjj=mjj[good], score=score[good], weight=weight[good])
+    histogram.fill(known[:, 0], _entries(known[:, 1], axis), weight=weight)
     return histogram
 
 
-def _weighted(samples: Mapping[str, tuple], what: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Those of the values (events,) or (events, 2), and their weights, that a logarithmic axis can take."""
-    usable = {}
-    for name, (values, weight) in samples.items():
-        values, weight = np.asarray(values, np.float64), np.asarray(weight, np.float64)
-        good = np.isfinite(values) & (values > 0)
-        good = good if good.ndim == 1 else good.all(axis=1)
-        usable[name] = values[good], weight[good]
-    if not any(len(values) for values, _ in usable.values()):
-        raise DataError(f"no {what} to make a histogram of")
-    return usable
-
-
-def _filled(samples: dict[str, tuple[np.ndarray, np.ndarray]], axes):
-    import hist
-
-    histogram = hist.Hist(
-        hist.axis.StrCategory(list(samples), name="dataset", label="Dataset"),
-        *axes,
-        storage=hist.storage.Weight(),
-    )
-    for name, (values, weight) in samples.items():
-        if not weight.sum() > 0:
-            raise DataError(f"sample {name!r}: its weights add up to {weight.sum()}: expected more than zero")
-        histogram.fill(name, *(values.T if values.ndim == 2 else [values]), weight=weight)
-    return histogram
-
-
-def _loss_label(loss: str) -> str:
-    if loss not in LOSS_LABELS:
-        raise OptionError(f"loss {loss!r} is unknown: expected one of {', '.join(LOSS_LABELS)}")
-    return LOSS_LABELS[loss]
-
-
-def search_histogram(*, bins: int = SCORE_BINS, limits: tuple[float, float] = SCORE_LIMITS):
+def search_histogram(*, bins: int = SCORE_BINS, limits: Limits = SCORE_LIMITS) -> Hist[Any]:
     """An empty histogram of what a search looks at, that takes datasets as they come.
 
     Parameters
@@ -191,80 +219,55 @@ def search_histogram(*, bins: int = SCORE_BINS, limits: tuple[float, float] = SC
     """
     import hist
 
-    if bins < 1 or not 0 < limits[0] < limits[1]:
-        raise OptionError(
-            f"{bins} bins from {limits[0]} to {limits[1]}: expected some bins, and rising limits above zero"
-        )
     return hist.Hist(
         hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),
-        _logarithmic_axis("score", "Anomaly score", None, bins, limits),
+        _logarithmic_axis("score", LABELS["score"], bins, limits),
         _mjj_axis(100, 1000, 11000),
         storage=hist.storage.Weight(),
     )
 
 
-def _logarithmic_axis(name: str, label: str, values, bins: int, limits: tuple[float, float] | None):
-    """An axis between limits, or one that holds all values where there are none."""
-    import hist
-
-    if bins < 1:
-        raise OptionError(f"bins is {bins}: expected a positive whole number")
-    if limits is None:
-        limits = _enclosing(values)
-    return hist.axis.Regular(bins, *limits, transform=hist.axis.transform.log, name=name, label=label)
-
-
-def _mjj_axis(bins: int, low: float, high: float):
-    import hist
-
-    return hist.axis.Regular(bins, low, high, name="mjj", label=r"$m_{jj}$ (GeV)")
-
-
-def observable_histogram(samples: Mapping[str, np.ndarray], *, label: str, bins: int = 40):
+def observable_histogram(samples: Mapping[str, npt.ArrayLike], *, label: str, bins: int = 40) -> Hist[Any]:
     """Histogram of one observable of jets in some samples, on an axis that suits the first of them.
 
     Parameters
     ----------
     samples : mapping of name to array (jets,)
+        NaN does not enter.
     label : str
         Of the axis.
 
     Returns
     -------
     hist.Hist
-        Axes ``dataset`` (categories) and ``value``, from zero to beyond 99.5 % of the first sample;
-        storage Weight.
-    """
-    import hist
+        Axes ``dataset`` (categories) and ``value``, from zero (where the first sample has negative values: from
+        below 99.5 % of it) to beyond 99.5 % of the first sample; storage Weight. The rest is in the flow bins.
 
-    if bins < 1:
-        raise OptionError(f"bins is {bins}: expected a positive whole number")
-    first = np.asarray(next(iter(samples.values()), ()))
-    if len(first) == 0:
-        raise DataError("no jets to make a histogram of")
-    if np.issubdtype(first.dtype, np.integer):  # whole numbers: as many of them in each bin
-        width = max(1, round(np.quantile(first, 0.995) * 1.15 / bins))
+    Raises
+    ------
+    DataError
+        The first sample has no values.
+    """
+    first = _first(samples, "jets")
+    check_whole_number("bins", bins, highest=MOST_BINS)
+    low, high = (float(np.quantile(first, share)) for share in (0.005, 0.995))
+    if np.issubdtype(first.dtype, np.integer) and low >= 0:  # whole numbers: as many of them in each bin
+        width = max(1, round(high * 1.15 / bins))
         low, high = -0.5, bins * width - 0.5
     else:
-        low, high = 0.0, float(np.quantile(first, 0.995) * 1.15)
-    histogram = hist.Hist(
-        hist.axis.StrCategory(list(samples), name="dataset", label="Dataset"),
-        hist.axis.Regular(bins, low, high, name="value", label=label),
-        storage=hist.storage.Weight(),
-    )
-    for name, values in samples.items():
-        histogram.fill(dataset=name, value=np.asarray(values, np.float64))
-    return histogram
+        low, high = (0.0 if first.min() >= 0 else low - 0.15 * abs(low)), high + 0.15 * abs(high)
+    return _of_values(samples, bins, low, high if high > low else low + 1, label)
 
 
-def residual_histogram(samples: Mapping[str, np.ndarray], *, label: str, bins: int = 81):
+def residual_histogram(samples: Mapping[str, npt.ArrayLike], *, label: str, bins: int = 81) -> Hist[Any]:
     """Histogram of differences, on an axis around zero that holds 99 % of the first sample.
 
     Parameters
     ----------
     samples : mapping of name to array (particles,)
+        NaN does not enter.
     label : str
-        Of the axis, as in `hepvae.reconstruction.RESIDUALS`.
+        Of the axis, as in `hepvae.jets.observables.RESIDUALS`.
     bins : int
         An odd number has a bin around zero.
 
@@ -272,26 +275,142 @@ def residual_histogram(samples: Mapping[str, np.ndarray], *, label: str, bins: i
     -------
     hist.Hist
         Axes ``dataset`` (categories) and ``value``; storage Weight. What lies beyond is in the flow bins.
+
+    Raises
+    ------
+    DataError
+        The first sample has no values.
     """
+    check_whole_number("bins", bins, highest=MOST_BINS)
+    end = float(np.quantile(np.abs(_first(samples, "particles")), 0.99)) or 1.0  # all are zero: any axis will do
+    return _of_values(samples, bins, -end, end, label)
+
+
+def _histogram(
+    samples: Samples,
+    names: Sequence[str],
+    labels: Sequence[str],
+    what: str,
+    bins: int,
+    limits: Limits | None,
+    *,
+    same: bool = False,
+) -> Hist[Any]:
+    """Axes ``dataset`` and some of scores, losses and other columns; ``same``: with the same ends."""
     import hist
 
-    if bins < 1:
-        raise OptionError(f"bins is {bins}: expected a positive whole number")
-    first = np.asarray(next(iter(samples.values()), ()))
-    if len(first) == 0:
-        raise DataError("no particles to make a histogram of")
-    end = float(np.quantile(np.abs(first), 0.99)) or 1.0  # all of them zero: any axis will do
+    known = {name: _known(f"sample {name!r}", *sample, what) for name, sample in samples.items()}
+    everything = [values.reshape(len(values), len(names)) for values, _ in known.values()]
+    together = np.concatenate(everything) if everything else np.zeros((0, len(names)))
+    if not len(together):
+        raise DataError(f"no {what} to make a histogram of")
+    axes = []
+    for i, (name, label) in enumerate(zip(names, labels)):
+        column = together.ravel() if same else together[:, i]
+        spans_decades = same or name == "score" or name.endswith("loss")
+        axes.append((_loss_axis if spans_decades else _linear_axis)(name, label, column, bins, limits))
     histogram = hist.Hist(
-        hist.axis.StrCategory(list(samples), name="dataset", label="Dataset"),
-        hist.axis.Regular(bins, -end, end, name="value", label=label),
-        storage=hist.storage.Weight(),
+        hist.axis.StrCategory(list(samples), name="dataset", label="Dataset"), *axes, storage=hist.storage.Weight()
     )
-    for name, values in samples.items():
-        histogram.fill(dataset=name, value=np.asarray(values, np.float64))
+    for (name, (_, weight)), values in zip(known.items(), everything):
+        if not weight.sum() > 0:
+            raise DataError(f"sample {name!r}: its weights add up to {weight.sum()}: expected more than zero")
+        columns = (_entries(column, axis) for column, axis in zip(values.T, axes))
+        histogram.fill(name, *columns, weight=weight)
     return histogram
 
 
-def _enclosing(values: np.ndarray) -> tuple[float, float]:
+def _known(
+    whose: str, values: npt.ArrayLike, weight: npt.ArrayLike, what: str
+) -> tuple[Floats, npt.NDArray[np.float64]]:
+    """The values (events,) or (events, axes) without NaN, and their weights."""
+    values, weight = np.asarray(values, np.float64), np.asarray(weight, np.float64)
+    if values.shape[:1] != weight.shape:
+        raise DataError(f"{whose}: {len(values)} {what} and {weight.size} weights: expected as many")
+    if not np.isfinite(weight).all():
+        raise DataError(f"{whose}: {np.count_nonzero(~np.isfinite(weight))} weights are not finite")
+    known = ~np.isnan(values)
+    known = known if known.ndim == 1 else known.all(axis=1)
+    return values[known], weight[known]
+
+
+def _first(samples: Mapping[str, npt.ArrayLike], what: str) -> npt.NDArray[Any]:
+    """The finite values of the first sample."""
+    first: npt.NDArray[Any] = np.asarray(next(iter(samples.values()), ()))
+    first = first[np.isfinite(first)]
+    if not len(first):
+        raise DataError(f"no {what} to make a histogram of")
+    return first
+
+
+def _of_values(samples: Mapping[str, npt.ArrayLike], bins: int, low: float, high: float, label: str) -> Hist[Any]:
+    import hist
+
+    histogram = hist.Hist(
+        hist.axis.StrCategory(list(samples), name="dataset", label="Dataset"),
+        hist.axis.Regular(bins, low, high, name="value", label=label),
+        storage=hist.storage.Weight(),
+    )
+    for name, given in samples.items():
+        values = np.asarray(given, np.float64)
+        histogram.fill(name, values[~np.isnan(values)])
+    return histogram
+
+
+def _loss_label(loss: str) -> str:
+    return LOSS_LABELS[check_choice("loss", loss, LOSS_LABELS)]
+
+
+def _column_label(name: str) -> str:
+    jet, _, rest = name.partition("_")
+    if jet in ("j1", "j2") and rest in LABELS:
+        return f"Jet {jet[1]}: {LABELS[rest]}"
+    return LABELS.get(name, name)
+
+
+def _loss_axis(name: str, label: str, values: Floats, bins: int, limits: Limits | None) -> Any:
+    """An axis between limits, or one that holds all values: logarithmic, unless many are not above zero."""
+    finite = values[np.isfinite(values)]
+    if limits is None and not (np.count_nonzero(finite > 0) > (1 - MANY) * len(finite)):
+        return _linear_axis(name, label, values, bins, None)
+    return _logarithmic_axis(name, label, bins, limits or _enclosing(finite[finite > 0]))
+
+
+def _logarithmic_axis(name: str, label: str, bins: int, limits: Limits) -> Any:
+    import hist
+
+    check_whole_number("bins", bins, highest=MOST_BINS)
+    finite = np.finfo(np.float64)
+    low = check_number("lower limit", limits[0], lowest=finite.tiny, highest=finite.max)
+    high = check_number("upper limit", limits[1], lowest=low * (1 + finite.eps), highest=finite.max)
+    return hist.axis.Regular(bins, low, high, transform=hist.axis.transform.log, name=name, label=label)
+
+
+def _linear_axis(name: str, label: str, values: Floats, bins: int, limits: Limits | None) -> Any:
+    import hist
+
+    check_whole_number("bins", bins, highest=MOST_BINS)
+    finite = values[np.isfinite(values)]
+    if limits is None and not len(finite):
+        raise DataError(f"no finite {name} to make a histogram of")
+    low, high = limits or (float(finite.min()), float(finite.max()))
+    beyond = 0.0 if limits else 1e-3 * (high - low) or 0.5  # the upper end is not in the axis
+    return hist.axis.Regular(bins, low - beyond, high + beyond, name=name, label=label)
+
+
+def _mjj_axis(bins: int, low: float, high: float) -> Any:
+    import hist
+
+    check_whole_number("bins", bins, highest=MOST_BINS)
+    return hist.axis.Regular(bins, low, high, name="mjj", label=LABELS["mjj"])
+
+
+def _entries(values: Floats, axis: Any) -> Floats:
+    """Values as an axis takes them: a logarithmic one would have negative values in its overflow."""
+    return values if axis.transform is None else np.maximum(values, axis.edges[0] / 2)
+
+
+def _enclosing(values: Floats) -> Limits:
     """Ends with one digit, a little outside of all values."""
     low, high = values.min(), values.max()
     down, up = (10.0 ** np.floor(np.log10(v)) for v in (low, high))

@@ -1,173 +1,167 @@
-"""Jets as they are, and as models make them."""
+"""Jets of the input, and as models reconstruct them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import SpecError
 from ..jets.kinematics import wrapped
 from ..jets.observables import CONSTITUENT_PT
 from ..jets.spec import InputSpec
-from .style import ENERGY_TEV, LABEL, cms_figure, cms_label
+from .style import PlotOptions, drawing, legend_above
+
+if TYPE_CHECKING:
+    from hist import Hist
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 __all__ = ["plot_event", "plot_reconstruction", "plot_residuals"]
 
+Floats = npt.NDArray[np.float64]
 
-def plot_reconstruction(
-    histogram, *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None
-):
-    """An observable of jets as they are, and as models reconstruct them, with the ratios.
+
+def plot_reconstruction(histogram: Hist[Any], **options: Unpack[PlotOptions]) -> Figure:
+    """An observable of jets of the input, and as models reconstruct them, with the ratios.
 
     Parameters
     ----------
     histogram : hist.Hist
-        As `hepvae.histograms.observable_histogram` gives it: the first dataset is the input, the others
-        are what models make of it.
-    figure_path : path, optional
-        Where to save the figure.
-    title : str, optional
-        Heading of the legend.
-
-    Returns
-    -------
-    matplotlib Figure
+        As `hepvae.plots.histograms.observable_histogram` gives it: the first dataset is the input, the others are
+        the reconstructions of models.
+    **options : PlotOptions
+        A ratio that lies outside of the lower panel is an arrow at its edge.
     """
-    import mplhep
-
-    with cms_figure(figure_path) as figure:
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.5, 1))
-        figure.subplots_adjust(hspace=0.06)
+    with drawing(options) as canvas:
+        upper, lower = canvas.with_lower_panel()
         first, *others = histogram.axes["dataset"]
-        truth = histogram[{"dataset": first}]
         axis = histogram.axes["value"]
-        # without w2method, mplhep works out Poisson intervals, for which it wants SciPy, and drops them
-        plain = {"yerr": False, "w2method": "sqrt", "flow": "none"}
-        mplhep.histplot(truth, ax=upper, label=first, histtype="fill", color="gray", alpha=0.35, **plain)
+        edges, centres = axis.edges, axis.centers
+        truth: Any = histogram[{"dataset": first}]
         expected = truth.values()
         known = expected > 0
         spread = np.divide(np.sqrt(truth.variances()), expected, where=known, out=np.zeros_like(expected))
-        lower.stairs(1 + spread, axis.edges, baseline=1 - spread, fill=True, color="gray", alpha=0.35)
+        upper.stairs(expected, edges, fill=True, color="gray", alpha=0.35, label=first)
+        lower.stairs(1 + spread, edges, baseline=1 - spread, fill=True, color="gray", alpha=0.35)
+        top = 2.0
         for i, name in enumerate(others):
-            one, style = histogram[{"dataset": name}], {"color": f"C{i}", "linewidth": 2.5}
-            mplhep.histplot(one, ax=upper, label=name, histtype="step", **plain, **style)
+            one: Any = histogram[{"dataset": name}]
+            style: dict[str, Any] = {"color": f"C{i}", "linewidth": 2.5}
+            upper.stairs(one.values(), edges, label=name, **style)
             ratio = np.divide(one.values(), expected, where=known, out=np.full_like(expected, np.nan))
-            lower.stairs(ratio, axis.edges, baseline=None, **style)
+            lower.stairs(ratio, edges, baseline=None, **style)
+            above = ratio > top
+            lower.plot(centres[above], np.full(above.sum(), 0.95 * top), "^", color=style["color"], markersize=8)
         upper.set_yscale("log")
-        upper.set_ylim(0.5, 100 * max(histogram.values().max(), 1))
-        upper.set_xlabel("")  # histplot wrote it: it belongs below the ratios
+        upper.set_ylim(0.5, 2 * max(histogram.values().max(), 1))
         upper.set_ylabel("Jets")
-        upper.legend(loc="upper right", title=title, fontsize="small", title_fontsize="small", ncols=2)
-        lower.set_ylim(0, 2)
-        lower.set_xlim(axis.edges[0], axis.edges[-1])
-        lower.set_ylabel("Output /\ninput", fontsize="small")
+        lower.set_ylim(0, top)
+        lower.set_xlim(edges[0], edges[-1])
+        lower.set_ylabel("Output /\ninput", fontsize="small", loc="center")
         lower.axhline(1, color="gray", linewidth=1)
         lower.set_xlabel(axis.label)
-        cms_label(upper, label=label, energy=energy)
-    return figure
+        legend_above(upper, title=canvas.title, ncols=2)
+        canvas.write_label(upper)
+        canvas.figure.align_ylabels()
+    return canvas.figure
 
 
-def plot_residuals(
-    histograms: Sequence, *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None
-):
+def plot_residuals(histograms: Sequence[Hist[Any]], **options: Unpack[PlotOptions]) -> Figure:
     """Differences of matched particles, each dataset normalised to one: a panel for each feature.
 
     Parameters
     ----------
     histograms : hist.Hist objects
-        As `hepvae.histograms.residual_histogram` gives them. What lies beyond the axes counts for the
-        normalisation.
-    figure_path : path, optional
-        Where to save the figure.
-    title : str, optional
-        Heading of the legend, which stands beside the panels.
-
-    Returns
-    -------
-    matplotlib Figure
+        As `hepvae.plots.histograms.residual_histogram` gives them. What lies beyond the axes counts for the
+        normalisation, and its share is in the legend of the panel.
+    **options : PlotOptions
     """
-    import mplhep
-
-    with cms_figure(figure_path) as figure:
-        figure.set_size_inches(10 * len(histograms), 10)
-        figure.subplots_adjust(wspace=0.22)
-        panels = figure.subplots(1, len(histograms), squeeze=False)[0]
-        for axes, histogram in zip(panels, histograms):
-            heights = []
-            for name in histogram.axes["dataset"]:
-                one = histogram[{"dataset": name}]
-                one = one / one.values(flow=True).sum()
-                mplhep.histplot(one, ax=axes, label=name, yerr=False, w2method="sqrt", flow="none", linewidth=2.5)
-                heights.extend(one.values()[one.values() > 0])
+    with drawing(options) as canvas:
+        for axes, histogram in zip(canvas.panels(len(histograms)), histograms):
+            edges, centres = histogram.axes["value"].edges, histogram.axes["value"].centers
+            heights: list[float] = []
+            for i, name in enumerate(histogram.axes["dataset"]):
+                one: Any = histogram[{"dataset": name}]
+                every = one.values(flow=True).sum()
+                values, uncertainty = one.values() / every, np.sqrt(one.variances()) / every
+                outside = 1 - values.sum()
+                label = name if outside < 1e-9 else f"{name} ({outside:.1%} outside)"
+                axes.stairs(values, edges, label=label, linewidth=2.5, color=f"C{i}")
+                axes.errorbar(centres, values, uncertainty, fmt="none", color=f"C{i}", linewidth=1.5)
+                heights.extend(values[values > 0])
             axes.axvline(0, color="gray", linestyle=":", linewidth=1.5)
             axes.set_yscale("log")
             axes.set_ylim(min(heights) / 2, 2 * max(heights))
-            axes.set_xlim(histogram.axes["value"].edges[0], histogram.axes["value"].edges[-1])
+            axes.set_xlim(edges[0], edges[-1])
             axes.set_xlabel(histogram.axes["value"].label)
             axes.set_ylabel("Fraction of particles")
-            cms_label(axes, label=label, energy=energy)
-        beside = {"loc": "upper left", "bbox_to_anchor": (1.02, 1)}
-        panels[-1].legend(title=title, fontsize="small", title_fontsize="small", **beside)
-    return figure
+            legend_above(axes, title=canvas.title)
+            canvas.write_label(axes)
+    return canvas.figure
 
 
 def plot_event(
-    jets,
-    made,
+    jets: npt.ArrayLike,
+    reconstruction: npt.ArrayLike,
     spec: InputSpec,
     *,
     score: float,
     mjj: float,
     event: Mapping[str, int],
-    figure_path: str | Path | None = None,
-    label=LABEL,
-    energy=ENERGY_TEV,
-):
-    """Both jets of an event as images: their constituents, and below what a model makes of them.
+    **options: Unpack[PlotOptions],
+) -> Figure:
+    """Both jets of an event as images: their constituents, and below the reconstruction of a model.
 
     Area and colour of a particle rise with the logarithm of its pt; those below `CONSTITUENT_PT` are not drawn.
-    Directions are relative to the jet axis, or, of a spec of absolute coordinates, to the hardest constituent.
+    Directions are relative to the jet axis, or, of a spec of absolute coordinates, to the hardest constituent. The
+    images are wide enough for the farthest particle of the event.
 
     Parameters
     ----------
-    jets, made : arrays (2, n_particles, n_features)
-        The input of a model, and its reconstruction.
+    jets, reconstruction : arrays (2, n_particles, n_features)
+        The input of a model, and what it reconstructs.
     spec : InputSpec
     score : float
     mjj : float
         GeV.
     event : mapping of str to int
         ``run``, ``luminosityBlock`` and ``event``.
-    figure_path, label, energy : as for `plot_residuals`
+    **options : PlotOptions
 
-    Returns
-    -------
-    matplotlib Figure
+    Raises
+    ------
+    SpecError
+        The arrays are not such jets, or the spec has no eta, phi and pt.
     """
-    from matplotlib.colors import LogNorm
-
-    shapes = np.shape(jets), np.shape(made)
+    shapes = np.shape(jets), np.shape(reconstruction)
     if set(shapes) != {(2, *spec.shape)} or not {"eta", "phi", "pt"} <= set(spec.features):
         raise SpecError(
             f"input and output have shapes {shapes[0]} and {shapes[1]} for {', '.join(spec.features)}: expected"
             f" (2, {spec.n_particles}, n_features) with eta, phi and pt"
         )
     columns = [spec.features.index(name) for name in ("eta", "phi", "pt")]
-    rows = {"input": np.asarray(jets)[..., columns], "reconstruction": np.asarray(made)[..., columns]}
+    rows = {"input": np.asarray(jets)[..., columns], "reconstruction": np.asarray(reconstruction)[..., columns]}
     hardest = max(float(rows["input"][..., 2].max()), 2 * CONSTITUENT_PT)
-    norm = LogNorm(CONSTITUENT_PT, hardest)
-    with cms_figure(figure_path) as figure:
+    if spec.coordinates == "absolute":
+        axis = np.stack([jet[jet[:, 2].argmax(), :2] for jet in rows["input"]])[:, None]
+        for particles in rows.values():
+            particles[..., 0] -= axis[..., 0]
+            particles[..., 1] = wrapped(particles[..., 1] - axis[..., 1])
+    seen = np.concatenate([particles[particles[..., 2] > CONSTITUENT_PT] for particles in rows.values()])
+    reach = max(1.0, 1.08 * float(np.abs(seen[:, :2]).max(initial=0)))
+    with drawing(options) as canvas:
+        from matplotlib.colors import LogNorm
+
+        figure, norm = canvas.figure, LogNorm(CONSTITUENT_PT, hardest)
         figure.set_size_inches(16, 13)
         panels = figure.subplots(2, 2, sharex=True, sharey=True)
         figure.subplots_adjust(hspace=0.05, wspace=0.05)
         for (row, particles), line in zip(rows.items(), panels):
             for j, axes in enumerate(line):
                 eta, phi, pt = particles[j].T
-                if spec.coordinates == "absolute":
-                    first = rows["input"][j, rows["input"][j, :, 2].argmax()]
-                    eta, phi = eta - first[0], wrapped(phi - first[1])
                 drawn = np.argsort(-pt)[: (pt > CONSTITUENT_PT).sum()]  # soft ones, which are small, on top
                 eta, phi, pt = eta[drawn], phi[drawn], pt[drawn]
                 area = 15 + 600 * np.minimum(norm(pt), 1.2) ** 2
@@ -179,11 +173,14 @@ def plot_event(
                     edgecolors="black",
                     linewidths=0.5,
                 )
-                axes.text(0.04, 0.96, f"Jet {j + 1}, {row}", transform=axes.transAxes, va="top", fontweight="bold")
+                behind = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 2}
+                text = {"transform": axes.transAxes, "bbox": behind}
+                axes.text(0.04, 0.96, f"Jet {j + 1}, {row}", va="top", fontweight="bold", **text)
                 total = rf"{len(pt)} particles, $\Sigma p_T$ = {pt.sum():.0f} GeV"
-                axes.text(0.04, 0.04, total, transform=axes.transAxes, fontsize="small")
-                axes.set(aspect="equal", xlim=(-1, 1), ylim=(-1, 1))
-                axes.set(xticks=(-0.5, 0, 0.5), yticks=(-0.5, 0, 0.5))  # those at the ends would meet
+                axes.text(0.04, 0.04, total, fontsize="small", **text)
+                axes.set(aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
+                inner = [round(reach / 2, 1) * k for k in (-1, 0, 1)]  # ticks at the ends would meet
+                axes.set(xticks=inner, yticks=inner)
         for axes in panels[1]:
             axes.set_xlabel(r"$\Delta\eta$")
         for axes in panels[:, 0]:
@@ -192,6 +189,6 @@ def plot_event(
         number = ":".join(str(event[name]) for name in ("run", "luminosityBlock", "event"))
         summary = rf"Event {number},  $m_{{jj}}$ = {mjj:.0f} GeV,  score = {score:.3g}"
         panels[0, 0].text(0, 1.13, summary, transform=panels[0, 0].transAxes)
-        cms_label(panels[0, 0], label=label, energy=energy, right="")
-        cms_label(panels[0, 1], label="", energy=energy)
+        canvas.write_label(panels[0, 0], right="")
+        canvas.write_label(panels[0, 1], label="")
     return figure

@@ -3,80 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import OptionError
-from ..search.pass_rates import PassRate
-from ..search.working_points import working_point_efficiency
-from .style import ENERGY_TEV, LABEL, cms_figure, cms_label, plain_ticks
+from .style import PlotOptions, drawing, plain_ticks
 
-__all__ = ["plot_pass_rate"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+__all__ = ["ChiSquare", "PassRate", "plot_pass_rate"]
 
 MARKERS = "osD^vP"
+
+
+class ChiSquare(Protocol):
+    """How far rates are from a constant."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def ndf(self) -> int: ...
+
+
+class PassRate(Protocol):
+    """Share of the events of each mjj bin that pass a cut, as `hepvae.search.pass_rate` gives it."""
+
+    @property
+    def edges(self) -> npt.NDArray[np.float64]:
+        """(bins + 1,) GeV."""
+
+    @property
+    def rate(self) -> npt.NDArray[np.float64]:
+        """(bins,); NaN in bins without events."""
+
+    @property
+    def uncertainty(self) -> npt.NDArray[np.float64]:
+        """(bins,)."""
+
+    def chi_square(self) -> ChiSquare:
+        """Of the rates against a constant."""
 
 
 def plot_pass_rate(
     rates: Mapping[str, PassRate],
     *,
     before: Mapping[str, PassRate] | None = None,
-    figure_path: str | Path | None = None,
-    label=LABEL,
-    energy=ENERGY_TEV,
-    title=None,
-):
+    targets: Mapping[str, float] | None = None,
+    **options: Unpack[PlotOptions],
+) -> Figure:
     """Share of the background that passes working points, against mjj.
 
     Parameters
     ----------
-    rates : mapping of working point (``eff10``) to PassRate
-        Of cuts that follow mjj. Dotted lines show the efficiencies of their names; the legend has the chi-square
-        of each against a constant.
+    rates : mapping of working point to PassRate
+        Of mass-decorrelated cuts. The legend has the chi-square of each against a constant.
     before : mapping of working point to PassRate, optional
         Of cuts at one value of the score, drawn with open markers; their chi-squares stand before the arrow.
-    figure_path : path, optional
-        Where to save the figure.
-    label : str
-        Text above the axes.
-    energy : float or str
-        Centre-of-mass energy in TeV.
-    title : str, optional
-        Heading of the legend.
-
-    Returns
-    -------
-    matplotlib Figure
+    targets : mapping of working point to float, optional
+        The share that should pass, as a dotted line.
+    **options : PlotOptions
 
     Raises
     ------
     OptionError
-        There is no working point to draw, or a name is none of a working point.
+        There is no working point to draw.
     """
-    before = before or {}
-    names = sorted({*rates, *before}, key=working_point_efficiency, reverse=True)
+    before, targets = before or {}, targets or {}
+    names = list(dict.fromkeys([*rates, *before]))
     if not names:
         raise OptionError("pass rates of no working point: expected some to draw")
-    with cms_figure(figure_path) as figure:
-        axes = figure.subplots()
-        shown, arrow = [], r" $\rightarrow$ "
+    with drawing(options) as canvas:
+        axes = canvas.figure.subplots()
+        shown: list[float] = []
         for i, name in enumerate(names):
-            efficiency, flatness = working_point_efficiency(name), []
-            style = {"color": f"C{i % 10}", "marker": MARKERS[i % len(MARKERS)]}
-            axes.axhline(efficiency, color=style["color"], linestyle=":", linewidth=2)
+            flatness, style = [], {"color": f"C{i % 10}", "marker": MARKERS[i % len(MARKERS)]}
+            if name in targets:
+                axes.axhline(targets[name], color=style["color"], linestyle=":", linewidth=2)
+                shown.append(targets[name])
             for some, fill in ((before, {"fillstyle": "none", "alpha": 0.5}), (rates, {})):
                 if name in some:
+                    rate, flat = some[name].rate, some[name].chi_square()
                     _draw(axes, some[name], {**style, **fill})
-                    rate, least = some[name].rate, some[name].rate - some[name].uncertainty
+                    least = rate - some[name].uncertainty
                     shown.extend(np.concatenate([rate, np.maximum(least, rate / 3)])[np.tile(rate > 0, 2)])
-                    flatness.append("{0.value:.0f}/{0.ndf}".format(some[name].chi_square()))
-            axes.plot([], [], **style, linestyle="none", label=rf"{name}: $\chi^2$/ndf = {arrow.join(flatness)}")
-            shown.append(efficiency)
+                    flatness.append(f"{flat.value:.0f}/{flat.ndf}")
+            text = rf"{name}: $\chi^2$/ndf = " + r" $\rightarrow$ ".join(flatness)
+            axes.plot([], [], color=style["color"], marker=style["marker"], linestyle="none", label=text)
         if before:
-            for text, fill in (("One cut", "none"), ("Cut follows $m_{jj}$", "full")):
-                axes.plot([], [], "o", color="gray", fillstyle=fill, label=text)
+            for text, filled in (("One cut", False), ("Mass-decorrelated", True)):
+                axes.plot([], [], "o", color="gray", fillstyle="full" if filled else "none", label=text)
         # the upper part is the legend's
-        rows = (len(axes.get_legend_handles_labels()[1]) + 1) // 2 + (title is not None)
+        rows = (len(axes.get_legend_handles_labels()[1]) + 1) // 2 + (canvas.title is not None)
         room = 0.06 * rows + 0.04
         if len(names) > 1:
             lowest, highest = min(shown) / 1.5, max(shown) * 1.2
@@ -86,15 +108,18 @@ def plot_pass_rate(
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}" if value <= 1 else "")
         else:
             axes.set_ylim(0, 1.2 * max(shown) / (1 - room))
+        edges = np.concatenate([one.edges for one in (*rates.values(), *before.values())]) / 1000
+        beyond = 0.02 * np.ptp(edges)
+        axes.set_xlim(edges.min() - beyond, edges.max() + beyond)
         axes.set_xlabel(r"$m_{jj}$ (TeV)")
         axes.set_ylabel("Share of background that passes")
-        size = {"fontsize": "x-small", "title_fontsize": "x-small"}
-        axes.legend(loc="upper center", title=title, ncols=2, columnspacing=1, handletextpad=0.2, **size)
-        cms_label(axes, label=label, energy=energy)
-    return figure
+        size: dict[str, Any] = {"fontsize": "x-small", "title_fontsize": "x-small"}
+        axes.legend(loc="upper center", title=canvas.title, ncols=2, columnspacing=1, handletextpad=0.2, **size)
+        canvas.write_label(axes)
+    return canvas.figure
 
 
-def _draw(axes, rates: PassRate, style) -> None:
+def _draw(axes: Axes, rates: PassRate, style: dict[str, Any]) -> None:
     edges = rates.edges / 1000
     axes.errorbar(
         (edges[1:] + edges[:-1]) / 2,

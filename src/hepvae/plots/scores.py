@@ -1,219 +1,330 @@
-"""Anomaly scores of samples, and the losses of jets that they are made of."""
+"""Anomaly scores and other variables of samples, and the losses of jets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError
-from ..models.bundled import SAMPLES
-from .style import ENERGY_TEV, LABEL, cms_figure, cms_label, legend_above
+from .style import Canvas, PlotOptions, drawing, legend_above, plain_ticks
+
+if TYPE_CHECKING:
+    from hist import Hist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 __all__ = ["plot_jet_against_jet", "plot_losses", "plot_score_against_mjj", "plot_scores"]
 
+Floats = npt.NDArray[np.float64]
+
 #: Shares of a sample that its contours hold, and how they are drawn.
 CONTOURS = {0.5: "solid", 0.9: "dashed"}
+#: Ratios that differ by more than this factor are on a logarithmic axis.
+FAR_APART = 10
 
 
-def plot_scores(histogram, *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None):
-    """Anomaly scores of each sample, normalised to one.
+class _Sample:
+    """A dataset of a histogram over one axis, in events or normalised to one."""
+
+    def __init__(self, histogram: Hist[Any], name: str, *, normalise: bool):
+        one: Any = histogram[{"dataset": name}]
+        every, inside = one.values(flow=True).sum(), one.values().sum()
+        scale = 1 / every if normalise else 1.0
+        self.name = name
+        self.values: Floats = one.values() * scale
+        self.variances: Floats = one.variances() * scale**2
+        self.outside = float(1 - inside / every) if every > 0 else 0.0
+
+    @property
+    def label(self) -> str:
+        """For the legend, with the share that lies beyond the axis."""
+        return self.name if self.outside < 1e-9 else f"{self.name} ({self.outside:.1%} outside)"
+
+
+def plot_scores(
+    histogram: Hist[Any],
+    *,
+    data: str | None = None,
+    stack: Collection[str] = (),
+    normalise: bool | None = None,
+    **options: Unpack[PlotOptions],
+) -> Figure:
+    """Scores, or another variable, of samples; below, what the samples are over the first.
 
     Parameters
     ----------
     histogram : hist.Hist
-        As `hepvae.histograms.score_histogram` gives it. QCD samples are drawn filled.
-    figure_path : path, optional
-        Where to save the figure.
-    label : str
-        Text above the axes.
-    energy : float or str
-        Centre-of-mass energy in TeV.
-    title : str, optional
-        Heading of the legend.
-
-    Returns
-    -------
-    matplotlib Figure
+        Axes ``dataset`` and another, as `hepvae.plots.histograms` gives them.
+    data : str, optional
+        The dataset that is drawn as points.
+    stack : collection of str
+        Datasets that are filled and drawn on top of each other; with ``data``, the ratio is that to their sum,
+        without, the panel has S / sqrt(B) of the other datasets.
+    normalise : bool, optional
+        Whether each dataset is normalised to one; by default where nothing is stacked and none is data.
+    **options : PlotOptions
+        Datasets whose names begin with QCD, in any case, are filled. The legend says which share of a dataset lies
+        beyond the axis.
     """
-    with cms_figure(figure_path) as figure:
-        axes = figure.subplots()
-        _draw_normalised(axes, histogram, "Fraction of events")
-        axes.legend(loc="upper right", title=title, fontsize="small", title_fontsize="small")
-        cms_label(axes, label=label, energy=energy)
-    return figure
+    if normalise is None:
+        normalise = data is None and not stack
+    names = list(histogram.axes[0])
+    samples = {name: _Sample(histogram, name, normalise=normalise) for name in names}
+    with drawing(options) as canvas:
+        two = len(samples) > 1
+        upper, lower = canvas.with_lower_panel() if two else (canvas.figure.subplots(), None)
+        colors = _draw_samples(upper, histogram, samples, data, stack)
+        upper.set_ylabel("Fraction of events" if normalise else "Events")
+        if lower is not None:
+            edges = histogram.axes[1].edges
+            background = [samples[name] for name in stack]
+            others = [sample for name, sample in samples.items() if name not in stack]
+            if not background:
+                reference = next((s for s in others if s.name != data and _is_filled(s.name)), others[0])
+                background = [reference]
+                others = [sample for sample in others if sample is not reference]
+            if stack and data is None:
+                _draw_significance(lower, edges, others, background, colors)
+            else:
+                compared = [sample for sample in others if not stack or sample.name == data]
+                _draw_ratios(lower, edges, compared, background, colors, data)
+            upper.set_xlabel("")
+            lower.set_xlabel(histogram.axes[1].label)
+            canvas.figure.align_ylabels()
+        legend_above(upper, title=canvas.title)
+        canvas.write_label(upper)
+    return canvas.figure
 
 
-def plot_losses(
-    histograms: Sequence, *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None
-):
+def plot_losses(histograms: Sequence[Hist[Any]], **options: Unpack[PlotOptions]) -> Figure:
     """Losses of the jets of each sample, normalised to one: a panel for each loss.
 
     Parameters
     ----------
     histograms : hist.Hist objects
-        As `hepvae.histograms.loss_histogram` gives them. QCD samples are drawn filled.
-    figure_path, label, energy, title : as for `plot_scores`
-
-    Returns
-    -------
-    matplotlib Figure
+        As `hepvae.plots.histograms.loss_histogram` gives them. QCD samples are drawn filled.
+    **options : PlotOptions
     """
-    with cms_figure(figure_path) as figure:
-        figure.set_size_inches(10 * len(histograms), 10)
-        figure.subplots_adjust(wspace=0.22)
-        panels = figure.subplots(1, len(histograms), squeeze=False)[0]
-        for axes, histogram in zip(panels, histograms):
-            _draw_normalised(axes, histogram, "Fraction of jets")
-            axes.legend(loc="upper right", title=title, fontsize="small", title_fontsize="small")
-            cms_label(axes, label=label, energy=energy)
-    return figure
+    with drawing(options) as canvas:
+        for axes, histogram in zip(canvas.panels(len(histograms)), histograms):
+            samples = {name: _Sample(histogram, name, normalise=True) for name in histogram.axes[0]}
+            _draw_samples(axes, histogram, samples, None, ())
+            axes.set_ylabel("Fraction of jets")
+            legend_above(axes, title=canvas.title)
+            canvas.write_label(axes)
+    return canvas.figure
 
 
-def _draw_normalised(axes, histogram, ylabel: str) -> None:
-    """The datasets of a histogram over its second axis, both scales logarithmic."""
-    import mplhep
+def _is_filled(name: str) -> bool:
+    return name.casefold().startswith("qcd")
 
+
+def _draw_samples(
+    axes: Axes, histogram: Hist[Any], samples: Mapping[str, _Sample], data: str | None, stack: Collection[str]
+) -> dict[str, str]:
+    """Samples over the second axis of a histogram, on a logarithmic scale; gives their colours."""
     axis = histogram.axes[1]
-    smallest, filled_bins = 1.0, np.zeros(len(axis), bool)
-    for name in histogram.axes["dataset"]:
-        one = histogram[{"dataset": name}]
-        one = one / one.values(flow=True).sum()
-        filled = name.startswith("qcd")
-        style = {"histtype": "fill", "alpha": 0.3} if filled else {"histtype": "step", "linewidth": 2.5}
-        (artist, *_) = mplhep.histplot(
-            one, ax=axes, label=SAMPLES.get(name, name), yerr=False, flow="none", **style
-        )
-        patch = artist.stairs
-        color = patch.get_facecolor()[:3] if filled else patch.get_edgecolor()
-        mplhep.histplot(
-            one,
-            ax=axes,
-            histtype="errorbar",
-            yerr=np.sqrt(one.variances()),
-            color=color,
-            markersize=0,
-            linewidth=1.5,
-            capsize=0,
-            flow="none",
-        )
-        smallest = min([smallest, *one.values()[one.values() > 0]])
-        filled_bins |= one.values() > 0
-    axes.set_xscale("log")
+    edges, centres = axis.edges, axis.centers
+    colors = {name: "black" if name == data else f"C{i}" for i, name in enumerate(n for n in samples if n != data)}
+    colors |= {data: "black"} if data is not None else {}
+    below = np.zeros(len(centres))
+    filled_bins, smallest = np.zeros(len(centres), bool), np.inf
+    for name, sample in samples.items():
+        color, values = colors[name], sample.values
+        uncertainty = np.sqrt(sample.variances)
+        seen = values > 0
+        if name in stack:
+            axes.stairs(below + values, edges, baseline=below, fill=True, color=color, label=sample.label)
+            below = below + values
+        elif name == data:
+            axes.errorbar(centres[seen], values[seen], uncertainty[seen], fmt="ko", label=sample.label, zorder=3)
+        else:
+            style: dict[str, Any] = {"fill": True, "alpha": 0.3} if _is_filled(name) else {"linewidth": 2.5}
+            axes.stairs(values, edges, color=color, label=sample.label, **style)
+            axes.errorbar(centres[seen], values[seen], uncertainty[seen], fmt="none", color=color, linewidth=1.5)
+        if seen.any():
+            smallest = min(smallest, values[seen].min())
+        filled_bins |= seen
+    if axis.transform is not None:
+        axes.set_xscale("log")
     axes.set_yscale("log")
     if filled_bins.any():  # an axis that was made before its values were known is mostly empty
-        where = np.flatnonzero(filled_bins)
-        axes.set_xlim(axis.edges[where[0]], axis.edges[where[-1] + 1])
-    axes.set_ylim(10.0 ** np.floor(np.log10(smallest)), 30)
+        first, *_, last = np.append(np.flatnonzero(filled_bins), np.flatnonzero(filled_bins)[-1])
+        axes.set_xlim(float(edges[first]), float(edges[last + 1]))
+        highest = max(below.max(), *(sample.values.max() for sample in samples.values()))
+        axes.set_ylim(smallest / 2, 2 * highest)
     axes.set_xlabel(axis.label)
-    axes.set_ylabel(ylabel)
+    return colors
+
+
+def _sum(samples: Sequence[_Sample]) -> tuple[Floats, Floats]:
+    """Values and their uncertainties, of samples on top of each other."""
+    values = np.sum([sample.values for sample in samples], axis=0)
+    return values, np.sqrt(np.sum([sample.variances for sample in samples], axis=0))
+
+
+def _draw_ratios(
+    axes: Axes,
+    edges: Floats,
+    samples: Sequence[_Sample],
+    background: Sequence[_Sample],
+    colors: Mapping[str, str],
+    data: str | None,
+) -> None:
+    """Samples over a background, whose own uncertainty is a band around one."""
+    expected, uncertainty = _sum(background)
+    known = expected > 0
+    centres = np.sqrt(edges[1:] * edges[:-1]) if axes.get_xscale() == "log" else (edges[1:] + edges[:-1]) / 2
+    spread = np.divide(uncertainty, expected, where=known, out=np.zeros_like(expected))
+    axes.stairs(1 + spread, edges, baseline=1 - spread, fill=True, color="gray", alpha=0.35)
+    axes.axhline(1, color="gray", linewidth=1)
+    shown = [1.0]
+    for sample in samples:
+        seen = known & (sample.values > 0)
+        ratio = sample.values[seen] / expected[seen]
+        error = np.sqrt(sample.variances[seen]) / expected[seen]
+        marker: dict[str, Any] = (
+            {"fmt": "ko"} if sample.name == data else {"fmt": ".", "color": colors[sample.name]}
+        )
+        axes.errorbar(centres[seen], ratio, error, linewidth=1.5, **marker)
+        shown.extend(ratio)
+    low, high = min(shown), max(shown)
+    if high > FAR_APART * low:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 2, 2 * high)
+    else:
+        axes.set_ylim(max(0.0, 1 - 1.3 * (1 - low) - 0.1), 1 + 1.3 * (high - 1) + 0.1)
+    named = "background" if len(background) > 1 else background[0].name
+    axes.set_ylabel(f"Ratio to\n{named}" if data is None else f"{data} /\n{named}", fontsize="small", loc="center")
+
+
+def _draw_significance(
+    axes: Axes,
+    edges: Floats,
+    signals: Sequence[_Sample],
+    background: Sequence[_Sample],
+    colors: Mapping[str, str],
+) -> None:
+    """S / sqrt(B) of each bin."""
+    expected, _ = _sum(background)
+    known = expected > 0
+    for sample in signals:
+        values = np.divide(sample.values, np.sqrt(expected), where=known, out=np.full_like(expected, np.nan))
+        axes.stairs(values, edges, baseline=None, color=colors[sample.name], linewidth=2.5)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(r"S / $\sqrt{B}$", fontsize="small", loc="center")
 
 
 def plot_score_against_mjj(
-    histogram,
-    thresholds: Mapping[str, tuple] | None = None,
-    *,
-    figure_path: str | Path | None = None,
-    label=LABEL,
-    energy=ENERGY_TEV,
-    title=None,
-):
-    """The score against mjj, and cuts that follow mjj.
+    histogram: Hist[Any],
+    thresholds: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]] | None = None,
+    **options: Unpack[PlotOptions],
+) -> Figure:
+    """The score against mjj, and mass-decorrelated cuts.
 
     Parameters
     ----------
     histogram : hist.Hist
-        Axes ``mjj`` and ``score``, as `hepvae.histograms.mjj_score_histogram` gives it.
+        Axes ``mjj`` and ``score``, as `hepvae.plots.histograms.mjj_score_histogram` gives it.
     thresholds : mapping of name to (mjj, threshold)
         Arrays (points,) of each cut, mjj rising.
-    figure_path, label, energy, title : as for `plot_scores`
+    **options : PlotOptions
 
-    Returns
-    -------
-    matplotlib Figure
+    Raises
+    ------
+    DataError
+        No events are between the ends of both axes.
     """
-    with cms_figure(figure_path) as figure:
-        figure.set_size_inches(11.5, 10)
-        axes = figure.subplots()
-        mjj, score = histogram.axes["mjj"], histogram.axes["score"]
-        filled = _colour_map(
-            figure, axes, mjj.edges, score.edges, histogram.project("mjj", "score").values(), "Sum of weights"
-        )
+    with drawing(options) as canvas:
+        axes = _wide_axes(canvas)
+        projected: Any = histogram.project("mjj", "score")
+        filled = _colour_map(axes, projected, projected.values(), "Sum of weights")
         for i, (name, (at, threshold)) in enumerate((thresholds or {}).items()):
+            at, threshold = np.asarray(at), np.asarray(threshold)
             axes.plot(at, threshold, color="white", linewidth=5)
             axes.plot(at, threshold, color=f"C{i}", linewidth=2.5, label=name)
-        axes.set_yscale("log")
-        axes.set_xlim(mjj.edges[0], mjj.edges[-1])
-        axes.set_ylim(score.edges[0], score.edges[-1])
-        axes.set_xlabel(mjj.label)
-        axes.set_ylabel(score.label)
-        if thresholds or title:
-            legend_above(axes, points=filled, title=title)
-        cms_label(axes, label=label, energy=energy)
-    return figure
+        if thresholds or canvas.title:
+            legend_above(axes, points=filled, title=canvas.title)
+        canvas.write_label(axes)
+    return canvas.figure
 
 
-def plot_jet_against_jet(
-    histogram, *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None
-):
-    """A loss of jet 1 against that of jet 2: the first sample in colours, the others as contours.
+def plot_jet_against_jet(histogram: Hist[Any], **options: Unpack[PlotOptions]) -> Figure:
+    """A variable against another, like the losses of both jets: the first sample in colours, others as contours.
 
     Parameters
     ----------
     histogram : hist.Hist
-        As `hepvae.histograms.jets_histogram` gives it. The contours hold the shares `CONTOURS` of the others,
-        after smoothing over neighbouring bins.
-    figure_path, label, energy, title : as for `plot_scores`
+        Axes ``dataset`` and two others, as `hepvae.plots.histograms.jets_histogram` gives it. The contours hold
+        the shares `CONTOURS` of the other samples, after smoothing over neighbouring bins.
+    **options : PlotOptions
 
-    Returns
-    -------
-    matplotlib Figure
+    Raises
+    ------
+    DataError
+        No events of the first sample are between the ends of both axes.
     """
-    from matplotlib.lines import Line2D
+    with drawing(options) as canvas:
+        from matplotlib.lines import Line2D
 
-    with cms_figure(figure_path) as figure:
-        figure.set_size_inches(11.5, 10)
-        axes = figure.subplots()
-        first, *others = histogram.axes["dataset"]
-        edges = histogram.axes["jet1"].edges
-        counts = histogram[{"dataset": first}].values()
-        name = f"{SAMPLES.get(first, first)}: fraction of events"
-        filled = _colour_map(figure, axes, edges, histogram.axes["jet2"].edges, counts / counts.sum(), name)
-        centres = histogram.axes["jet1"].centers, histogram.axes["jet2"].centers
+        axes = _wide_axes(canvas)
+        first, *others = histogram.axes[0]
+        one: Any = histogram[{"dataset": first}]
+        filled = _colour_map(axes, one, one.values() / one.values(flow=True).sum(), f"{first}: fraction of events")
         lines = []
         for i, other in enumerate(others):
-            density = _smoothed(histogram[{"dataset": other}].values())
+            counts: Any = histogram[{"dataset": other}]
+            density = _smoothed(counts.values())
             for share, style in CONTOURS.items():
                 level = _level(density, share)
+                centres = one.axes[0].centers, one.axes[1].centers
                 axes.contour(*centres, density.T, [level], colors=f"C{i + 1}", linestyles=style, linewidths=2.5)
-                named = f"{SAMPLES.get(other, other)}, {share:.0%}"
-                lines.append(Line2D([], [], color=f"C{i + 1}", linestyle=style, linewidth=2.5, label=named))
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel(histogram.axes["jet1"].label)
-        axes.set_ylabel(histogram.axes["jet2"].label)
-        if lines or title:
-            legend_above(axes, points=filled, title=title, handles=lines)
-        cms_label(axes, label=label, energy=energy)
-    return figure
+                named = f"{other}, {share:.0%}"
+                look: dict[str, Any] = {"color": f"C{i + 1}", "linestyle": style, "linewidth": 2.5}
+                lines.append(Line2D([], [], label=named, **look))
+        if lines or canvas.title:
+            legend_above(axes, points=filled, title=canvas.title, handles=lines)
+        canvas.write_label(axes)
+    return canvas.figure
 
 
-def _colour_map(figure, axes, x, y, values, name: str) -> np.ndarray:
-    """Bins in colours on a logarithmic scale; those of nothing stay white. Returns the corners of the others."""
+def _wide_axes(canvas: Canvas) -> Axes:
+    """Axes with room for a colour bar."""
+    canvas.figure.set_size_inches(11.5, 10)
+    return canvas.figure.subplots()
+
+
+def _colour_map(axes: Axes, histogram: Any, values: Floats, name: str) -> Floats:
+    """Bins in colours on a logarithmic scale; empty ones stay white. Returns the corners of the others."""
     from matplotlib.colors import LogNorm
 
     if not (values > 0).any():
         raise DataError("no events between the ends of both axes")
+    x, y = histogram.axes
     norm = LogNorm(values[values > 0].min(), values.max())
-    mesh = axes.pcolormesh(x, y, np.ma.masked_less_equal(values, 0).T, norm=norm, cmap="Blues", rasterized=True)
-    figure.colorbar(mesh, ax=axes, pad=0.02, label=name)
-    axes.tick_params(axis="x", pad=10)  # the first numbers of both axes stand in one corner
+    colours: dict[str, Any] = {"norm": norm, "cmap": "Blues", "rasterized": True}
+    mesh = axes.pcolormesh(x.edges, y.edges, np.ma.masked_less_equal(values, 0).T, **colours)
+    axes.figure.colorbar(mesh, ax=axes, pad=0.02, label=name)
     column, row = np.nonzero(values > 0)
-    return np.stack([np.append(x[column], x[column + 1]), np.tile(y[row + 1], 2)], axis=1)
+    axes.set_xscale("log" if x.transform is not None else "linear")
+    axes.set_yscale("log" if y.transform is not None else "linear")
+    axes.set_xlim(x.edges[column.min()], x.edges[column.max() + 1])
+    axes.set_ylim(y.edges[row.min()], y.edges[row.max() + 1])
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = axis.get_view_interval()
+        if axis.get_scale() == "log" and high < 30 * low:  # fewer than two powers of ten
+            plain_ticks(axis)
+    axes.set_xlabel(x.label)
+    axes.set_ylabel(y.label)
+    axes.tick_params(axis="x", pad=10)  # the first numbers of both axes stand in one corner
+    return np.stack([np.append(x.edges[column], x.edges[column + 1]), np.tile(y.edges[row + 1], 2)], axis=1)
 
 
-def _smoothed(values: np.ndarray) -> np.ndarray:
+def _smoothed(values: Floats) -> Floats:
     """Values of bins mixed with those of their neighbours, binomially, along both axes."""
     kernel = np.array([1, 4, 6, 4, 1]) / 16
     for axis in (0, 1):
@@ -221,7 +332,7 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _level(density: np.ndarray, share: float) -> float:
+def _level(density: Floats, share: float) -> float:
     """The height above which the bins hold some share of all."""
     falling = np.sort(density, axis=None)[::-1]
     held = np.cumsum(falling)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError
-from ..search.counting import Counting
-from ..search.separation import Roc
-from .style import ENERGY_TEV, LABEL, cms_figure, cms_label, legend_above
+from .style import Canvas, PlotOptions, drawing, legend_above
 
-__all__ = ["plot_expected_significance", "plot_roc", "plot_significance_improvement"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from typing_extensions import Unpack
+
+__all__ = ["Counting", "Roc", "plot_expected_significance", "plot_roc", "plot_significance_improvement"]
+
+Floats = npt.NDArray[np.float64]
 
 #: The tightest cut that is drawn.
 LEAST_EFFICIENCY = 1e-3
@@ -21,60 +28,77 @@ LEAST_EFFICIENCY = 1e-3
 COLOURS, STYLES = 6, ("solid", "dashed", "dashdot")
 
 
-def plot_roc(
-    curves: Mapping[str, Roc], *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None
-):
+class Roc(Protocol):
+    """Efficiencies of all cuts on a score, from the tightest to the loosest, as `hepvae.search.roc` gives them."""
+
+    @property
+    def signal(self) -> Floats:
+        """(cuts,): share of the signal that passes."""
+
+    @property
+    def signal_uncertainty(self) -> Floats: ...
+    @property
+    def background(self) -> Floats:
+        """(cuts,): share of the background that passes."""
+
+    @property
+    def significance_improvement(self) -> Floats:
+        """(cuts,): signal / sqrt(background); NaN where too few background events pass."""
+
+    @property
+    def significance_improvement_uncertainty(self) -> Floats: ...
+    @property
+    def auc(self) -> float: ...
+    @property
+    def best(self) -> tuple[float, float]:
+        """Largest significance improvement, and the background efficiency it is reached at."""
+
+
+class Counting(Protocol):
+    """Events counted in a window of mjj."""
+
+    def significance(self, injected: Floats) -> Floats:
+        """Expected significance for numbers of injected signal events."""
+
+
+def plot_roc(curves: Mapping[str, Roc], **options: Unpack[PlotOptions]) -> Figure:
     """Signal against background efficiency, with binomial bands, where enough background events pass.
 
     Parameters
     ----------
     curves : mapping of name to Roc
-        Of some scores for one signal, or of some signals; see `hepvae.search.separation.roc`. The legend gives
-        the area under each.
-    figure_path : path, optional
-        Where to save the figure.
-    label : str
-        Text above the axes.
-    energy : float or str
-        Centre-of-mass energy in TeV.
-    title : str, optional
-        Heading of the legend.
-
-    Returns
-    -------
-    matplotlib Figure
+        Of some scores for one signal, or of some signals. The legend gives the area under each.
+    **options : PlotOptions
 
     Raises
     ------
     DataError
         No cut of any curve is passed by enough background events.
     """
-    from matplotlib.ticker import FixedLocator
+    with drawing(options) as canvas:
+        from matplotlib.ticker import FixedLocator
 
-    with cms_figure(figure_path) as figure:
-        axes = figure.subplots()
+        axes = canvas.figure.subplots()
         for i, (name, curve) in enumerate(curves.items()):
             cuts = _cuts_to_draw(curve)
             efficiency, uncertainty = curve.signal[cuts], curve.signal_uncertainty[cuts]
             _line_with_band(
                 axes, i, curve.background[cuts], efficiency, uncertainty, f"{name} (AUC {curve.auc:.2f})"
             )
-        _against_background(axes, curves, r"Signal efficiency $\epsilon_S$", lambda background: background, title)
-        axes.yaxis.set_major_locator(FixedLocator(np.linspace(0, 1, 6)))  # no efficiency is above one
-        axes.yaxis.set_minor_locator(FixedLocator(np.linspace(0, 1, 21)))
-        cms_label(axes, label=label, energy=energy)
-    return figure
+        _against_background(canvas, axes, curves, r"Signal efficiency $\epsilon_S$", lambda efficiency: efficiency)
+        axes.yaxis.set_major_locator(FixedLocator(np.linspace(0, 1, 6).tolist()))  # no efficiency is above one
+        axes.yaxis.set_minor_locator(FixedLocator(np.linspace(0, 1, 21).tolist()))
+        canvas.write_label(axes)
+    return canvas.figure
 
 
-def plot_significance_improvement(
-    curves: Mapping[str, Roc], *, figure_path: str | Path | None = None, label=LABEL, energy=ENERGY_TEV, title=None
-):
+def plot_significance_improvement(curves: Mapping[str, Roc], **options: Unpack[PlotOptions]) -> Figure:
     """Significance improvement against background efficiency; a dot marks the maximum of each curve.
 
-    Parameters, returns and errors are those of `plot_roc`. The bands are binomial, of each cut taken as given.
+    Parameters and errors are those of `plot_roc`. The bands are binomial, of each cut taken as given.
     """
-    with cms_figure(figure_path) as figure:
-        axes = figure.subplots()
+    with drawing(options) as canvas:
+        axes = canvas.figure.subplots()
         for i, (name, curve) in enumerate(curves.items()):
             cuts = _cuts_to_draw(curve)
             improvement, uncertainty = curve.significance_improvement, curve.significance_improvement_uncertainty
@@ -84,20 +108,14 @@ def plot_significance_improvement(
                 axes.plot(at, best, "o", color=line.get_color(), markersize=9)
         # The root sign of mathtext is not in the fonts of the style, and logs so.
         name = r"Significance improvement  $\epsilon_S\,/\,$√$\epsilon_B$"
-        _against_background(axes, curves, name, np.sqrt, title)
-        cms_label(axes, label=label, energy=energy)
-    return figure
+        _against_background(canvas, axes, curves, name, np.sqrt)
+        canvas.write_label(axes)
+    return canvas.figure
 
 
 def plot_expected_significance(
-    injected,
-    countings: Mapping[str, Counting],
-    *,
-    figure_path: str | Path | None = None,
-    label=LABEL,
-    energy=ENERGY_TEV,
-    title=None,
-):
+    injected: npt.ArrayLike, countings: Mapping[str, Counting], **options: Unpack[PlotOptions]
+) -> Figure:
     """Expected significance against the number of injected signal events.
 
     Parameters
@@ -105,19 +123,15 @@ def plot_expected_significance(
     injected : array
         Numbers of injected signal events, rising.
     countings : mapping of name to Counting
-        Without a cut, and with some; see `hepvae.search.counting.Counting`.
-    figure_path, label, energy, title : as for `plot_roc`
-
-    Returns
-    -------
-    matplotlib Figure
+        Without a cut, and with some.
+    **options : PlotOptions
     """
     injected = np.asarray(injected, np.float64)
-    with cms_figure(figure_path) as figure:
-        axes = figure.subplots()
+    with drawing(options) as canvas:
+        axes = canvas.figure.subplots()
         for i, (name, counting) in enumerate(countings.items()):
             axes.plot(injected, counting.significance(injected), label=name, **_style(i))
-        axes.set_xlim(injected[0], injected[-1])
+        axes.set_xlim(float(injected[0]), float(injected[-1]))
         axes.set_ylim(bottom=0)
         axes.set_xlabel("Injected signal events")
         axes.set_ylabel("Expected significance (standard deviations)")
@@ -126,12 +140,12 @@ def plot_expected_significance(
                 axes.axhline(deviations, color="gray", linestyle=":", linewidth=1.5)
                 at = axes.get_yaxis_transform()
                 axes.text(0.02, deviations, rf"${deviations}\,\sigma$", transform=at, color="gray", va="bottom")
-        legend_above(axes, loc="upper left", title=title)
-        cms_label(axes, label=label, energy=energy)
-    return figure
+        legend_above(axes, loc="upper left", title=canvas.title)
+        canvas.write_label(axes)
+    return canvas.figure
 
 
-def _cuts_to_draw(curve: Roc, most: int = 400) -> np.ndarray:
+def _cuts_to_draw(curve: Roc, most: int = 400) -> npt.NDArray[np.intp]:
     """Some of the cuts that enough background events pass, evenly on a logarithmic axis."""
     known = np.isfinite(curve.significance_improvement) & (curve.background >= LEAST_EFFICIENCY)
     cuts = np.flatnonzero(known)
@@ -141,7 +155,7 @@ def _cuts_to_draw(curve: Roc, most: int = 400) -> np.ndarray:
     return cuts[np.unique(nearest[nearest < len(cuts)])]
 
 
-def _style(number: int) -> dict:
+def _style(number: int) -> dict[str, Any]:
     return {
         "color": f"C{number % COLOURS}",
         "linestyle": STYLES[number // COLOURS % len(STYLES)],
@@ -149,15 +163,17 @@ def _style(number: int) -> dict:
     }
 
 
-def _line_with_band(axes, number: int, x, y, uncertainty, name: str):
+def _line_with_band(axes: Axes, number: int, x: Floats, y: Floats, uncertainty: Floats, name: str) -> Line2D:
     (line,) = axes.plot(x, y, label=name, **_style(number))
     axes.fill_between(x, y - uncertainty, y + uncertainty, color=line.get_color(), alpha=0.25, linewidth=0)
     return line
 
 
-def _against_background(axes, curves: Mapping[str, Roc], name: str, random, title) -> None:
+def _against_background(
+    canvas: Canvas, axes: Axes, curves: Mapping[str, Roc], name: str, random: Callable[[Floats], Floats]
+) -> None:
     """What ROC and improvement share: axes, the line of a score that knows nothing, room for the legend."""
-    lines = [line.get_ydata() for line in axes.lines]
+    lines = [np.asarray(line.get_ydata(), np.float64) for line in axes.lines]
     if not any(len(values) for values in lines):
         raise DataError(f"no cut of {', '.join(curves) or 'no curve'} is passed by enough background events")
     efficiency = np.geomspace(LEAST_EFFICIENCY, 1, 100)
@@ -169,4 +185,4 @@ def _against_background(axes, curves: Mapping[str, Roc], name: str, random, titl
     axes.set_xlabel(r"Background efficiency $\epsilon_B$")
     axes.set_ylabel(name)
     axes.tick_params(axis="x", pad=10)  # the first numbers of both axes stand in one corner
-    legend_above(axes, loc="upper left", title=title)
+    legend_above(axes, loc="upper left", title=canvas.title)

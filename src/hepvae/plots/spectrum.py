@@ -3,53 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from .style import ENERGY_TEV, LABEL, cms_figure, cms_label
+from .style import PlotOptions, drawing
 
-__all__ = ["plot_p_values", "plot_spectrum"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+__all__ = ["FittedSpectrum", "Scan", "Spectrum", "plot_p_values", "plot_spectrum"]
+
+Floats = npt.NDArray[np.float64]
 
 #: Densities are per this many GeV, about the width of the bins.
 PER_GEV = 100
 
-_LINES = ("solid", "dashed", "dashdot", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+_LINES: tuple[Any, ...] = ("solid", "dashed", "dashdot", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+
+
+class Spectrum(Protocol):
+    """Events in bins of mjj, as `hepvae.search` has them."""
+
+    @property
+    def edges(self) -> Floats:
+        """(bins + 1,) GeV."""
+
+    @property
+    def counts(self) -> Floats:
+        """(bins,), events or sums of weights."""
+
+    @property
+    def variances(self) -> Floats | None:
+        """(bins,), sums of squared weights; None: Poisson."""
+
+    @property
+    def scale(self) -> float:
+        """Effective number of events for one of ``counts``."""
+
+
+class FittedSpectrum(Protocol):
+    """A spectrum with the background that was fitted to it."""
+
+    @property
+    def spectrum(self) -> Spectrum: ...
+    @property
+    def expected(self) -> Floats:
+        """(bins,) events."""
+
+    @property
+    def n_parameters(self) -> int: ...
+    @property
+    def chi2(self) -> float: ...
+    @property
+    def ndf(self) -> int: ...
+    @property
+    def p_value(self) -> float: ...
+    def density(self, mjj: Floats) -> Floats:
+        """Events per GeV at mjj in GeV."""
+
+
+class Scan(Protocol):
+    """Tests for a signal at some masses."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def masses(self) -> Floats:
+        """(masses,) GeV."""
+
+    @property
+    def significance(self) -> Floats:
+        """(masses,) standard deviations."""
+
+    @property
+    def p_value(self) -> Floats:
+        """(masses,), local."""
 
 
 def plot_spectrum(
-    fit,
+    fit: FittedSpectrum,
     *,
-    signals: Mapping[str, np.ndarray] | None = None,
+    signals: Mapping[str, Floats] | None = None,
     points: str = "Data",
-    figure_path: str | Path | None = None,
-    label=LABEL,
-    energy=ENERGY_TEV,
-    right=None,
-    title=None,
-):
+    **options: Unpack[PlotOptions],
+) -> Figure:
     """Spectrum of mjj with its fit, and below how far it is from the fit.
 
     Parameters
     ----------
-    fit : SpectrumFit
+    fit : FittedSpectrum
     signals : mapping of name to array (bins,), optional
         Events in each bin, drawn by themselves; below, in units of the same uncertainty.
     points : str
         What the legend calls the spectrum.
-    figure_path : path, optional
-        Where to save the figure.
-    right : str, optional
-        Instead of the energy above the right end, such as "138 fb$^{-1}$ (13 TeV)".
-    title : str, optional
-        Heading of the legend, such as the name of the slice.
-
-    Returns
-    -------
-    matplotlib Figure
+    **options : PlotOptions
     """
-    from matplotlib.ticker import MultipleLocator
-
     spectrum = fit.spectrum
     edges = spectrum.edges / 1000
     width = np.diff(spectrum.edges) / PER_GEV
@@ -62,9 +113,10 @@ def plot_spectrum(
         uncertainty = np.sqrt(fit.expected / spectrum.scale)
     pull = difference / uncertainty
     reach = max(3.5, 1.15 * np.abs(pull).max())
-    with cms_figure(figure_path) as figure:
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
-        figure.subplots_adjust(hspace=0.06)
+    with drawing(options) as canvas:
+        from matplotlib.ticker import MultipleLocator
+
+        upper, lower = canvas.with_lower_panel(2.6)
         filled = spectrum.counts > 0
         upper.errorbar(
             centres[filled],
@@ -83,7 +135,7 @@ def plot_spectrum(
         upper.plot(fine / 1000, curve, color="C2", linewidth=2.5, label=text)
         lower.stairs(pull, edges, fill=True, color="gray", alpha=0.55)
         for i, (name, events) in enumerate((signals or {}).items()):
-            style = {"color": ("C1", "C3", "C4", "C5")[i % 4], "linewidth": 2.5, "baseline": None}
+            style: dict[str, Any] = {"color": ("C1", "C3", "C4", "C5")[i % 4], "linewidth": 2.5, "baseline": None}
             style["linestyle"] = _LINES[i % len(_LINES)]
             upper.stairs(np.maximum(events, 1e-9) / width, edges, label=name, **style)
             lower.stairs(events / uncertainty, edges, **style)
@@ -92,10 +144,14 @@ def plot_spectrum(
         upper.set_yscale("log")
         upper.set_ylim(0.2 * smallest, 30 * max((spectrum.counts / width).max(), curve.max()))
         upper.set_ylabel(f"Events / {PER_GEV} GeV")
-        small = {"fontsize": "small", "title_fontsize": "small"}
         handles, texts = upper.get_legend_handles_labels()
         upper.legend(
-            [handles[-1], *handles[:-1]], [texts[-1], *texts[:-1]], loc="upper right", title=title, **small
+            [handles[-1], *handles[:-1]],
+            [texts[-1], *texts[:-1]],
+            loc="upper right",
+            title=canvas.title,
+            fontsize="small",
+            title_fontsize="small",
         )
         lower.axhline(0, color="black", linewidth=1)
         if reach < 8:
@@ -104,18 +160,19 @@ def plot_spectrum(
         lower.set_xlim(edges[0], edges[-1])
         lower.set_ylabel(f"({points} $-$ fit) /\nuncertainty", fontsize="small", loc="center")
         lower.set_xlabel(r"$m_{jj}$ (TeV)")
-        cms_label(upper, label=label, energy=energy, right=right)
-        figure.align_ylabels()
-    return figure
+        canvas.write_label(upper)
+        canvas.figure.align_ylabels()
+    return canvas.figure
 
 
-def _errors(spectrum):
+def _errors(spectrum: Spectrum) -> tuple[Floats, Floats]:
     """Error bars below and above: roots of variances, or central 68 % intervals of Poisson.
 
     Garwood, Biometrika 28 (1936) 437.
     """
     if spectrum.variances is not None:
-        return (np.sqrt(spectrum.variances),) * 2
+        deviation = np.sqrt(spectrum.variances)
+        return deviation, deviation
     from scipy.stats import chi2, norm
 
     tail = norm.sf(1)
@@ -125,40 +182,32 @@ def _errors(spectrum):
 
 
 def plot_p_values(
-    scans: Iterable,
+    scans: Iterable[Scan],
     *,
     names: Mapping[str, str] | None = None,
-    figure_path: str | Path | None = None,
-    label=LABEL,
-    energy=ENERGY_TEV,
-    right=None,
-    title=None,
-):
+    combined: str = "combined",
+    **options: Unpack[PlotOptions],
+) -> Figure:
     """Local p-values against the mass of the resonance, with lines at whole numbers of standard deviations.
 
     Parameters
     ----------
     scans : Scan, several
-        That of `hepvae.search.scans.COMBINED` is drawn in black.
     names : mapping of the name of a scan to one for the legend, optional
-    figure_path, right, title
-        As for `plot_spectrum`.
-
-    Returns
-    -------
-    matplotlib Figure
+    combined : str
+        Name of the scan that is drawn in black.
+    **options : PlotOptions
     """
     from scipy.stats import norm
 
-    from ..search.scans import COMBINED
-
-    with cms_figure(figure_path) as figure:
-        axes = figure.subplots()
+    with drawing(options) as canvas:
+        axes = canvas.figure.subplots()
         scans = list(scans)
         others = 0
         for one in scans:
-            style = {"color": f"C{others}", "linewidth": 2.5, "linestyle": _LINES[others % len(_LINES)]}
-            if one.name == COMBINED:
+            style: dict[str, Any] = {"color": f"C{others}", "linewidth": 2.5}
+            style["linestyle"] = _LINES[others % len(_LINES)]
+            if one.name == combined:
                 style = {"color": "black", "linewidth": 3.5, "marker": "o", "markersize": 7, "zorder": 3}
             else:
                 others += 1
@@ -187,7 +236,11 @@ def plot_p_values(
         axes.set_xlabel("Resonance mass (TeV)")
         axes.set_ylabel("Local p-value")
         axes.legend(
-            loc="lower left", title=title, fontsize="small", title_fontsize="small", ncols=1 + (len(scans) > 2)
+            loc="lower left",
+            title=canvas.title,
+            fontsize="small",
+            title_fontsize="small",
+            ncols=1 + (len(scans) > 2),
         )
-        cms_label(axes, label=label, energy=energy, right=right)
-    return figure
+        canvas.write_label(axes)
+    return canvas.figure

@@ -1,50 +1,161 @@
-"""What all plots share: CMS style by mplhep, the label above the axes, the file.
-
-The label is the user's: by default a plot says "Simulation" and names no experiment.
-"""
+"""What all plots share: CMS style by mplhep, the label above the axes, the legend, the files."""
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
-from ..errors import FileError
+from ..errors import FileError, OptionError
+from ..options import nearest
 from ..output.files import whole_file
 
-__all__ = ["ENERGY_TEV", "LABEL", "cms_figure", "cms_label", "legend_above", "plain_ticks"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+__all__ = ["ENERGY_TEV", "LABEL", "Canvas", "PlotOptions", "drawing", "legend_above", "plain_ticks"]
+
+LOG = logging.getLogger(__name__)
 
 LABEL, ENERGY_TEV = "Simulation", 13
+#: First words of a label that are an experiment's name, in bold.
+EXPERIMENTS = ("ALICE", "ATLAS", "CMS", "LHCb")
+
+
+class PlotOptions(TypedDict, total=False):
+    """What every plot takes as keywords.
+
+    Each plot returns its matplotlib Figure. A label that begins with an experiment's name has it in bold and the
+    rest in italic; by default it is "Simulation", of no experiment.
+    """
+
+    figure_path: str | Path | Sequence[str | Path] | None
+    """Where to save the figure, in the format of the suffix (.png, .pdf, ...); several paths: in each."""
+    label: str
+    """Above the axes on the left."""
+    energy: float | str
+    """Centre-of-mass energy in TeV, above the axes on the right."""
+    lumi: float | None
+    """Integrated luminosity in fb^-1, before the energy."""
+    right: str | None
+    """Text above the axes on the right, instead of luminosity and energy."""
+    title: str | None
+    """Heading of the legend."""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A figure that is being drawn, with the options of the plot."""
+
+    figure: Figure
+    label: str = LABEL
+    energy: float | str = ENERGY_TEV
+    lumi: float | None = None
+    right: str | None = None
+    title: str | None = None
+
+    def panels(self, number: int) -> list[Axes]:
+        """Axes beside each other, each as large as those of a plot with one."""
+        self.figure.set_size_inches(10 * number, 10)
+        self.figure.subplots_adjust(wspace=0.22)
+        return list(self.figure.subplots(1, number, squeeze=False)[0])
+
+    def with_lower_panel(self, height: float = 2.5) -> tuple[Axes, Axes]:
+        """Axes, so many times as high as others below that share their x axis."""
+        upper, lower = self.figure.subplots(2, 1, sharex=True, height_ratios=(height, 1))
+        self.figure.subplots_adjust(hspace=0.06)
+        return upper, lower
+
+    def write_label(self, axes: Axes, *, label: str | None = None, right: str | None = None) -> None:
+        """Label, luminosity and energy above some axes, or other texts."""
+        import mplhep
+
+        text = self.label if label is None else label
+        first, _, rest = text.partition(" ")
+        experiment, text = (first, rest) if first in EXPERIMENTS else ("", text)
+        mplhep.label.exp_label(
+            exp=experiment,
+            text=text,
+            data=True,  # else mplhep adds "Simulation" to whatever the label is
+            lumi=self.lumi,
+            lumi_format="{0:g}",
+            com=self.energy,
+            rlabel=self.right if right is None else right,
+            loc=0,
+            ax=axes,
+        )
 
 
 @contextmanager
-def cms_figure(figure_path):
-    """A figure in CMS style, drawn without a display, saved and closed at the end."""
-    import matplotlib
+def drawing(options: PlotOptions) -> Iterator[Canvas]:
+    """A figure in CMS style, drawn without a display, saved where the options say so when the block ends well.
+
+    Raises
+    ------
+    OptionError
+        There is no such option.
+    FileError
+        The figure cannot be written.
+    """
+    for name in options:
+        if name not in PlotOptions.__annotations__:
+            raise OptionError(f"plots have no option {name!r}{nearest(name, PlotOptions.__annotations__)}")
+    _import_matplotlib()
+    import matplotlib.style
     import mplhep
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    paths: Any = options.get("figure_path") or ()
     with matplotlib.style.context(mplhep.style.CMS):
         figure = Figure(figsize=(10, 10))
         FigureCanvasAgg(figure)
-        yield figure
-        if figure_path is not None:
-            with whole_file(figure_path) as temporary:
+        yield Canvas(
+            figure,
+            label=options.get("label", LABEL),
+            energy=options.get("energy", ENERGY_TEV),
+            lumi=options.get("lumi"),
+            right=options.get("right"),
+            title=options.get("title"),
+        )
+        for path in [paths] if isinstance(paths, str | Path) else paths:
+            with whole_file(path) as temporary:
                 try:
                     figure.savefig(temporary, bbox_inches="tight", dpi=100)
                 except ValueError as error:  # of a suffix that matplotlib does not know
-                    raise FileError(f"{figure_path}: cannot be written: {error}") from error
+                    raise FileError(f"{path}: cannot be written: {error}") from error
 
 
-def cms_label(axes, *, label=LABEL, energy=ENERGY_TEV, right=None):
-    """What stands above the axes: by default no experiment, "Simulation" and the energy."""
-    import mplhep
+def _import_matplotlib() -> None:
+    """Import matplotlib, also where the environment names a backend that it does not have: none is used here.
 
-    mplhep.label.exp_label(exp="", text=label, data=True, com=energy, rlabel=right, loc=0, ax=axes)
+    matplotlib refuses to be imported then, and cannot be imported again in the same process.
+    """
+    backend = os.environ.get("MPLBACKEND")
+    if backend is None or "matplotlib" in sys.modules:
+        return
+    del os.environ["MPLBACKEND"]
+    try:
+        import matplotlib
+
+        matplotlib.rcParams["backend"] = backend
+    except ValueError:
+        LOG.warning("MPLBACKEND is %r, which matplotlib does not know: ignored", backend)
+    finally:
+        os.environ["MPLBACKEND"] = backend
 
 
-def legend_above(axes, *, points=None, **legend) -> None:
+def legend_above(axes: Axes, *, points: npt.NDArray[np.float64] | None = None, **legend: Any) -> None:
     """A legend in the upper part of axes, which are made higher where it would cover lines, areas or points.
 
     Parameters
@@ -56,32 +167,35 @@ def legend_above(axes, *, points=None, **legend) -> None:
         As for ``Axes.legend``.
     """
     from matplotlib.collections import QuadMesh
-    from matplotlib.path import Path
+    from matplotlib.path import Path as Line
 
     entries = legend.get("handles") or axes.get_legend_handles_labels()[0]
     size = "small" if len(entries) <= 8 else "xx-small"  # more would fill the axes
     drawn = axes.legend(**{"loc": "upper right", "fontsize": size, "title_fontsize": size, **legend})
-    place = drawn.get_window_extent(axes.figure.canvas.get_renderer()).transformed(axes.transAxes.inverted())
-    paths = [(artist.get_transform(), artist.get_path()) for artist in (*axes.lines, *axes.patches)]
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]  # of the Agg canvas
+    place = drawn.get_window_extent(renderer).transformed(axes.transAxes.inverted())
+    drawn_lines: list[Any] = [*axes.lines, *axes.patches]
+    paths = [(artist.get_transform(), artist.get_path()) for artist in drawn_lines]
     for collection in axes.collections:
         if not isinstance(collection, QuadMesh):  # which has empty bins too
             paths += [(collection.get_transform(), path) for path in collection.get_paths()]
     if points is not None:
-        paths.append((axes.transData, Path(points)))
+        paths.append((axes.transData, Line(points)))
     highest = 0.0
     for transform, path in paths:
         # between its vertices too
-        x, y = axes.transAxes.inverted().transform(transform.transform_path(path).interpolated(20).vertices).T
+        with np.errstate(all="ignore"):  # nothing is at minus infinity of a logarithmic axis
+            x, y = axes.transAxes.inverted().transform(transform.transform_path(path).interpolated(20).vertices).T
         under = np.isfinite(y) & (x > place.x0 - 0.02) & (x < place.x1 + 0.02)
         highest = max(highest, y[under].max(initial=0))
     room = max(place.y0 - 0.03, 0.3)
     if highest > room:
         scale = axes.yaxis.get_transform()
-        low, high = scale.transform(axes.get_ylim())
-        axes.set_ylim(top=scale.inverted().transform(low + (high - low) * highest / room))
+        low, high = scale.transform(np.array(axes.get_ylim()))
+        axes.set_ylim(top=float(scale.inverted().transform(low + (high - low) * highest / room)))
 
 
-def plain_ticks(axis):
+def plain_ticks(axis: Axis) -> None:
     """1, 2, 5, 10, ... on a logarithmic axis, instead of powers."""
     from matplotlib.ticker import LogLocator, NullFormatter
 

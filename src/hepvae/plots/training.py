@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .style import cms_figure, cms_label, plain_ticks
+from .style import PlotOptions, drawing, plain_ticks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 __all__ = ["plot_history"]
 
 
-def plot_history(history, *, figure_path: str | Path | None = None, title=None):
+def plot_history(history: Mapping[str, Sequence[float]], **options: Unpack[PlotOptions]) -> Figure:
     """Loss curve of a training.
 
     Parameters
     ----------
-    history : dict of str to list of float
+    history : mapping of str to sequence of float
         ``loss`` and ``val_loss`` of each epoch, as in ``history.json``.
-    figure_path : path, optional
-        Where to save the figure.
-
-    Returns
-    -------
-    matplotlib Figure
+    **options : PlotOptions
     """
-    with cms_figure(figure_path) as figure:
-        axes = figure.subplots()
+    with drawing(options) as canvas:
+        from matplotlib.ticker import MaxNLocator
+
+        axes = canvas.figure.subplots()
         epochs = np.arange(1, len(history["loss"]) + 1)
         axes.plot(epochs, history["loss"], "-o", label="Training (latent sampled)", fillstyle="none")
         axes.plot(epochs, history["val_loss"], "-s", label="Validation (latent mean)", fillstyle="none")
         best = int(np.argmin(history["val_loss"]))
-        axes.axvline(epochs[best], color="gray", linestyle=":", label=f"Best epoch ({epochs[best]})")
+        axes.axvline(float(epochs[best]), color="gray", linestyle=":", label=f"Best epoch ({epochs[best]})")
         axes.set_yscale("log")
         plain_ticks(axes.yaxis)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("Epoch")
         axes.set_ylabel(r"Loss (GeV$^2$)")
-        axes.legend(title=title, fontsize="small", title_fontsize="small")
-        cms_label(axes)
-    return figure
+        axes.legend(title=canvas.title, fontsize="small", title_fontsize="small")
+        canvas.write_label(axes)
+    return canvas.figure

@@ -1,18 +1,20 @@
-"""Tables of a study: the same rows for a terminal and for the report."""
+"""The tables of a study, for a terminal and for the report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
+from ..conversion.parity import Parity
 from ..output.tables import Table, figure
-from .comparisons import Comparison, median_time, select
-from .intervals import LEVEL
+from .cells import Record
+from .comparisons import Comparison, batch_time, select
+from .intervals import LEVEL, Ratio
 
 __all__ = [
-    "delay_shares",
     "delays_table",
     "environment_table",
     "failures_table",
@@ -26,22 +28,21 @@ __all__ = [
 MEGABYTE = 1e6
 
 
-def _growth(record) -> float:
+def _growth(record: Record) -> float:
     growth = record["rss_growth_per_1000_batches_bytes"]
     return float("nan") if growth is None else growth / MEGABYTE
 
 
+Column = Callable[[Record], float]
 #: Heading of each column of figures, and how a record gives it; tables show the median over runs.
-TIMES = {
+TIMES: dict[str, Column] = {
     "calls": lambda r: r["timed_calls"],
-    "median ms": lambda r: 1e3 * r["latency_s"]["median"],
+    "call: median ms": lambda r: 1e3 * r["latency_s"]["median"],
     "p90 ms": lambda r: 1e3 * r["latency_s"]["p90"],
     "p99 ms": lambda r: 1e3 * r["latency_s"]["p99"],
-    "us/jet": lambda r: 1e6 * r["latency_s"]["median"] / r["batch_size"],
-    "jets/s": lambda r: r["jets_per_s"],
     "first ms": lambda r: 1e3 * r["first_call_s"],
 }
-MEMORY = {
+MEMORY: dict[str, Column] = {
     "load s": lambda r: r["load_s"],
     "model MB": lambda r: r["rss_model_bytes"] / MEGABYTE,
     "peak MB": lambda r: r["rss_peak_bytes"] / MEGABYTE,
@@ -53,21 +54,27 @@ MEMORY = {
 }
 
 
-def source_name(cell) -> str:
+def source_name(cell: Record) -> str:
     """Where the files of a cell are."""
-    return cell["source"] + (f" +{cell['rtt_ms']:g} ms" if cell["rtt_ms"] else "")
+    return str(cell["source"]) + (f" +{cell['rtt_ms']:g} ms" if cell["rtt_ms"] else "")
 
 
 #: What is shown of a cell where it is not the same in all of them.
-MAY_DIFFER = {"training": lambda r: r["training"], "source": source_name, "pipeline": lambda r: r["pipeline"]}
+MAY_DIFFER: dict[str, Callable[[Record], str]] = {
+    "training": lambda r: str(r["training"]),
+    "source": source_name,
+    "pipeline": lambda r: str(r["pipeline"]),
+}
 
 
-def _cells(records, columns) -> tuple[list[str], list[tuple[tuple, list[dict], list[str]]]]:
+def _cells(
+    records: Sequence[Record], columns: Mapping[str, Column]
+) -> tuple[list[str], list[tuple[tuple[Any, ...], list[Record], list[str]]]]:
     """Headings, and for each cell: where it is, its runs, and its row: medians over the runs."""
     shown = {name: get for name, get in MAY_DIFFER.items() if len(set(map(get, records))) > 1}
-    found: dict[tuple, list[dict]] = {}
+    cells: dict[tuple[Any, ...], list[Record]] = {}
     for r in records:
-        found.setdefault((_place(r), r["runtime"]), []).append(r)
+        cells.setdefault((_place(r), r["runtime"]), []).append(r)
     rows = [
         (
             key,
@@ -80,32 +87,37 @@ def _cells(records, columns) -> tuple[list[str], list[tuple[tuple, list[dict], l
                 *(figure(float(np.median([get(r) for r in runs]))) for get in columns.values()),
             ],
         )
-        for key, runs in found.items()
+        for key, runs in cells.items()
     ]
     return ["model", *shown, "runtime", "batch", *columns], rows
 
 
-def times_table(records, comparisons: Sequence[Comparison]) -> Table:
-    """Every cell, the runs of it together: times, spread over the runs, and the ratio to the reference."""
+def times_table(records: Sequence[Record], comparisons: Sequence[Comparison]) -> Table:
+    """Every cell, the runs of it together: single calls, time and rate (`batch_time`), spread, and the ratio."""
     ratios = {(_place(c.cell), c.side): c.ratio for c in comparisons}
     header, cells = _cells(records, TIMES)
     rows = []
     spread = ["spread"] if any(len(runs) > 1 for _, runs, _ in cells) else []
     for key, runs, row in cells:
-        rates = [r["jets_per_s"] for r in runs]
+        per_jet = batch_time(runs) / runs[0]["batch_size"]
+        row += [figure(1e6 * per_jet), figure(1 / per_jet)]
         if spread:
+            rates = [1 / batch_time([r]) for r in runs]
             row.append(f"{(max(rates) - min(rates)) / np.median(rates):.0%}" if len(rates) > 1 else "")
-        if ratio := ratios.get(key):
-            seen = "" if ratio.difference_seen else "no"
+        ratio = ratios.get(key)
+        if ratio is not None and ratio.has_interval:
+            seen = "yes" if ratio.difference_seen else "no"
             row += [f"{ratio.value:.2f}", f"{ratio.low:.2f} - {ratio.high:.2f}", seen]
+        elif ratio is not None:
+            row += [f"{ratio.value:.2f}", "none", ""]
         elif ratios:
             row += ["", "", ""]
         rows.append(row)
     compared = [f"time / {comparisons[0].reference}", f"{LEVEL:.0%} interval", "difference seen"] if ratios else []
-    return Table([*header, *spread, *compared], rows, left=header.index("batch"))
+    return Table([*header, "time us/jet", "jets/s", *spread, *compared], rows, left=header.index("batch"))
 
 
-def memory_table(records) -> Table:
+def memory_table(records: Sequence[Record]) -> Table:
     """Every cell: resident memory of its process, and what stays."""
     header, cells = _cells(records, MEMORY)
     settings = {True: "on", False: "off", None: ""}
@@ -113,26 +125,24 @@ def memory_table(records) -> Table:
     return Table([*header, "arena"], rows, left=header.index("batch"))
 
 
-def _place(cell) -> tuple:
+def _place(cell: Record) -> tuple[Any, ...]:
     return tuple(cell[name] for name in ("model", "training", "source", "rtt_ms", "pipeline", "batch_size"))
 
 
-def scenarios_table(records) -> Table:
+def scenarios_table(records: Sequence[Record]) -> Table:
     """The scenarios of MLPerf inference: single stream at batch size 1, offline at the best one."""
     rows = []
     for model, runtime in dict.fromkeys((r["model"], r["runtime"]) for r in records):
-        found = select(records, model=model, runtime=runtime)
-        single = select(found, batch_size=1)
-        rate = {
-            size: np.median([r["jets_per_s"] for r in select(found, batch_size=size)])
-            for size in sorted({r["batch_size"] for r in found})
-        }
-        best = max(rate, key=rate.get)
+        cells = select(records, model=model, runtime=runtime)
+        single = select(cells, batch_size=1)
+        sizes = sorted({r["batch_size"] for r in cells})
+        rate = {size: size / batch_time(select(cells, batch_size=size)) for size in sizes}
+        best = max(rate, key=lambda size: rate[size])
         rows.append(
             [
                 model,
                 runtime,
-                figure(1e3 * np.median([r["latency_s"]["p90"] for r in single])) if single else "",
+                figure(1e3 * float(np.median([r["latency_s"]["p90"] for r in single]))) if single else "",
                 f"{min(r['timed_calls'] for r in single):,}" if single else "",
                 figure(rate[best]),
                 str(best),
@@ -142,7 +152,7 @@ def scenarios_table(records) -> Table:
     return Table(header, rows, left=2)
 
 
-def inputs_table(inputs) -> Table:
+def inputs_table(inputs: Sequence[Record]) -> Table:
     """Reading alone."""
     rows = [
         [
@@ -158,43 +168,34 @@ def inputs_table(inputs) -> Table:
     return Table(["read from", "particles", "jets", "seconds", "jets/s", "us/jet"], rows)
 
 
-def delay_shares(records) -> list[dict]:
-    """For each stream through XRootD: its rate over that of the same stream from this disk."""
-    streams = select(records, pipeline="tf.data", training="")
-    shares = []
-    for key in dict.fromkeys((r["model"], r["runtime"], r["batch_size"], r["rtt_ms"]) for r in streams):
-        model, runtime, batch_size, rtt_ms = key
-        found = select(streams, model=model, runtime=runtime, batch_size=batch_size)
-        near, far = select(found, source="local"), select(found, source="xrootd", rtt_ms=rtt_ms)
-        if near and far:
-            share = np.median([r["jets_per_s"] for r in far]) / np.median([r["jets_per_s"] for r in near])
-            about = {"model": model, "runtime": runtime, "batch_size": batch_size, "rtt_ms": rtt_ms}
-            shares.append({**about, "share": float(share)})
-    return shares
-
-
-def delays_table(shares, records, inputs) -> Table:
-    """What is left of the local rate at each delay, and from which delay on inference cannot hide reading."""
+def delays_table(shares: Sequence[Record], records: Sequence[Record], inputs: Sequence[Record]) -> Table:
+    """Share of the local rate at each delay, and from which delay on inference cannot hide reading."""
     delays = sorted({s["rtt_ms"] for s in shares})
     rows = []
     far = [s for s in shares if s["rtt_ms"]]
     for model, runtime, size in dict.fromkeys((s["model"], s["runtime"], s["batch_size"]) for s in far):
-        found = {s["rtt_ms"]: s["share"] for s in select(shares, model=model, runtime=runtime, batch_size=size)}
+        cell = select(shares, model=model, runtime=runtime, batch_size=size)
+        of_delay = {s["rtt_ms"]: s["share"] for s in cell}
         cells = select(records, model=model, runtime=runtime, batch_size=size, pipeline="numpy", training="")
         rows.append(
             [
                 model,
                 runtime,
                 str(size),
-                *(f"{found[delay]:.0%}" if delay in found else "" for delay in delays),
-                hidden_until(inputs, median_time(cells) / size) if cells else "",
+                *(_share(of_delay[delay]) if delay in of_delay else "" for delay in delays),
+                hidden_until(inputs, batch_time(cells) / size) if cells else "",
             ]
         )
     header = ["model", "runtime", "batch", *(f"+{delay:g} ms" for delay in delays), "hidden up to"]
     return Table(header, rows, left=2)
 
 
-def hidden_until(inputs, inference_s: float) -> str:
+def _share(share: Ratio) -> str:
+    interval = f" ({share.low:.0%} to {share.high:.0%})" if share.has_interval else " (no interval)"
+    return f"{share.value:.0%}{interval}"
+
+
+def hidden_until(inputs: Sequence[Record], inference_s: float) -> str:
     """The added round trip at which reading a jet takes as long as inference, between those measured."""
     points = sorted((part["rtt_ms"], part["input_s"] / part["n_jets"]) for part in select(inputs, source="xrootd"))
     if not points:
@@ -207,10 +208,16 @@ def hidden_until(inputs, inference_s: float) -> str:
     return f"over {points[-1][0]:g} ms"
 
 
-def trainings_table(trainings, parity, comparisons: Sequence[Comparison], *, sure: bool) -> Table:
+def trainings_table(
+    trainings: Sequence[Record],
+    parity: Mapping[str, Mapping[str, Parity]],
+    comparisons: Sequence[Comparison],
+    *,
+    several_runs: bool,
+) -> Table:
     """Parity of each training, and how far its times lie from those of the model as it was given.
 
-    ``sure`` says whether the intervals know how much fresh processes differ; else no difference is claimed.
+    Without ``several_runs`` the intervals do not know how fresh processes differ, and no difference is claimed.
     """
     rows = []
     for part in trainings:
@@ -224,14 +231,14 @@ def trainings_table(trainings, parity, comparisons: Sequence[Comparison], *, sur
                 figure(part["validation_loss"]),
                 ", ".join(f"{p.worst:.1e} ({runtime})" for runtime, p in parity.get(name, {}).items()),
                 f"{min(r.value for r in ratios):.2f} to {max(r.value for r in ratios):.2f}" if ratios else "",
-                f"{seen} of {len(ratios)}" if sure else "",
+                f"{seen} of {len(ratios)}" if several_runs else "",
             ]
         )
     header = ["model", "training", "validation loss", "parity", "time / old training", "differences seen"]
     return Table(header, rows, left=2)
 
 
-def failures_table(failures) -> Table:
+def failures_table(failures: Sequence[Record]) -> Table:
     """Cells that could not be measured, and why."""
     names = ("model", "training", "runtime", "source", "rtt_ms", "pipeline", "batch_size", "run", "error")
     return Table(
@@ -239,7 +246,7 @@ def failures_table(failures) -> Table:
     )
 
 
-def environment_table(environment: dict) -> Table:
+def environment_table(environment: Record) -> Table:
     """Machine and versions."""
     flat = {k: v for k, v in environment.items() if not isinstance(v, dict)}
     flat["memory_bytes"] = f"{environment['memory_bytes'] / 1e9:.1f} GB"
