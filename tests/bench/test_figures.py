@@ -8,6 +8,7 @@ from helpers.records import TIMES, records
 
 from hepvae.bench import figures
 from hepvae.bench.comparisons import compare, select
+from hepvae.bench.intervals import Ratio
 
 
 def words(figure):
@@ -15,7 +16,9 @@ def words(figure):
 
 
 def lines(axes):
-    return {line.get_label(): line for line in axes.lines}
+    """By label: lines, and the points of error bars."""
+    bars = {container.get_label(): container[0] for container in axes.containers}
+    return {**{line.get_label(): line for line in axes.lines}, **bars}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def comparisons(measured):
 
 def test_timing_has_the_ratios_with_intervals_below(measured, comparisons, tmp_path):
     path = tmp_path / "t.pdf"
-    figure = figures.plot_timing(measured, comparisons, figure_path=path, machine="A CPU, 2 threads")
+    figure = figures.plot_timing(measured, comparisons, figure_path=path, right="A CPU, 2 threads")
     upper, lower = figure.axes
     labels = [f"{model}, {runtime}" for model in ("conv", "graph") for runtime in ("tensorflow", "onnxruntime")]
     assert upper.get_legend_handles_labels()[1] == labels
@@ -69,11 +72,11 @@ def test_memory_with_its_fit():
         for runtime in ("tensorflow", "onnxruntime")
         for size in (1, 64)
     ]
-    figure = figures.plot_memory(found, {("graph", "tensorflow"): lambda size: 1e6 * (30 + size)}, machine="A CPU")
+    figure = figures.plot_memory(found, {("graph", "tensorflow"): lambda size: 1e6 * (30 + size)}, right="A CPU")
     process, inference = figure.axes
     assert lines(process)["graph, tensorflow"].get_ydata().tolist() == [501, 564]
-    points, fit, _ = inference.lines
-    assert points.get_ydata().tolist() == [31, 94]
+    assert lines(inference)["graph, tensorflow"].get_ydata().tolist() == [31, 94]
+    (fit,) = [line for line in inference.lines if len(line.get_xdata()) > 2]
     assert fit.get_ydata()[[0, -1]] == pytest.approx([31, 94])
     assert "Inference, peak (MB)" in words(figure) and "A CPU" in words(figure)
 
@@ -85,9 +88,9 @@ def test_run_beside_run(measured):
 
 
 def test_sources_beside_each_other(measured):
-    far = records(TIMES, source="xrootd", pipeline="tf.data", jets_per_s=500.0)
+    far = records({key: 10 * t for key, t in TIMES.items()}, source="xrootd", pipeline="tf.data")
     (axes,) = figures.plot_sources([*select(measured, batch_size=512), *select(far, batch_size=512)]).axes
-    assert lines(axes)["graph, tensorflow"].get_ydata() == pytest.approx([6400, 500])
+    assert lines(axes)["graph, tensorflow"].get_ydata() == pytest.approx([6400, 640], rel=0.01)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["local,\nin memory", "xrootd,\ntf.data"]
     assert "Batches of 512 jets" in words(axes.figure)
 
@@ -95,10 +98,13 @@ def test_sources_beside_each_other(measured):
 def test_delays():
     shares = [
         {"model": "conv", "runtime": "onnxruntime", "batch_size": 64, "rtt_ms": rtt, "share": share}
-        for rtt, share in ((50.0, 0.4), (0.0, 0.9))
+        for rtt, share in ((50.0, Ratio(0.4, 0.3, 0.6)), (0.0, Ratio(0.9)))
     ]
     (axes,) = figures.plot_delays(shares).axes
-    assert lines(axes)["conv, onnxruntime"].get_xydata().tolist() == [[0, 0.9], [50, 0.4]]
+    (container,) = axes.containers
+    assert container[0].get_xydata().tolist() == [[0, 0.9], [50, 0.4]]
+    bars = [segment[:, 1].tolist() for segment in container[2][0].get_segments()]
+    assert np.allclose(bars, [[0.9, 0.9], [0.3, 0.6]])
 
 
 def test_trainings(measured):

@@ -20,7 +20,6 @@ def sample_with_holes(tmp_path, rng):
     """Events without a dijet, and a jet that cannot be scored."""
     tables = random_tables(rng, events=60, jets=(1, 4), constituents=(1, 40))
     tables["candidates"]["pt"][7][:] = np.nan
-    tables["jets"]["eta"] = [eta / 4 for eta in tables["jets"]["eta"]]
     return str(write_events(tmp_path / "holes.root", tables))
 
 

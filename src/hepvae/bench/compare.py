@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError, FileError
 from ..output.tables import Table, figure
-from .cells import KEYS
+from ..output.text import console
+from .cells import KEYS, Record
+from .comparisons import batch_time
 from .intervals import LEVEL, Ratio, process_deviations, unpaired_ratio
 
 __all__ = ["compare_results"]
 
+#: What may differ between two studies of the same thing.
+OF_THE_DAY = ("date", "records", "failures")
 
-def _load(path: Path) -> dict:
+
+def _load(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(Path(path).read_text())
+        content = json.loads(path.read_text())
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -31,64 +38,94 @@ def _load(path: Path) -> dict:
     return content
 
 
-def _cells(content: dict) -> dict[tuple, list[dict]]:
+def _cells(content: Mapping[str, Any]) -> dict[tuple[Any, ...], list[Record]]:
     """Records by everything but the run."""
-    found: dict[tuple, list[dict]] = {}
+    cells: dict[tuple[Any, ...], list[Record]] = {}
     for record in content["records"]:
-        found.setdefault(tuple(record[name] for name in KEYS if name != "run"), []).append(record)
-    return found
+        cells.setdefault(tuple(record[name] for name in KEYS if name != "run"), []).append(record)
+    return cells
 
 
-def _times(records: list[dict]) -> list[np.ndarray]:
+def _times(records: list[Record]) -> list[npt.NDArray[np.float64]]:
     """For each run, the time of each round."""
-    return [np.asarray(record["blocks_s"]) for record in records]
+    return [np.asarray(record["blocks_s"], np.float64) for record in records]
+
+
+def _conditions(content: Mapping[str, Any]) -> dict[str, str]:
+    """Everything but the code that times depend on: machine, threads, versions and settings, flat."""
+    flat: dict[str, str] = {}
+
+    def add(values: Mapping[str, Any], inside: str = "") -> None:
+        for name, value in values.items():
+            if isinstance(value, Mapping):
+                add(value, f"{name} " if name == "variables" else inside)
+            elif name not in OF_THE_DAY:
+                flat[inside + name] = str(value)
+
+    add(content["environment"])
+    add(content.get("settings") or {})
+    return flat
+
+
+def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[list[str]]:
+    one, other = _conditions(first), _conditions(second)
+    names = [name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name)]
+    return [[name, one.get(name, "not set"), other.get(name, "not set")] for name in names]
 
 
 def compare_results(first: Path, second: Path) -> int:
-    """Print the ratios, second over first, of all cells that both have; gives the exit status."""
-    from rich.console import Console
+    """Print how two studies differ, and the ratios, second over first, of all cells that both have.
 
+    Times are `batch_time`. Gives the exit status.
+
+    Raises
+    ------
+    FileError, DataError
+        A file is none of a study, or they have no cell in common.
+    """
     contents = [_load(path) for path in (first, second)]
     cells = [_cells(content) for content in contents]
     common = [key for key in cells[0] if key in cells[1]]
     if not common:
         raise DataError(f"{first} and {second} have no cell in common")
-    console = Console(markup=False) if sys.stdout.isatty() else Console(width=160, markup=False)
-    for path, content in zip((first, second), contents):
+    screen = console(160)
+    for side, path, content in zip("AB", (first, second), contents):
         about = content["environment"]
-        console.print(f"{path}: {about['processor']}, {about['date']}", highlight=False)
-        versions = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
-        console.print(f"  {versions}", highlight=False)
+        screen.print(f"{side}: {path}: {about.get('processor')}, {about.get('date')}")
+    differences = _differences(*contents)
+    if differences:
+        screen.print(Table(["", "A", "B"], differences, left=3).to_rich("What else differs between A and B"))
+        screen.print("The ratios below are of these differences, too.")
     rows, ratios = [], []
     deviations = [process_deviations([_times(c[key]) for key in common]) for c in cells]
     for key in common:
         one, other = (_times(c[key]) for c in cells)
         ratio = unpaired_ratio(other, one, deviations[::-1])
         ratios.append(ratio)
-        memory = np.median([r["rss_peak_bytes"] for r in cells[1][key]]) / np.median(
-            [r["rss_peak_bytes"] for r in cells[0][key]]
-        )
-        times = [1e3 * np.median(np.concatenate(blocks)) for blocks in (one, other)]
-        rows.append([*(str(value) for value in key), *(figure(t) for t in times), str(ratio), f"{memory:.2f}"])
+        peaks = [np.median([r["rss_peak_bytes"] for r in c[key]]) for c in cells]
+        times = [1e3 * batch_time(c[key]) for c in cells]
+        rows.append([*map(str, key), *map(figure, times), str(ratio), f"{peaks[1] / peaks[0]:.2f}"])
     names = [name.replace("_", " ") for name in KEYS if name != "run"]
     keep = [i for i, name in enumerate(names) if name in ("model", "runtime", "batch size")]
     keep += [i for i in range(len(names)) if i not in keep and len({row[i] for row in rows}) > 1]
     keep = sorted(keep) + list(range(len(names), len(names) + 4))
-    header = [*names, "A ms", "B ms", f"time B / A ({LEVEL:.0%})", "peak memory B / A"]
+    header = [*names, "A ms/batch", "B ms/batch", f"time B / A ({LEVEL:.0%})", "peak memory B / A"]
     table = Table([header[i] for i in keep], [[row[i] for i in keep] for row in rows], left=len(keep) - 4)
-    console.print(table.to_rich("B / A"))
-    console.print(_summary(ratios), highlight=False)
-    for name, own, others in (("A", *cells), ("B", *reversed(cells))):
+    screen.print(table.to_rich("B / A"))
+    screen.print(_summary(ratios))
+    for name, own, others in (("A", cells[0], cells[1]), ("B", cells[1], cells[0])):
         alone = len(set(own) - set(others))
         if alone:
-            console.print(f"{alone} cells are in {name} only", highlight=False)
+            screen.print(f"{alone} cells are in {name} only")
     return 0
 
 
 def _summary(ratios: list[Ratio]) -> str:
     middle = float(np.exp(np.mean(np.log([ratio.value for ratio in ratios]))))
-    slower, faster = (sum(test(r) for r in ratios) for test in (lambda r: r.low > 1, lambda r: r.high < 1))
-    return (
+    slower, faster = sum(ratio.low > 1 for ratio in ratios), sum(ratio.high < 1 for ratio in ratios)
+    without = sum(not ratio.has_interval for ratio in ratios)
+    text = (
         f"geometric mean of {len(ratios)} ratios: {middle:.3g}; B is slower in {slower} cells, faster in"
-        f" {faster}, and no difference is seen in {len(ratios) - slower - faster}"
+        f" {faster}, and no difference is seen in {len(ratios) - slower - faster - without}"
     )
+    return f"{text}; {without} have too few rounds for an interval" if without else text

@@ -101,11 +101,10 @@ def plot_timing(
             cells = select(records, model=model, runtime=runtime)
             sizes = sorted({r["batch_size"] for r in cells})
             times = [1e6 / size * batch_time(select(cells, batch_size=size)) for size in sizes]
-            line = {**styles.line(model, runtime), "marker": ""}
-            upper.plot(sizes, times, **line)
+            line = {**styles.line(model, runtime), "markevery": []}  # the legend has the marker, too
+            upper.plot(sizes, times, **line, label=f"{model}, {runtime}")
             runs = [1e6 / r["batch_size"] * batch_time([r]) for r in cells]
             upper.plot([r["batch_size"] for r in cells], runs, **styles.points(model, runtime))
-            upper.plot([], [], **styles.line(model, runtime), label=f"{model}, {runtime}")
         upper.set_yscale("log")
         upper.set_ylabel(r"Time per jet ($\mu$s)")
         if lower is not None:

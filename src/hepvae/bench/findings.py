@@ -1,19 +1,25 @@
-"""What a study found, in sentences that are computed from its figures."""
+"""What a study shows, in sentences that follow from intervals: without one, nothing is claimed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from .comparisons import Comparison, select
+from .cells import Record
+from .comparisons import Comparison, batch_time, rate_ratio, select
+from .intervals import process_deviations
 
 __all__ = ["findings"]
 
-#: A batch size that is within this of the best rate is large enough.
+#: A batch size is large enough if its rate is surely at least this share of the highest.
 CLOSE = 0.9
 
 
-def findings(records, comparisons: list[Comparison]) -> list[str]:
-    """Where a runtime gains most, where it stops, and which batch size to use.
+def findings(
+    records: Sequence[Record], comparisons: Sequence[Comparison], place: str, left_out: str = ""
+) -> list[str]:
+    """Where a runtime is faster, where no difference is seen, and which batch size to use.
 
     Parameters
     ----------
@@ -21,77 +27,84 @@ def findings(records, comparisons: list[Comparison]) -> list[str]:
         Cells of one source and pipeline, of the models as they were given.
     comparisons : list of Comparison
         Of runtimes, of the same cells.
+    place : str
+        What the cells have in common.
+    left_out : str
+        The cells of the study that are not among them.
+
+    Returns
+    -------
+    list of str
+        What the sentences are about, then the sentences.
     """
     sentences = []
-    by_model: dict[str, list[Comparison]] = {}
+    by_model: dict[tuple[str, str], list[Comparison]] = {}
     for c in comparisons:
-        by_model.setdefault(c.cell["model"], []).append(c)
-    if by_model:
-        sentences.append(_gains(by_model))
-        sentences.append(_ends(by_model))
-    sentences.append(_advice(records))
+        by_model.setdefault((c.cell["model"], c.side), []).append(c)
+    for (model, side), part in by_model.items():
+        sentences += _gain(model, side, sorted(part, key=lambda c: int(c.cell["batch_size"])))
+    for model in dict.fromkeys(r["model"] for r in records):
+        sentences += _advice(model, select(records, model=model))
+    about = f"About {place}" + (f"; not about {left_out}, which have sections of their own." if left_out else ".")
+    return [about, *(sentences or ["Too few rounds and runs for intervals: no difference is claimed."])]
+
+
+def _gain(model: str, side: str, part: list[Comparison]) -> list[str]:
+    """Where one runtime takes longer than the reference, and where not."""
+    known = [c for c in part if c.ratio.has_interval]
+    if not known:
+        return []
+    slower, faster = [c for c in known if c.ratio.low > 1], [c for c in known if c.ratio.high < 1]
+    unclear = [c for c in known if not c.ratio.difference_seen]
+    said = []
+    for cells, word in ((slower, "longer than"), (faster, "less time than")):
+        if cells:
+            values = [c.ratio.value for c in cells]
+            times = f"{min(values):.2g} to {max(values):.2g}" if len(cells) > 1 else str(cells[0].ratio)
+            said.append(f"takes {word} {part[0].reference} at {_sizes(cells)} (time ratio {times})")
+    if unclear:
+        said.append(f"no difference is seen at {_sizes(unclear)}")
+    sentences = [f"{model}: {side} {_listed(said)}."]
+    if len(slower) > 1:
+        most = max(slower, key=lambda c: c.ratio.low)
+        if all(most.ratio.low > c.ratio.high for c in known if c is not most):
+            size = most.cell["batch_size"]
+            sentences.append(f"{model}: the ratio to {side} is largest at batch size {size}, {most.ratio}.")
     return sentences
 
 
-def _gains(by_model) -> str:
-    parts = []
-    for model, found in by_model.items():
-        best = max(found, key=lambda c: (c.ratio.low > 1, c.ratio.value))
-        where = f"batch size {best.cell['batch_size']}"
-        if best.ratio.low > 1:
-            parts.append(
-                f"{model} at {where} ({best.side} takes {best.ratio.value:.2g} times as long,"
-                f" {best.ratio.low:.2g} to {best.ratio.high:.2g})"
-            )
-        else:
-            parts.append(f"{model} nowhere (at best {best.ratio} at {where})")
-    return f"{_reference(by_model)} gains most for {_listed(parts)}."
+def _advice(model: str, records: Sequence[Record]) -> list[str]:
+    """The cell with the highest rate, and the smallest batch that surely comes close to it."""
+    cells: dict[tuple[int, str], list[Record]] = {}
+    for r in records:
+        cells.setdefault((r["batch_size"], r["runtime"]), []).append(r)
+    rate = {(size, runtime): size / batch_time(runs) for (size, runtime), runs in cells.items()}
+    best = max(rate, key=lambda key: rate[key])
+    deviations = process_deviations([[np.asarray(r["blocks_s"]) for r in runs] for runs in cells.values()])
+    shares = {key: rate_ratio(runs, cells[best], deviations) for key, runs in cells.items() if key != best}
+    if not all(share.has_interval for share in shares.values()) or not shares:
+        return []
+    close = [key for key, share in shares.items() if key[0] < best[0] and share.low >= CLOSE]
+    highest = f"{model}: the highest rate is {rate[best]:,.0f} jets/s, in batches of {best[0]} on {best[1]}"
+    surely = all(share.high < 1 for share in shares.values())
+    if not surely:
+        equal = [f"{size} on {runtime}" for (size, runtime), share in shares.items() if share.high >= 1]
+        highest += f" (not surely higher than {_listed(equal)})"
+    if not close:
+        return [f"{highest}; no smaller batch surely reaches {CLOSE:.0%} of it."]
+    size, runtime = min(close, key=lambda key: (key[0], -rate[key]))
+    memory = np.median([r["rss_peak_bytes"] for r in cells[size, runtime]]) / 1e6
+    share = shares[size, runtime]
+    return [
+        f"{highest}; batches of {size} on {runtime} reach {share.value:.0%} of it ({share.low:.0%} to"
+        f" {share.high:.0%}), with {memory:,.0f} MB."
+    ]
 
 
-def _ends(by_model) -> str:
-    parts, slower, always = [], [], []
-    for model, found in by_model.items():
-        found = sorted(found, key=lambda c: c.cell["batch_size"])
-        sizes = [c.cell["batch_size"] for c in found]
-        without = [c.cell["batch_size"] for c in found if c.ratio.low <= 1]
-        if not without:
-            always.append(model)
-        elif without == sizes:
-            parts.append(f"{model} at any size")
-        elif without == sizes[-len(without) :]:
-            parts.append(f"{model} from {without[0]} on")
-        else:
-            parts.append(f"{model} at {_listed([str(size) for size in without])}")
-        slower += [f"{model} at {c.cell['batch_size']} ({c.ratio.value:.2g})" for c in found if c.ratio.high < 1]
-    said = []
-    if parts:
-        said.append(f"no gain is seen for {_listed(parts)}")
-    if slower:
-        said.append(f"it is slower for {_listed(slower)}")
-    if always:
-        said.append(f"it gains at every batch size for {_listed(always)}")
-    return f"Where the gain of {_reference(by_model)} ends: {'; '.join(said)}."
+def _sizes(cells: Sequence[Comparison]) -> str:
+    sizes = [str(c.cell["batch_size"]) for c in cells]
+    return f"batch size{'s' * (len(sizes) > 1)} {_listed(sizes)}"
 
 
-def _advice(records) -> str:
-    parts = []
-    for model in dict.fromkeys(r["model"] for r in records):
-        rates = {}
-        for r in select(records, model=model):
-            rates.setdefault((r["batch_size"], r["runtime"]), []).append(r)
-        rate = {key: np.median([r["jets_per_s"] for r in found]) for key, found in rates.items()}
-        best = max(rate.values())
-        size, runtime = min((key for key in rate if rate[key] >= CLOSE * best), key=lambda k: (k[0], -rate[k]))
-        memory = np.median([r["rss_peak_bytes"] for r in rates[size, runtime]]) / 1e6
-        parts.append(
-            f"{model} in batches of {size} on {runtime} ({rate[size, runtime]:,.0f} jets/s, {memory:,.0f} MB)"
-        )
-    return f"Use here {_listed(parts)}: the smallest batch within {1 - CLOSE:.0%} of the highest rate measured."
-
-
-def _reference(by_model) -> str:
-    return next(iter(by_model.values()))[0].reference
-
-
-def _listed(parts: list[str]) -> str:
+def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

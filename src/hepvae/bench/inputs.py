@@ -59,7 +59,7 @@ class Inputs:
     def __post_init__(self):
         if self.files is None:
             self.paths = [str(sample_path(name)) for name in SAMPLES]
-            self.names = list(SAMPLES)
+            self.names = list(SAMPLES.values())
         else:
             self.paths = [source.path for source in resolve(list(self.files))]
             self.names = distinct_names(self.paths)

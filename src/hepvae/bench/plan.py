@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from .cells import Cell, Matrix, unit_key
+from .cells import Cell, Matrix, Record, unit_key
 from .timing import Effort
 
 __all__ = ["Plan", "full_matrices"]
@@ -44,7 +44,12 @@ class Plan:
         order = {model: i for i, model in enumerate(self.models)}
         return sorted((tuple(cells) for cells in found.values()), key=lambda unit: _place(unit[0], order))
 
-    def to_dict(self) -> dict:
+    @property
+    def settings(self) -> Record:
+        """How long to measure, and which files were given, in plain values."""
+        return {"effort": asdict(self.effort), "input": self.input}
+
+    def to_dict(self) -> Record:
         """The plan in plain values."""
         return asdict(self)
 

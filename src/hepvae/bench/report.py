@@ -5,20 +5,30 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..output.files import whole_file
 from ..output.html_page import html_page
-from ..plots import plot_scores
+from ..output.tables import Table
+from ..output.text import csv_cell, markdown_text
+from ..plots import PlotOptions, plot_scores
 from ..plots.histograms import score_histogram
 from . import figures, printing
-from .comparisons import compare, delay_shares, deviations_of_runs, select
+from .cells import Record
+from .comparisons import Comparison, compare, delay_shares, deviations_of_runs, select
 from .findings import findings
 from .study import Study
 from .timing import PASS_S
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["print_study", "write_study"]
 
@@ -38,12 +48,12 @@ class _View:
         return REFERENCE if REFERENCE in runtimes else runtimes[0]
 
     @cached_property
-    def given(self) -> list[dict]:
+    def given(self) -> list[Record]:
         """Cells of the models as they were given."""
         return select(self.study.records, training="")
 
     @cached_property
-    def plain(self) -> list[dict]:
+    def plain(self) -> list[Record]:
         """Those of one source and pipeline: from memory and from this disk, where that was measured."""
         places = dict.fromkeys((r["pipeline"], r["source"], r["rtt_ms"]) for r in self.given)
         if not places:
@@ -53,26 +63,39 @@ class _View:
         return select(self.given, pipeline=pipeline, source=source, rtt_ms=rtt_ms)
 
     @cached_property
-    def deviations(self):
+    def findings(self) -> list[str]:
+        """What the plain cells show, and which cells are not among them."""
+        if not self.plain:
+            return []
+        first = self.plain[0]
+        how = "in memory" if first["pipeline"] == "numpy" else "streamed"
+        place = f"jets {how} from {printing.source_name(first)}"
+        others = [r for r in self.study.records if r not in self.plain]
+        kinds = dict.fromkeys(r["training"] or f"{r['pipeline']} from {printing.source_name(r)}" for r in others)
+        left_out = f"{len(others)} other cells and runs ({', '.join(kinds)})" if others else ""
+        return findings(self.plain, self.runtimes, place, left_out)
+
+    @cached_property
+    def deviations(self) -> npt.NDArray[np.float64]:
         return deviations_of_runs(self.given, "runtime", self.reference)
 
     @cached_property
-    def runtimes(self):
+    def runtimes(self) -> list[Comparison]:
         """Runtimes beside each other, in the plain cells."""
         return compare(self.plain, "runtime", self.reference, self.deviations)
 
     @cached_property
-    def all_runtimes(self):
+    def all_runtimes(self) -> list[Comparison]:
         """Runtimes beside each other, in all cells."""
         return compare(self.study.records, "runtime", self.reference, self.deviations)
 
     @cached_property
-    def trainings(self):
+    def trainings(self) -> list[Comparison]:
         """New trainings beside the one that was given."""
         return compare(self.study.records, "training", "", self.deviations)
 
     @cached_property
-    def one_size(self) -> list[dict]:
+    def one_size(self) -> list[Record]:
         """Cells of several sources or pipelines, without delay, at the largest size that all have."""
         near = select(self.given, rtt_ms=0.0)
         sizes = [
@@ -83,7 +106,7 @@ class _View:
         return select(near, batch_size=max(common)) if common else []
 
     @cached_property
-    def shares(self) -> list[dict]:
+    def shares(self) -> list[Record]:
         """Rates through XRootD over those from this disk, at the batch sizes that were delayed."""
         shares = delay_shares(self.given)
         delayed = {share["batch_size"] for share in shares if share["rtt_ms"]}
@@ -91,7 +114,13 @@ class _View:
 
     @property
     def machine(self) -> str:
-        return f"{self.study.environment['processor']}, {self.study.environment['threads']} threads"
+        threads = self.study.environment["threads"]
+        return f"{self.study.environment['processor']}, {threads} thread{'s' * (threads != 1)}"
+
+    @property
+    def options(self) -> PlotOptions:
+        """Of every figure of times and memory."""
+        return {"label": "CPU inference", "right": self.machine}
 
     @property
     def runs(self) -> int:
@@ -114,15 +143,13 @@ class _Section:
     title: str
     text: str = ""
     table: Table | None = None
-    figures: dict[str, Callable] = field(default_factory=dict)
+    figures: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     """What draws each figure, by the name of its file."""
 
 
 def _sections(view: _View) -> list[_Section]:
     study = view.study
-    found: list[_Section] = []
-    if view.plain:
-        found += _measured(view)
+    sections = _measured(view) if view.plain else []
     scores = {model: samples for model, samples in study.scores.items() if samples}
     if scores:
         drawn = {}
@@ -130,11 +157,11 @@ def _sections(view: _View) -> list[_Section]:
             # Not named by model where there is one, so that scripts know its name.
             name = "anomaly_score" if len(scores) == 1 else f"anomaly_score_{plain_name(model)}"
             drawn[f"{name}.png"] = partial(_plot_scores, samples, model)
-        found.append(_Section("Anomaly scores", "Events of the signal region.", None, drawn))
+        sections.append(_Section("Anomaly scores", "Events of the signal region.", None, drawn))
     if study.failures:
-        found.append(_Section("Cells that could not be measured", "", printing.failures_table(study.failures)))
-    found.append(_Section("Machine and software", "", printing.environment_table(study.environment)))
-    return found
+        sections.append(_Section("Failed configurations", "", printing.failures_table(study.failures)))
+    sections.append(_Section("Machine and software", "", printing.environment_table(study.environment)))
+    return sections
 
 
 def plain_name(model: str) -> str:
@@ -142,88 +169,86 @@ def plain_name(model: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", model)
 
 
-def _plot_scores(samples, model: str, *, figure_path) -> None:
-    plot_scores(score_histogram(samples), figure_path=figure_path, title=rf"{model} VAE, $|\Delta\eta| < 1.4$")
+def _plot_scores(samples: Mapping[str, Any], model: str, **options: Any) -> None:
+    histogram = score_histogram(samples, label=f"Anomaly score ({model}, min)")
+    plot_scores(histogram, title=r"$|\Delta\eta| < 1.4$", **options)
 
 
 def _measured(view: _View) -> list[_Section]:
-    study, drawing = view.study, {"machine": view.machine}
-    parity = "\n".join(
-        f"- {model}, {runtime}: {parity}"
+    study, options = view.study, view.options
+    parity = [
+        f"- {markdown_text(f'{model}, {runtime}: {parity}')}"
         for model, runtimes in study.parity.items()
         for runtime, parity in runtimes.items()
-    )
-    found = [
+    ]
+    sections = [
         _Section(
             "Time",
             f"Whole calls of an inferer, after warm-up, {view.of_runs} in fresh processes, runtimes timed in"
-            " turns. Spread is that of the rate over the runs. Ratios are the mean of the middle half of the"
-            f" rounds, their intervals bootstrapped over {view.varied}.",
+            " turns. Latencies are those of single calls. Time per jet, rate, ratio and every figure are of one"
+            " quantity: the mean time of a call in each round, averaged over the middle half of the rounds. Spread"
+            f" is that of the rate over the runs. Intervals are bootstrapped over {view.varied}; there is none"
+            " where too few were measured.",
             printing.times_table(view.plain, view.runtimes),
-            {"timing.png": partial(figures.plot_timing, view.plain, view.runtimes, **drawing)}
-            | ({"difference.png": partial(figures.plot_saved, view.runtimes, **drawing)} if view.runtimes else {}),
+            {"timing.png": partial(figures.plot_timing, view.plain, view.runtimes, **options)}
+            | ({"difference.png": partial(figures.plot_saved, view.runtimes, **options)} if view.runtimes else {}),
         ),
         _Section(
             "Scenarios of MLPerf inference",
-            "Single stream: the 90th percentile of queries of one jet, of which MLPerf asks for 1,024. Offline:"
+            "Single stream: the 90th percentile of queries of one jet, of which MLPerf requires 1,024. Offline:"
             " the highest rate.",
             printing.scenarios_table(view.plain),
         ),
         _Section(
             "Memory",
-            "Resident, each cell in a process of its own: what loading the model took, the peak and the middle of"
-            " the process, the peak over what was there before the first call, and what was left of it. Growth is"
-            " the slope over the second half of the calls, where there were 500.",
+            "Resident, each cell in a process of its own: of the loaded model, the peak and the middle of the"
+            " process, the peak over what was there before the first call, and what was left of it. Growth is the"
+            " slope over the second half of the calls, where there were 500.",
             printing.memory_table(view.plain),
-            {"memory.png": partial(figures.plot_memory, view.plain, **drawing)},
+            {"memory.png": partial(figures.plot_memory, view.plain, **options)},
         ),
     ]
     if parity:
-        found.append(_Section("Parity", f"Losses against the first runtime:\n\n{parity}"))
+        sections.append(_Section("Parity", "\n".join(["Losses against the first runtime:\n", *parity])))
     if view.runs > 1:
-        drawn = {"runs.png": partial(figures.plot_runs, view.plain, **drawing)}
-        found.append(_Section("Run beside run", "The same cells in fresh processes.", None, drawn))
+        drawn = {"runs.png": partial(figures.plot_runs, view.plain, **options)}
+        sections.append(_Section("Run beside run", "The same cells in fresh processes.", None, drawn))
     if study.inputs:
-        found.append(
-            _Section(
-                "Input",
-                "From files to padded jets, without inference, the second of two times.",
-                printing.inputs_table(study.inputs),
-            )
-        )
+        text = "From files to padded jets, without inference, the second of two times."
+        sections.append(_Section("Input", text, printing.inputs_table(study.inputs)))
     if view.one_size:
-        drawn = {"sources.png": partial(figures.plot_sources, view.one_size, **drawing)}
+        drawn = {"sources.png": partial(figures.plot_sources, view.one_size, **options)}
         others = [r for r in view.given if r not in view.plain and not r["rtt_ms"]]
         table = printing.times_table(others, compare(others, "runtime", view.reference, view.deviations))
         text = (
             "Rates of `numpy` are those of jets in memory, of `tf.data` those of passes from opening the files on,"
             f" each to their end or for {PASS_S:g} s. The disk is that of a second reading: its cache."
         )
-        found.append(_Section("XRootD beside disk, streams beside memory", text, table, drawn))
+        sections.append(_Section("XRootD beside disk, streams beside memory", text, table, drawn))
     if view.shares:
-        drawn = {"delays.png": partial(figures.plot_delays, view.shares, **drawing)}
+        drawn = {"delays.png": partial(figures.plot_delays, view.shares, **options)}
         table = printing.delays_table(view.shares, view.given, study.inputs)
         text = (
-            "Rate of streams through XRootD over the same from this disk, by what is added to the round trip;"
-            " and the delay at which reading a jet takes as long as its inference."
+            "Rate of streams through XRootD over the same from this disk, with its interval, by what is added to"
+            " the round trip; and the delay at which reading a jet takes as long as its inference."
         )
-        found.append(_Section("Far from the files", text, table, drawn))
+        sections.append(_Section("Far from the files", text, table, drawn))
     if study.trainings:
         drawn = {}
         if view.trainings:
-            drawn["trainings.png"] = partial(figures.plot_trainings, view.trainings, **drawing)
+            drawn["trainings.png"] = partial(figures.plot_trainings, view.trainings, **options)
         table = printing.trainings_table(
-            study.trainings, study.parity, view.trainings, sure=len(view.deviations) > 0
+            study.trainings, study.parity, view.trainings, several_runs=len(view.deviations) > 0
         )
         text = "Shortened trainings from other seeds, timed in turns with the model as it was given."
-        found.append(_Section("New training beside old", text, table, drawn))
-    return found
+        sections.append(_Section("New training beside old", text, table, drawn))
+    return sections
 
 
-def _markdown(view: _View, sections: list[_Section]) -> str:
-    parts = ["# Inference of VAEs on this machine", f"{view.machine}, {view.study.environment['date']}"]
-    if view.plain:
-        parts.append("\n".join(f"- {sentence}" for sentence in findings(view.plain, view.runtimes)))
+def _markdown(view: _View, sections: Sequence[_Section]) -> str:
+    date = view.study.environment["date"]
+    parts = ["# Inference of VAEs on this machine", markdown_text(f"{view.machine}, {date}")]
+    parts.append("\n".join(f"- {markdown_text(sentence)}" for sentence in view.findings))
     for section in sections:
         parts += [f"## {section.title}", section.text]
         if section.table:
@@ -238,7 +263,7 @@ def write_study(study: Study, folder: Path) -> list[Path]:
     Each file appears when it is whole; figures of an earlier study that this one has not are removed.
     """
     view = _View(study)
-    measured = {"results.json": lambda path: path.write_text(_json(view))}
+    measured: dict[str, Callable[[Path], object]] = {"results.json": lambda path: path.write_text(_json(view))}
     if study.records:
         measured["results.csv"] = partial(_write_csv, study.records)
     else:
@@ -250,7 +275,7 @@ def write_study(study: Study, folder: Path) -> list[Path]:
         for path in folder.glob(old):
             if path.name not in drawn:
                 path.unlink()
-    writers = {name: partial(_draw, draw) for name, draw in drawn.items()}
+    writers: dict[str, Callable[[Path], object]] = {name: partial(_draw, draw) for name, draw in drawn.items()}
     markdown = _markdown(view, sections)
     writers["report.md"] = lambda path: path.write_text(markdown)
     writers["report.html"] = lambda path: path.write_text(html_page(markdown, folder, "hepvae bench", drawn))
@@ -258,7 +283,7 @@ def write_study(study: Study, folder: Path) -> list[Path]:
     return [folder / name for name in (*measured, *writers)]
 
 
-def _write(writers, folder: Path) -> None:
+def _write(writers: Mapping[str, Callable[[Path], object]], folder: Path) -> None:
     for name, write in writers.items():
         with whole_file(folder / name) as temporary:
             write(temporary)
@@ -272,7 +297,7 @@ def _json(view: _View) -> str:
             {**c.cell, "runtime": c.side, "reference": c.reference, "time_ratio": c.ratio.to_dict()}
             for c in view.all_runtimes
         ]
-        content["findings"] = findings(view.plain, view.runtimes)
+        content["findings"] = view.findings
     return json.dumps(content, indent=1) + "\n"
 
 
@@ -283,37 +308,35 @@ FIGURES = (
 )
 
 
-def _draw(draw, path: Path) -> None:
+def _draw(draw: Callable[..., Any], path: Path) -> None:
     draw(figure_path=path)
 
 
-def flattened(record: dict) -> dict:
+def flattened(record: Record) -> Record:
     """A record with its latencies as columns of their own, and without the single rounds."""
     flat = {k: v for k, v in record.items() if k not in ("latency_s", "blocks_s")}
     return {**flat, **{f"latency_{k}_s": v for k, v in record["latency_s"].items()}}
 
 
-def _write_csv(records, path: Path) -> None:
-    rows = [flattened(record) for record in records]
+def _write_csv(records: Sequence[Record], path: Path) -> None:
+    rows = [{name: csv_cell(value) for name, value in flattened(record).items()} for record in records]
     with open(path, "w", newline="") as file:
         table = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
         table.writeheader()
         table.writerows(rows)
 
 
-def print_study(study: Study, console) -> None:
-    """Print parity, the table of all cells (median over the runs), what was found, and the failures."""
+def print_study(study: Study, console: Console) -> None:
+    """Print parity, the table of all cells (median over the runs), the findings, and the failures."""
     view = _View(study)
     for model, runtimes in study.parity.items():
         for runtime, parity in runtimes.items():
-            console.print(f"parity of {model} on {runtime}: {parity}", highlight=False)
+            console.print(f"parity of {model} on {runtime}: {parity}")
     if view.plain:
         title = f"{view.machine}, {view.of_runs}"
         console.print(printing.times_table(study.records, view.all_runtimes).to_rich(title))
         console.print(printing.memory_table(study.records).to_rich("Resident memory"))
-        for sentence in findings(view.plain, view.runtimes):
-            console.print(sentence, highlight=False)
+        for sentence in view.findings:
+            console.print(sentence)
     for failure in study.failures:
-        console.print(
-            f"failed: {', '.join(str(v) for v in failure.values() if v not in ('', 0.0))}", highlight=False
-        )
+        console.print(f"failed: {', '.join(str(v) for v in failure.values() if v not in ('', 0.0))}")

@@ -18,7 +18,7 @@ from ..output.files import make_folder
 from ..output.journal import Journal
 from ..reading.sources import stamp
 from .accuracy import Accuracy, parity_of, scores_of
-from .cells import Cell, cell_key
+from .cells import Cell, Record, cell_key
 from .environment import environment
 from .inputs import Inputs, read_sample
 from .plan import Plan, seeds
@@ -36,14 +36,16 @@ STARTED_TOGETHER = 8
 class Study:
     """What came out."""
 
-    environment: dict
-    records: list[dict] = field(default_factory=list)
+    environment: Record
+    settings: Record = field(default_factory=dict)
+    """How long was measured, and which files were given."""
+    records: list[Record] = field(default_factory=list)
     """Cells that were measured, as in ``results.json``."""
-    failures: list[dict] = field(default_factory=list)
+    failures: list[Record] = field(default_factory=list)
     """Cells that were not: what tells them apart, and ``error``."""
-    inputs: list[dict] = field(default_factory=list)
+    inputs: list[Record] = field(default_factory=list)
     """Reading alone: seconds from files to padded jets, for each source."""
-    trainings: list[dict] = field(default_factory=list)
+    trainings: list[Record] = field(default_factory=list)
     """Trainings made for the study."""
     parity: dict[str, dict[str, Parity]] = field(default_factory=dict)
     """For each model and training, the comparison of each further runtime with the first."""
@@ -55,6 +57,7 @@ class Study:
         parity = {m: {r: asdict(p) for r, p in runtimes.items()} for m, runtimes in self.parity.items()}
         return {
             "environment": self.environment,
+            "settings": self.settings,
             "records": self.records,
             "failures": self.failures,
             "inputs": self.inputs,
@@ -194,7 +197,7 @@ def run_study(plan: Plan, folder: Path) -> Study:
                 advance(done)
                 for group in _groups(missing):
                     run.measure(group, advance)
-            study = Study({**about, "threads": threads})
+            study = Study({**about, "threads": threads}, plan.settings)
             for unit in units:
                 for kept, found in journal.parts[unit_name(unit)].items():
                     getattr(study, kept).extend({**one, "model": subjects.short[one["model"]]} for one in found)

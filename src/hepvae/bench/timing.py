@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import HepvaeError
 from .cells import Cell
+from .intervals import middle
 from .processes import Process
 
 __all__ = ["PASS_S", "Effort", "Opened", "open_cells", "time_in_turns"]
@@ -33,7 +34,7 @@ class Effort:
     """At least, unless a call takes very long, and at most, unless single-stream queries ask for more."""
     single_stream_calls: int = 0
     """At least so many calls at batch size 1; MLPerf's rules ask for 1,024."""
-    passes: int = 2
+    passes: int = 5
     """Through the files, where they are streamed."""
     pass_s: float = PASS_S
     """A pass may end so early."""
@@ -98,8 +99,8 @@ def time_in_turns(unit: list[Opened], effort: Effort, *, jets: str, files: list[
     """Records of the cells that could be measured; the others have a failure.
 
     Latencies are those of whole calls of the inferer, as a user makes them; for a stream, from asking for a
-    batch to having its losses. ``blocks_s`` has the time per batch of each round: the median over its calls,
-    or, for a stream, the whole pass over its number of batches.
+    batch to having its losses. ``blocks_s`` has the time per batch of each round: the mean over its calls, or, for
+    a stream, the whole pass over its number of batches. ``jets_per_s`` is the batch size over `middle` of them.
 
     Parameters
     ----------
@@ -162,10 +163,6 @@ def _record(one: Opened, blocks: list[dict], measured: dict) -> dict:
     median, p90, p99 = np.percentile(latencies, [50, 90, 99])
     per_batch = [block["per_batch_s"] for block in blocks]
     n_jets = sum(block.get("n_jets", one.cell.batch_size * len(block["latencies"])) for block in blocks)
-    if "n_jets" in blocks[0]:  # a stream: its rate is that of whole passes
-        rate = one.cell.batch_size / float(np.mean(per_batch))
-    else:
-        rate = n_jets / float(latencies.sum())
     measured = {**one.information, **measured}
     del measured["call_s"], measured["card"]
     return {
@@ -173,7 +170,7 @@ def _record(one: Opened, blocks: list[dict], measured: dict) -> dict:
         "n_jets": n_jets,
         "timed_calls": len(latencies),
         "latency_s": {"median": float(median), "p90": float(p90), "p99": float(p99)},
-        "jets_per_s": rate,
+        "jets_per_s": one.cell.batch_size / float(middle(per_batch)),
         "blocks_s": per_batch,
         **measured,
     }
