@@ -252,7 +252,12 @@ def show_cuts(report: Report, cuts: Cuts, background: SearchSample, *, independe
         *sentences,
     )
     report.plot(
-        plotting.plot_pass_rate, cuts.after, before=cuts.before, name="pass_rate", title="QCD, control sample"
+        plotting.plot_pass_rate,
+        cuts.after,
+        before=cuts.before,
+        targets=dict(zip(points.names, points.efficiencies)),
+        name="pass_rate",
+        title="QCD, control sample",
     )
     histogram = mjj_score_histogram(background.mjj, background.score(), background.weight)
     lines = {name: (points.mjj, cut) for name, cut in zip(points.names, points.cuts.mean(axis=0))}
