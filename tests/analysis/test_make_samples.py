@@ -85,6 +85,7 @@ def test_same_seed_same_events_whatever_the_cores(tmp_path):
     assert not list((tmp_path / "1" / ".parts").iterdir())
 
 
+@pytest.mark.slow
 @needs_pythia
 def test_selected_and_recorded(tmp_path, script):
     assert make(tmp_path, "AtoHZ15", "--events", "12", "--chunk", "6").returncode == 0

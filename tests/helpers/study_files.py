@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import awkward as ak
-import h5py
 import numpy as np
+import pytest
 
 import hepvae
+
+h5py = pytest.importorskip("h5py")
 
 SPEC = {"relative": hepvae.InputSpec(), "absolute": hepvae.InputSpec(coordinates="absolute")}
 FEATURES = ["mJJ", "j1Pt", "j1Eta", "j1Phi", "j1M", "j1E", "j2Pt", "j2M", "j2E", "DeltaEtaJJ", "DeltaPhiJJ"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 from hepvae.plots.spectrum import PER_GEV, plot_p_values, plot_spectrum
 from hepvae.search.fits import fit_spectrum
 from hepvae.search.scans import COMBINED, Scan
 from hepvae.search.spectrum import BackgroundFunction, Spectrum, dijet_edges
 
+norm = pytest.importorskip("scipy.stats").norm
 EDGES = dijet_edges()
 
 

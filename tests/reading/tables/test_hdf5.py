@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import awkward as ak
-import h5py
 import numpy as np
 import pytest
 from helpers.dijet_files import same_jets
@@ -12,6 +11,8 @@ from helpers.study_files import FEATURES, SPEC, write_study
 import hepvae
 from hepvae import FileError, LayoutError, read_dijets
 from hepvae.cli import main
+
+h5py = pytest.importorskip("h5py")
 
 
 @pytest.fixture(scope="module")
