@@ -18,6 +18,7 @@ NAMES = [
     "SpecError",
     "UnscoredJetsWarning",
     "dijet_events",
+    "export_litert",
     "export_onnx",
     "iterate_dijets",
     "load_inferer",

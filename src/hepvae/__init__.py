@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from .conversion.export import export_onnx
+from .conversion.litert import export_litert
 from .errors import (
     DataError,
     FileError,
@@ -40,6 +41,7 @@ __all__ = [
     "SpecError",
     "UnscoredJetsWarning",
     "dijet_events",
+    "export_litert",
     "export_onnx",
     "iterate_dijets",
     "load_inferer",

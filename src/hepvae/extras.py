@@ -6,14 +6,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
 from .errors import MissingPackageError
 
-__all__ = ["quiet_tensorflow", "require"]
+__all__ = ["quiet_stderr", "quiet_tensorflow", "require"]
 
 #: What XRootD's client should do sooner than its defaults; variables like XRD_CONNECTIONWINDOW take precedence.
 XROOTD_TIMES_S = {
@@ -28,6 +28,7 @@ XROOTD_TIMES_S = {
 
 #: Modules that are imported on use, and the extra of hepvae that installs each; "": a dependency of hepvae.
 EXTRAS = {
+    "ai_edge_litert": "",
     "coffea.processor": "coffea",
     "distributed": "dask",
     "fsspec_xrootd": "xrootd",
@@ -130,9 +131,13 @@ def quiet_tensorflow() -> Iterator[None]:
     ``TF_CPP_MIN_LOG_LEVEL=3``, which the command line sets unless the user did, does not reach what its
     libraries write before they have read it.
     """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+    with quiet_stderr() if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3" else nullcontext():
         yield
-        return
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what libraries write to standard error from being seen; errors are raised, too."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:
@@ -140,5 +145,6 @@ def quiet_tensorflow() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)

@@ -13,7 +13,7 @@ from hepvae.jets.quality import pad_scorable
 from hepvae.models.bundled import MODELS, SAMPLES
 
 #: OpenVINO computes in float32 on a CPU what the graph models ask for in float64.
-OTHERS = {"tensorflow-xla": TOLERANCE, "openvino": 2e-3}
+OTHERS = {"litert": TOLERANCE, "tensorflow-xla": TOLERANCE, "openvino": 2e-3}
 
 
 def loaded(model, name):

@@ -17,5 +17,6 @@ NEEDS_PACKAGE = {
     "tensorflow": "tensorflow",
     "tensorflow-xla": "tensorflow",
     "onnxruntime": "onnxruntime",
+    "litert": "ai_edge_litert",
     "openvino": "openvino",
 }

@@ -160,16 +160,16 @@ def test_package_that_is_not_installed(runtime, monkeypatch):
         load_inferer(model_path("conv", runtime=runtime), runtime=runtime)
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "tensorflow"])
+@pytest.mark.parametrize("name", ["onnxruntime", "litert", "tensorflow"])
 def test_runtime_by_the_kind_of_the_file(name):
     """The others, which score a little otherwise or slower, only where they are asked for."""
-    pytest.importorskip(name)
+    pytest.importorskip(NEEDS_PACKAGE[name])
     assert load_inferer(model_path("conv", runtime=name)).runtime == name
 
 
 def test_unknown_runtime():
     with pytest.raises(
-        hepvae.OptionError, match="runtime 'torch' is unknown: expected one of onnxruntime, tensorflow"
+        hepvae.OptionError, match="runtime 'torch' is unknown: expected one of onnxruntime, litert, tensorflow"
     ):
         load_inferer(model_path("conv"), runtime="torch")
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,7 +31,11 @@ from ..output.files import make_folder, whole_file
 from .parity import TOLERANCE, Parity, compare
 from .rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
 
-__all__ = ["export_onnx"]
+if TYPE_CHECKING:
+    from ..models.card import ModelCard
+    from ..models.vae import VAE
+
+__all__ = ["export_onnx", "least_particles", "reco_loss_of", "traceable"]
 
 OPSET = 18
 
@@ -80,11 +85,10 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
     with whole_file(path) as onnx_file, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
         keras_file = Path(folder, "model.keras")
         model.save(keras_file)
-        reco_loss: RecoLoss = "chamfer" if model.mask is None else "masked chamfer"
         about = {
             CARD_KEY: model.card.to_json(),
-            LEAST_PARTICLES_KEY: str(_least_particles(model.card)),
-            RECO_LOSS_KEY: reco_loss,
+            LEAST_PARTICLES_KEY: str(least_particles(model.card)),
+            RECO_LOSS_KEY: reco_loss_of(model),
         }
         _write(onnx, proto, onnx_file, about)
         as_exported = load_inferer(onnx_file, batching=False, compiled_distances=False)
@@ -106,12 +110,7 @@ def _converted(tf2onnx, onnx, model):
     """The graph of a model, for any number of jets; of a masked model for any number of particles, too."""
     from ..inference.tensorflow import traced
 
-    # Of a masked model no weight depends on n_particles; neighbours are as many as it was built with.
-    free = model.mask is not None and model.card.spec.n_particles >= _least_particles(model.card)
-    if free:
-        card = replace(model.card, spec=replace(model.card.spec, n_particles=TRACED_PARTICLES))
-        weights, model = model.get_weights(), type(model)(card)
-        model.set_weights(weights)
+    model, free = traceable(model)
     function = traced(model, (*LOSSES, RECONSTRUCTION), jets=TRACED_JETS, by_product=True)
     with _without_gemm_warnings():
         proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
@@ -120,7 +119,23 @@ def _converted(tf2onnx, onnx, model):
     return proto
 
 
-def _least_particles(card) -> int:
+def traceable(model: VAE) -> tuple[VAE, bool]:
+    """A model for `TRACED_PARTICLES`, where it masks padding, and whether it is that; else the model itself."""
+    # Of a masked model no weight depends on n_particles; neighbours are as many as it was built with.
+    free = model.mask is not None and model.card.spec.n_particles >= least_particles(model.card)
+    if not free:
+        return model, False
+    longer = type(model)(replace(model.card, spec=replace(model.card.spec, n_particles=TRACED_PARTICLES)))
+    longer.set_weights(model.get_weights())
+    return longer, True
+
+
+def reco_loss_of(model: VAE) -> RecoLoss:
+    """What the reconstruction loss of a model is, in the words of the metadata."""
+    return "chamfer" if model.mask is None else "masked chamfer"
+
+
+def least_particles(card: ModelCard) -> int:
     """The fewest particles that a graph of a masked model takes: each needs its neighbours."""
     return max(1, card.hyperparameters.get("neighbours", 0))
 

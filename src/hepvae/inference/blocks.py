@@ -65,6 +65,7 @@ def cut(
     length: int,
     lengths: npt.NDArray[np.integer] | None = None,
     classes: npt.NDArray[np.int64] | None = None,
+    step: int = 1,
 ) -> list[Block]:
     """Divide jets into blocks.
 
@@ -80,12 +81,14 @@ def cut(
         Places that each jet needs.
     classes : int array, optional
         As `length_classes` gives them.
+    step : int
+        Blocks have a multiple of it, but for the last.
     """
     if classes is None or lengths is None:
-        return [Block(slice(a, b), b - a, length) for a, b in _even(count, tuning, threads)]
+        return [Block(slice(a, b), b - a, length) for a, b in _even(count, tuning, threads, step)]
     if count <= LEAST_CLASS:
         longest = int(classes[np.searchsorted(classes, lengths.max())]) if count else length
-        return [Block(slice(a, b), b - a, longest) for a, b in _even(count, tuning, threads)]
+        return [Block(slice(a, b), b - a, longest) for a, b in _even(count, tuning, threads, step)]
     group = np.searchsorted(classes, lengths)
     sizes = np.bincount(group, minlength=len(classes))
     for i in range(len(classes) - 1):
@@ -98,14 +101,16 @@ def cut(
     # The long ones first: what is left for the end, when threads run out of blocks, shall be short.
     for i in np.flatnonzero(sizes)[::-1]:
         jets = np.flatnonzero(group == i)
-        blocks += [Block(jets[a:b], b - a, int(classes[i])) for a, b in _even(len(jets), tuning, threads)]
+        blocks += [Block(jets[a:b], b - a, int(classes[i])) for a, b in _even(len(jets), tuning, threads, step)]
     return blocks
 
 
-def _even(count: int, tuning: Tuning, threads: int) -> Iterator[tuple[int, int]]:
+def _even(count: int, tuning: Tuning, threads: int, step: int) -> Iterator[tuple[int, int]]:
     """Begin and end of blocks of even sizes."""
-    number = -(-count // tuning.block_size)
+    step = min(step, tuning.block_size)
+    units = -(-count // step)
+    number = -(-units // (tuning.block_size // step))
     if tuning.parallel == "blocks" and count >= threads * LEAST_SHARE:
-        number = -(-max(number, threads) // threads) * threads
-    edges = [count * i // number for i in range(number + 1)] if number else [0]
-    return pairwise(edges)
+        number = min(-(-max(number, threads) // threads) * threads, units)
+    edges = [units * i // number * step for i in range(number)] if number else []
+    return pairwise([*edges, count])

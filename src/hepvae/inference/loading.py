@@ -33,6 +33,7 @@ __all__ = [
 #: The runtimes that come with hepvae. Of those that could load a file, the first one does.
 RUNTIMES = {
     "onnxruntime": "hepvae.inference.onnxruntime:OnnxRuntime",
+    "litert": "hepvae.inference.litert:LiteRt",
     "tensorflow": "hepvae.inference.tensorflow:TensorFlow",
     "tensorflow-xla": "hepvae.inference.tensorflow:TensorFlowXla",
     "openvino": "hepvae.inference.openvino:OpenVino",
@@ -77,7 +78,7 @@ def load_inferer(path: str | Path, *, runtime: str | None = None, **options: Any
     Parameters
     ----------
     path : str or path
-        A model file (``.onnx``, ``.keras``), a model directory, or the name of a bundled model.
+        A model file (``.onnx``, ``.tflite``, ``.keras``), a model directory, or the name of a bundled model.
     runtime : str, optional
         Name of the runtime; by default the one that the kind of the file is for, and
         ``onnxruntime`` before ``tensorflow`` for a directory that holds both files.

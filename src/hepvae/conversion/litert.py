@@ -1,0 +1,109 @@
+"""From Keras to a self-describing LiteRT file, checked against TensorFlow before it is written.
+
+The graph is that of encoder and decoder, up to the reconstruction and the KL loss: the distances of particles are
+hepvae's loop on every runtime. It is traced with two large primes for the numbers of jets and particles, which are
+found again in it as they are in `rewrites`; see `inference.litert_file` for what becomes of them.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ModelError, one_line
+from ..extras import quiet_stderr, require
+from ..inference import load_inferer
+from ..inference.litert import OUTPUTS
+from ..inference.litert_file import LiteRtFile, find_sizes, write_litert
+from ..models.bundled import reference_jets
+from ..models.contract import CARD_KEY, EXPORT_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY
+from ..output.files import make_folder, whole_file
+from .export import least_particles, reco_loss_of, traceable
+from .parity import TOLERANCE, Parity, compare
+from .rewrites import TRACED_JETS, TRACED_PARTICLES
+
+if TYPE_CHECKING:
+    from ..models.vae import VAE
+
+__all__ = ["export_litert"]
+
+
+def export_litert(
+    model: VAE | str | Path,
+    path: str | Path,
+    *,
+    jets: npt.ArrayLike | None = None,
+    tolerance: float = TOLERANCE,
+) -> Parity:
+    """Export a VAE as one ``.tflite`` file that carries its card.
+
+    Parameters and errors are those of `export_onnx`, with LiteRT in the place of ONNX Runtime.
+
+    Returns
+    -------
+    Parity
+        The worst jet of the comparison; also kept in the metadata of the file.
+    """
+    require("ai_edge_litert", "export to LiteRT")
+    from ..models.vae import VAE, load_vae
+
+    path = Path(path)
+    if not isinstance(model, VAE):
+        model = load_vae(Path(model) / "model.keras" if Path(model).is_dir() else Path(model))
+    padded = reference_jets(model.card.spec) if jets is None else np.asarray(jets, np.float32)
+    if len(padded) == 0:
+        raise ModelError(f"{path}: an export needs jets to be checked on, and there are none")
+    make_folder(path.parent)
+    file = _converted(model, path)
+    with whole_file(path) as temporary, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
+        keras_file = Path(folder, "model.keras")
+        model.save(keras_file)
+        write_litert(temporary, file)
+        parity = compare(load_inferer(keras_file), load_inferer(temporary), padded)
+        if not parity.worst <= tolerance:
+            raise ModelError(f"{path}: TensorFlow and LiteRT differ by more than {tolerance:g}: {parity}")
+        record = {
+            "jets": parity.jets,
+            "worst_relative_difference": parity.worst,
+            "versions": {p: version(p) for p in ("tensorflow", "keras", "ai-edge-litert")},
+        }
+        file.metadata[EXPORT_KEY] = json.dumps(record, indent=1)
+        write_litert(temporary, file)
+    return parity
+
+
+def _converted(model: VAE, path: Path) -> LiteRtFile:
+    """The graph of a model, for one jet of the full length, and where its sizes are."""
+    from ..inference.tensorflow import traced
+
+    card = model.card
+    longer, free = traceable(model)
+    content = _tflite(traced(longer, OUTPUTS, jets=TRACED_JETS))
+    try:
+        sizes = find_sizes(content, TRACED_JETS, TRACED_PARTICLES if free else None)
+    except ValueError as error:
+        raise ModelError(f"{path}: cannot be converted for any number of jets: {one_line(error)}") from error
+    metadata = {
+        CARD_KEY: card.to_json(),
+        LEAST_PARTICLES_KEY: str(least_particles(card)),
+        RECO_LOSS_KEY: reco_loss_of(model),
+        "outputs": list(OUTPUTS),
+    }
+    return LiteRtFile(sizes.write(content, 1, card.spec.n_particles), sizes, metadata)
+
+
+def _tflite(function: Any) -> bytes:
+    """The frozen graph of a ``tf.function``; its outputs are in the order of their names."""
+    tf = require("tensorflow", "export to LiteRT")
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    with quiet_stderr():
+        frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+        content: bytes = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+    return content

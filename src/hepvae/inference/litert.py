@@ -1,0 +1,113 @@
+"""LiteRT, the successor of TensorFlow Lite, with the kernels of XNNPACK.
+
+It runs one shape at a time: see `litert_file` for how one file serves all, and `litert_engine` for how it is
+called. Engines are kept for the shapes that are used, and for as many threads as use them at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ModelError, OptionError
+from ..extras import require
+from ..jets.spec import MOST_PARTICLES
+from ..models.card import ModelCard
+from ..models.contract import CARD_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY, RECO_LOSSES, RECONSTRUCTION
+from .blocks import Tuning
+from .litert_engine import Engine, create_engine
+from .litert_file import read_litert
+from .runtime import InferenceOptions, Runtime
+
+__all__ = ["OUTPUTS", "LiteRt"]
+
+#: Outputs of its files: hepvae computes the distances of particles, and what hangs on them.
+OUTPUTS = ("kl_loss", RECONSTRUCTION)
+#: Larger batches are filled up to a multiple of it, so that they are of few shapes.
+STEP = 4
+#: Engines that wait for their next batch, for each thread; one has the weights of the model, and more.
+KEPT = 16
+
+
+class LiteRt(Runtime):
+    """A model in a ``.tflite`` file of hepvae, on LiteRT."""
+
+    name = "litert"
+    suffixes = (".tflite",)
+    default_tuning = Tuning(32, "blocks")
+    block_step = STEP
+
+    def open(self, path: Path, options: InferenceOptions) -> ModelCard:
+        require("ai_edge_litert", str(path))
+        if not options.compiled_distances:
+            raise OptionError(
+                "compiled_distances is False: LiteRT computes none, expected True, or another runtime"
+            )
+        self._path, self._file = path, read_litert(path)
+        metadata = self._file.metadata
+        for key in (CARD_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY):
+            if not isinstance(metadata.get(key), str):
+                raise ModelError(f"{path}: no {key!r} in its metadata: not exported by hepvae")
+        card = ModelCard.from_json(metadata[CARD_KEY], str(path))
+        least = metadata[LEAST_PARTICLES_KEY]
+        if not least.isdecimal() or not 1 <= int(least[:9]) <= MOST_PARTICLES:
+            raise ModelError(f"{path}: {LEAST_PARTICLES_KEY} is {least!r}: expected a number of particles")
+        if metadata[RECO_LOSS_KEY] not in RECO_LOSSES or sorted(metadata["outputs"]) != sorted(OUTPUTS):
+            raise ModelError(f"{path}: has outputs {metadata['outputs']}: expected {', '.join(OUTPUTS)}")
+        self.reco_loss = RECO_LOSSES[RECO_LOSSES.index(metadata[RECO_LOSS_KEY])]
+        self.least_particles = int(least) if self._file.sizes.powers[:, 1].any() else None
+        self._order = [metadata["outputs"].index(name) for name in OUTPUTS]
+        self._idle: OrderedDict[tuple[int, int, int], list[Engine]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._check_shapes(card)
+        return card
+
+    def _check_shapes(self, card: ModelCard) -> None:
+        """Raise `ModelError` where the graph does not fit the card: engines have the shapes of the graph."""
+        jets = np.zeros((1, *card.spec.shape), np.float32)
+        try:
+            values = self.run(jets, OUTPUTS)
+        except ValueError as error:  # NumPy: of another shape
+            raise ModelError(
+                f"{self._path}: takes jets of another shape than {card.spec.shape}, its card's"
+            ) from error
+        if [value.shape for value in values] != [(1,), jets.shape]:
+            raise ModelError(
+                f"{self._path}: its outputs are not those of jets of shape {card.spec.shape}, its card's"
+            )
+
+    def run(self, batch: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> Sequence[npt.NDArray[np.float32]]:
+        count, particles = batch.shape[:2]
+        size = count if count < STEP else -(-count // STEP) * STEP
+        if size > count:
+            batch = np.concatenate([batch, np.broadcast_to(batch[-1:], (size - count, *batch.shape[1:]))])
+        key = size, particles, self.operator_threads
+        engine = self._take(key)
+        try:
+            values = engine.run(batch)
+        except RuntimeError as error:
+            raise ModelError(f"{self._path}: LiteRT fails on {count} jets: {error}") from error
+        self._give_back(key, engine)
+        return [values[i][:count] for i in self._order]
+
+    def _take(self, key: tuple[int, int, int]) -> Engine:
+        """An engine that nobody else uses."""
+        with self._lock:
+            waiting = self._idle.get(key)
+            if waiting:
+                self._idle.move_to_end(key)
+                return waiting.pop()
+        jets, particles, threads = key
+        return create_engine(self._file.sizes.write(self._file.graph, jets, particles), threads, self._path)
+
+    def _give_back(self, key: tuple[int, int, int], engine: Engine) -> None:
+        with self._lock:
+            self._idle.setdefault(key, []).append(engine)
+            if sum(map(len, self._idle.values())) > KEPT * self.threads:
+                oldest = next(key for key, engines in self._idle.items() if engines)
+                self._idle[oldest].pop()
