@@ -66,11 +66,12 @@ def export_litert(
         model.save(keras_file)
         write_litert(temporary, file)
         parity = compare(load_inferer(keras_file), load_inferer(temporary), padded)
-        if not parity.worst <= tolerance:
+        if not parity.holds(tolerance):
             raise ModelError(f"{path}: TensorFlow and LiteRT differ by more than {tolerance:g}: {parity}")
         record = {
             "jets": parity.jets,
             "worst_relative_difference": parity.worst,
+            "events_that_change_sides": parity.moved,
             "versions": {p: version(p) for p in ("tensorflow", "keras", "ai-edge-litert")},
         }
         file.metadata[EXPORT_KEY] = json.dumps(record, indent=1)
