@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import click
@@ -10,7 +11,6 @@ from ..execution.command import PATH, Choice, Number, Whole, built, option
 from ..inference import runtime_names
 from ..jets.selection import REGIONS, Selection
 from ..models.bundled import MODELS
-from ..output.text import terminal_text
 from ..reading.access import Access
 from ..reading.layouts import SCHEMAS, SchemaName
 from ..reading.options import ReadOptions
@@ -30,6 +30,8 @@ __all__ = [
     "strategy_options",
     "threads_option",
 ]
+
+logger = logging.getLogger(__name__)
 
 files_argument = click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILES...")
 model_option = option("--model", required=True, help=f"a bundled name ({', '.join(MODELS)}) or a path")
@@ -88,5 +90,5 @@ def failed_status(reports: Sequence[FileReport], allowed: int) -> int:
     """Print why files failed; gives the exit status: 1 where more failed than allowed, or all."""
     failures = [report.failure for report in reports if report.failure is not None]
     for failure in failures:
-        click.echo(f"hepvae: {terminal_text(failure)}", err=True)
+        logger.error("%s", failure)
     return int(len(failures) > allowed or len(failures) == len(reports))

@@ -163,7 +163,7 @@ def stream_scores(
             _keep(parts, scores, missing, writing.friend, look)
         report.written = not report.failed if writing.friend else len(report.failed) < len(sources)
         if report.written:
-            options = {**read.to_dict(), "friend": writing.friend, "threads": inferer.threads}
+            options = {**read.to_dict(), "friend": writing.friend}
             scores.write(output, {**provenance, "options": options}, friend=writing.friend)
         if report.written or len(report.failed) == len(sources):
             journal.forget()
