@@ -44,6 +44,22 @@ def test_chi_square_of_flat_rates_is_that_of_chance(rng, correlated, expected):
     assert stats.kstest([one.p_value for one in found], "uniform").pvalue > 1e-3
 
 
+def test_chi_square_knows_of_the_training(rng):
+    """Half of a sample against the other gave p below 0.05 in 7 of 16: the noise of the training was left out."""
+    p_values = {True: [], False: []}
+    modes = np.stack([np.ones(6), np.linspace(-1, 1, 6)]) * 0.15
+    replicas = rng.normal(size=(200, 2)) @ modes
+    for _ in range(300):
+        mjj = rng.uniform(0, 6, 3000)
+        share = 0.2 * (1 + rng.normal(size=2) @ modes)
+        passed = rng.uniform(size=3000) < share[mjj.astype(int)]
+        rates = pass_rate(passed, mjj, np.ones(3000), np.arange(7))
+        for known in p_values:
+            p_values[known].append(rates.chi_square(0.2, replicas if known else None).p_value)
+    assert np.mean(np.array(p_values[False]) < 0.05) > 0.3
+    assert np.mean(np.array(p_values[True]) < 0.05) == pytest.approx(0.05, abs=0.04)
+
+
 def test_chi_square_without_weights_is_pearson_s(rng):
     stats = pytest.importorskip("scipy.stats")
     mjj, passed = rng.uniform(0, 4, 1000), rng.uniform(size=1000) < 0.3

@@ -65,7 +65,7 @@ class PassRate:
         variance = self.passing_squares * (1 - rate) ** 2 + failing_squares * rate**2
         return np.sqrt(ratio(variance, self.total**2))
 
-    def chi_square(self, expected: float | None = None) -> ChiSquare:
+    def chi_square(self, expected: float | None = None, training: npt.ArrayLike | None = None) -> ChiSquare:
         """Of the rates against a constant: how flat they are in mjj.
 
         Neighbouring bins are merged, from low mjj on, until in each at least `LEAST_EXPECTED` events are expected
@@ -77,12 +77,16 @@ class PassRate:
         expected : float, optional
             The rate of the hypothesis; by default the mean that fits the bins best, which takes one degree of
             freedom.
+        training : array (replicas, bins), optional
+            Relative changes of the rate by the fluctuations of the events that the cut was fitted to
+            (`WorkingPoints.slice_variations`); without, a cut is taken as exact.
         """
         rate = expected
         if rate is None:
             effective = ratio(self.total**2, self.total_squares, 0.0)
             rate = float(ratio(np.nansum(effective * self.rate), effective.sum()))
-        bins = self._merged(rate)
+        starts = self._starts(rate)
+        bins = self._merged(starts)
         ndf = len(bins.total) - (expected is None)
         if ndf < 1:
             return ChiSquare(0.0, 0)
@@ -92,11 +96,16 @@ class PassRate:
         of_passing = ratio(bins.passing_squares, bins.passing, mean_weight)
         of_failing = ratio(bins.total_squares - bins.passing_squares, bins.total - bins.passing, mean_weight)
         variance = rate * (1 - rate) * ((1 - rate) * of_passing + rate * of_failing) / bins.total
-        mean = np.average(bins.rate, weights=1 / variance) if expected is None else expected
-        return ChiSquare(float(np.sum((bins.rate - mean) ** 2 / variance)), ndf)
+        covariance = np.diag(variance)
+        if training is not None:
+            changes = np.add.reduceat(np.asarray(training, np.float64) * self.total, starts, axis=1) / bins.total
+            covariance = covariance + rate**2 * np.cov(changes, rowvar=False)
+        inverse = np.linalg.inv(covariance)
+        mean = np.sum(inverse @ bins.rate) / np.sum(inverse) if expected is None else expected
+        return ChiSquare(float((bins.rate - mean) @ inverse @ (bins.rate - mean)), ndf)
 
-    def _merged(self, rate: float) -> PassRate:
-        """Bins in which enough events are expected to pass and to fail; none, where all events are too few."""
+    def _starts(self, rate: float) -> list[int]:
+        """First of the bins that are merged into one, so that enough events are expected to pass and to fail."""
         sums = np.stack([self.passing, self.passing_squares, self.total, self.total_squares])
         starts = [0]
         for stop in range(1, sums.shape[1] + 1):
@@ -104,6 +113,11 @@ class PassRate:
             if ratio(total**2, squares, 0.0) * min(rate, 1 - rate) >= LEAST_EXPECTED:
                 starts.append(stop)
         starts.pop()  # ends the last bin, or begins what is too few to be one
+        return starts
+
+    def _merged(self, starts: list[int]) -> PassRate:
+        """Merged bins; none, where all events are too few."""
+        sums = np.stack([self.passing, self.passing_squares, self.total, self.total_squares])
         if not starts:
             return PassRate(self.edges[:1], *sums[:, :0])
         return PassRate(np.append(self.edges[starts], self.edges[-1]), *np.add.reduceat(sums, starts, axis=1))

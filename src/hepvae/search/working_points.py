@@ -7,7 +7,7 @@ Econometrica 46 (1978) 33). Working points carry the background efficiency in th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,9 @@ LEAST_IN_SEARCH = 30
 
 #: The background is the control sample, too, where there is no other: one event in so many.
 HELD_OUT = 4
+
+#: Efficiencies a quarter larger and smaller tell how the share that passes changes with the cut.
+_NEIGHBOUR = 0.25
 
 #: Pass rates are in bins up to the mjj that so many control events are above.
 _ABOVE = 10
@@ -116,6 +119,9 @@ class WorkingPoints:
     """(folds, efficiencies, points): smallest score that passes, by the regression of the other folds' events."""
     fold: Indices
     """(events,) int8: the fold of each event fitted, whose regression has not seen that event."""
+    variations: Floats | None = None
+    """(replicas, efficiencies, points): relative change of the share that passes, of bootstrap replicas of the
+    regressions; None without replicas."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,6 +134,68 @@ class WorkingPoints:
         tighter = [name.removeprefix("eff") for name in self.names[1:]]
         between = [f"{loose}-{tight}" for loose, tight in zip(self.names, tighter)]
         return ("rest", *between, self.names[-1])
+
+    def covers(self, mjj: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Which mjj (GeV) the regressions have seen: beyond, cuts are constant, and keep another share."""
+        mjj = np.asarray(mjj, np.float64)
+        covered: npt.NDArray[np.bool_] = (mjj >= self.mjj[0]) & (mjj <= self.mjj[-1])
+        return covered
+
+    def pass_rate_band(self, mjj: npt.ArrayLike) -> Floats:
+        """Standard deviation (efficiencies, ...) of the share that passes at some mjj, relative to that share.
+
+        Raises
+        ------
+        OptionError
+            The working points have no replicas.
+        """
+        band: Floats = np.std(self._variations_at(np.asarray(mjj, np.float64)), axis=0)
+        return band
+
+    def slice_variations(self, mjj: npt.ArrayLike) -> dict[str, Floats]:
+        """Relative change of the share of each slice, (replicas, ...), by its name; as `pass_rate_band`."""
+        variations = self._variations_at(np.asarray(mjj, np.float64))
+        shares = np.array([1.0, *self.efficiencies, 0.0])
+        changes = [
+            np.zeros_like(variations[:, 0]),
+            *(e * variations[:, i] for i, e in enumerate(self.efficiencies)),
+        ]
+        changes.append(np.zeros_like(variations[:, 0]))
+        return {
+            name: (changes[i] - changes[i + 1]) / (shares[i] - shares[i + 1])
+            for i, name in enumerate(self.slice_names)
+        }
+
+    def pass_rate_nuisances(self, mjj: npt.ArrayLike, share: float = 0.95) -> dict[str, Floats]:
+        """The variations of all slices as independent nuisance parameters, by name of the slice.
+
+        Parameters
+        ----------
+        mjj : array (bins,)
+            GeV, where the shares are taken.
+        share : float
+            Of the variance that the nuisance parameters have; the rest of them is left out.
+
+        Returns
+        -------
+        dict of str to array (nuisances, bins)
+            Change of ln(share) for one standard deviation of each; their squares add up to the variance.
+        """
+        by_slice = self.slice_variations(mjj)
+        changes = np.log1p(np.clip(np.stack(list(by_slice.values()), axis=1), -0.9, None))
+        replicas, slices, bins = changes.shape
+        flat = (changes - changes.mean(axis=0)).reshape(replicas, -1) / np.sqrt(replicas - 1)
+        _, values, vectors = np.linalg.svd(flat, full_matrices=False)
+        kept = int(np.searchsorted(np.cumsum(values**2), share * np.sum(values**2))) + 1
+        modes = (values[:kept, None] * vectors[:kept]).reshape(-1, slices, bins)
+        return {name: modes[:, i] for i, name in enumerate(by_slice)}
+
+    def _variations_at(self, mjj: Floats) -> Floats:
+        if self.variations is None:
+            raise OptionError("working points without replicas have no pass-rate band: fit them with some")
+        flat = self.variations.reshape(-1, len(self.mjj))
+        found = np.stack([np.interp(mjj, self.mjj, one) for one in flat])
+        return found.reshape(*self.variations.shape[:2], *mjj.shape)
 
     def thresholds(self, mjj: npt.ArrayLike, fold: npt.ArrayLike | None = None) -> Floats:
         """Smallest scores that pass at the mjj of each event.
@@ -214,6 +282,7 @@ def fit_working_points(
     *,
     folds: int = 5,
     segments: int = 2,
+    replicas: int = 0,
     seed: int = 1,
 ) -> WorkingPoints:
     """Regress quantiles of background scores as functions of mjj, so that no event is cut by one that saw it.
@@ -229,8 +298,11 @@ def fit_working_points(
     segments : int
         Cubic pieces of the spline in ln(mjj). More of them follow more structure, and more of the noise: two
         were best on 40,000 generated events.
+    replicas : int
+        Bootstrap replicas of the regressions, which tell how far the share that passes may be off: a number of at
+        least 2, or 0 for none. Each takes as long as two folds.
     seed : int
-        Of the deal.
+        Of the deal and of the replicas.
 
     Returns
     -------
@@ -258,6 +330,8 @@ def fit_working_points(
         raise OptionError(f"working points {', '.join(names) or 'none'}: expected some, each of them once")
     check_whole_number("folds", folds, lowest=2, highest=100)
     check_whole_number("segments", segments)
+    if replicas:
+        check_whole_number("replicas", replicas, lowest=2)
     score, mjj, weight = finite("scores", score), finite("mjj", mjj), finite("weights", weight)
     same_length(scores=score, mjj=mjj, weights=weight)
     if (mjj <= 0).any() or (weight < 0).any():
@@ -275,17 +349,37 @@ def fit_working_points(
     logarithmic = bool((score > 0).all())
     values = np.log(score) if logarithmic else score
     grid = np.geomspace(*_ends(mjj), GRID)
-    cuts = np.empty((folds, len(efficiencies), GRID))
-    for k in range(folds):
-        seen = (fold != k) & (influence > 0)
-        for i, efficiency in enumerate(efficiencies):
-            cuts[k, i] = quantile_spline(
-                np.log(mjj[seen]), values[seen], influence[seen], 1 - efficiency, np.log(grid), segments=segments
-            )
+    x, points = np.log(mjj), np.log(grid)
+
+    def regress(efficiency: float, influence: Floats) -> Floats:
+        some = influence > 0
+        return quantile_spline(x[some], values[some], influence[some], 1 - efficiency, points, segments=segments)
+
+    cuts = np.array([[regress(e, influence * (fold != k)) for e in efficiencies] for k in range(folds)])
+    variations = None
+    if replicas:
+        rng = np.random.default_rng([seed, 1])
+        drawn = [influence * rng.poisson(1.0, len(score)) for _ in range(replicas)]
+        variations = np.stack([_variations(e, regress, influence, drawn) for e in efficiencies], axis=1)
     # Regressions of different quantiles may cross where events are few; sorted, they are no worse anywhere
     # (V. Chernozhukov, I. Fernandez-Val, A. Galichon, Econometrica 78 (2010) 1093).
     cuts.sort(axis=1)
-    return WorkingPoints(efficiencies, grid, np.exp(cuts) if logarithmic else cuts, fold)
+    return WorkingPoints(efficiencies, grid, np.exp(cuts) if logarithmic else cuts, fold, variations)
+
+
+def _variations(
+    efficiency: float, regress: Callable[[float, Floats], Floats], influence: Floats, drawn: Sequence[Floats]
+) -> Floats:
+    """Relative change (replicas, points) of the share that passes, for the cuts of replicas.
+
+    That of the cut times the slope of the share by the cut, which the cuts of neighbouring efficiencies tell.
+    """
+    cut = regress(efficiency, influence)
+    loose, tight = (regress(efficiency * (1 + change), influence) for change in (_NEIGHBOUR, -_NEIGHBOUR))
+    distance = tight - loose
+    distance = np.maximum(distance, 0.1 * np.median(distance))
+    changes = np.stack([cut - regress(efficiency, one) for one in drawn]) * 2 * _NEIGHBOUR / distance
+    return np.clip(changes, -0.9, 9.0)
 
 
 def _ends(mjj: Floats) -> tuple[float, float]:
