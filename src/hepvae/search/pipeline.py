@@ -25,7 +25,7 @@ from ..output.text import console as plain_console
 from ..plots.style import ENERGY_TEV, LABEL
 from ..reading.dijets import read_dijets
 from ..reading.sources import distinct_names
-from ..scoring.strategy import ScoreStrategy
+from ..scoring.strategy import ScoreStrategy, Strategy
 from . import slices
 from .report import (
     Report,
@@ -44,7 +44,7 @@ from .report import (
     show_toys_without_signal,
 )
 from .samples import SearchSample, events_of, picobarns_per_weight, score_sample
-from .separation import ScoredEvents, figures_of_merit, in_window, roc
+from .separation import FiguresOfMerit, ScoredEvents, figures_of_merit, in_window, roc
 from .slices import INCLUSIVE, Expectation, SlicedSignal
 from .spectrum import dijet_edges
 from .working_points import Cuts, cut_background, working_point_efficiency
@@ -121,7 +121,7 @@ class SearchOptions:
     """Bundled names or paths; by default the study's, and the one that was bundled last, which is the best."""
     search_model: str | None = None
     """The name of that whose score is cut on; None: the last."""
-    strategies: tuple[str, ...] = ("min", "max", "sum")
+    strategies: tuple[Strategy, ...] = ("min", "max", "sum")
     """The first is cut on."""
     working_points: tuple[str, ...] = ("eff50", "eff10", "eff1")
     luminosity: float = 138.0
@@ -261,7 +261,7 @@ def scored_samples(options: SearchOptions, inferers: Mapping[str, Any]) -> dict[
 
 
 def windowed(
-    samples: Mapping[str, SearchSample], signal: str, mass: float, strategy: str
+    samples: Mapping[str, SearchSample], signal: str, mass: float, strategy: Strategy
 ) -> tuple[ScoredEvents, ScoredEvents]:
     """Scores and weights of background and signal in the mjj window of the signal."""
     background, resonance = (samples[name].of(in_window(samples[name].mjj, mass)) for name in (BACKGROUND, signal))
@@ -274,7 +274,7 @@ def windowed(
 
 def separation(options: SearchOptions, scored: Mapping[str, Mapping[str, SearchSample]], report: Report) -> None:
     """Figures of merit of models, signals and strategies, and the curves of the first strategy."""
-    merits = {}
+    merits: dict[tuple[str, str, str], FiguresOfMerit] = {}
     every = [(m, s, how) for m in scored for s in options.masses for how in options.strategies]
     with progress_bar("figures of merit", len(every)) as advance:
         for model, signal, strategy in every:

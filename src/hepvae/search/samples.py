@@ -19,7 +19,7 @@ from ..reading.sources import resolve, stamp
 from ..scoring.files import score_files
 from ..scoring.formats import open_scored
 from ..scoring.rescoring import KL, RECO, model_card
-from ..scoring.strategy import ScoreStrategy
+from ..scoring.strategy import ScoreStrategy, Strategy
 from ..version import __version__
 from .weights import Floats, effective_events
 
@@ -99,7 +99,9 @@ def load_sample(path: str | Path, name: str) -> SearchSample:
     return SearchSample(name, mjj, weight.astype(np.float64), reco, kl, card, strategy, identifiers)
 
 
-def score_sample(files: Any, inferer: Any, path: str | Path, name: str, *, strategy: str = "min") -> SearchSample:
+def score_sample(
+    files: Any, inferer: Any, path: str | Path, name: str, *, strategy: Strategy = "min"
+) -> SearchSample:
     """Score the signal region of some files, unless that is done, and load the scores.
 
     Beside the scored file, ``.json`` says what it was made of. With the same model, version, and input files of
