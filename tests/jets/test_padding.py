@@ -140,6 +140,14 @@ def test_values_that_are_no_physics(field, value, message):
         pad_particles(ak.zip(columns), InputSpec())
 
 
+@pytest.mark.parametrize("field", ["eta", "phi"])
+def test_axis_that_is_not_finite_is_refused(signal_events, field):
+    """Its constituents became NaN, and so did the losses, without a word."""
+    jets = ak.with_field(signal_events.jets[:2], [[0.0, 0.0], [np.nan, 0.0]], field)
+    with pytest.raises(hepvae.DataError, match=f"{field} of the axis of jet 2 is nan"):
+        pad_particles(jets, InputSpec())
+
+
 def test_arrays_of_another_form_are_refused():
     with pytest.raises(hepvae.SpecError, match="no field 'eta'"):
         pad_particles(ak.Array([{"pt": [1.0]}]), InputSpec())

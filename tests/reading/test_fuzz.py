@@ -25,10 +25,11 @@ COPIES = 500
 SCRIPT = """
 import json, resource, sys
 import hepvae
+from hepvae.reading.access import Access
 resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
 folder, output = sys.argv[1:]
 inferer = hepvae.load_inferer(hepvae.model_path("conv"), threads=1)
-report = hepvae.score_files(folder, inferer, output, mjj_min=0, access=hepvae.faults.Access(attempts=1))
+report = hepvae.score_files(folder, inferer, output, mjj_min=0, access=Access(attempts=1))
 json.dump([[file.path, file.failure, file.events_scored] for file in report.files], sys.stdout)
 """
 
@@ -61,6 +62,7 @@ def damaged(content: bytes, number: int) -> tuple[str, bytes]:
     return what, bytes(copy)
 
 
+@pytest.mark.slow
 def test_every_damaged_copy_is_scored_the_same_or_reported(tmp_path, capsys):
     tables = random_tables(np.random.default_rng(5), events=40, jets=(1, 4), constituents=(20, 90))
     content = write_events(tmp_path / "whole.root", tables).read_bytes()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit, types
 
 from ..execution.compiled import compiled
@@ -55,8 +58,13 @@ E0, E1, E2, E3, E4, E5 = (np.float32(c) for c in _EXP)
 ONE, HALF = np.float32(1), np.float32(0.5)
 
 
+Floats = npt.NDArray[np.float32]
+Bits = npt.NDArray[np.int32]
+Numbers = npt.NDArray[np.int64]
+
+
 @njit(nogil=True)
-def _log(count, x, out, work, bits):
+def _log(count: int, x: Floats, out: Floats, work: Floats, bits: Bits) -> None:
     """Natural logarithms of numbers above zero; ``bits`` is ``work`` as int32."""
     for i in range(count):
         work[i] = max(x[i], _SMALLEST)
@@ -75,7 +83,7 @@ def _log(count, x, out, work, bits):
 
 
 @njit(nogil=True)
-def _exp(count, x, out, work, bits):
+def _exp(count: int, x: Floats, out: Floats, work: Floats, bits: Bits) -> None:
     """Exponentials of numbers from -80 to 80, which what is beyond is taken for."""
     for i in range(count):
         value = min(max(x[i], np.float32(-80)), np.float32(80))
@@ -91,7 +99,7 @@ def _exp(count, x, out, work, bits):
 
 
 @njit(nogil=True, error_model="numpy")
-def _energy(count, pt, mass, exp_eta, out):
+def _energy(count: int, pt: Floats, mass: Floats, exp_eta: Floats, out: Floats) -> None:
     """sqrt((pt cosh(eta))^2 + mass^2)."""
     for i in range(count):
         momentum = pt[i] * HALF * (exp_eta[i] + ONE / exp_eta[i])
@@ -99,7 +107,7 @@ def _energy(count, pt, mass, exp_eta, out):
 
 
 @njit(nogil=True, error_model="numpy")
-def _inverse(value):
+def _inverse(value: Any) -> Any:
     return ONE / value
 
 
@@ -114,22 +122,22 @@ _COLUMNS = types.Array(types.float32, 2, "C", readonly=True)
     )
 )
 def pad_features(
-    starts,
-    counts,
-    chosen,
-    pt,
-    eta,
-    phi,
-    mass,
-    axis_eta,
-    axis_phi,
-    jet_pt,
-    jet_energy,
-    columns,
-    codes,
-    relative,
-    padded,
-):
+    starts: Numbers,
+    counts: Numbers,
+    chosen: Numbers,
+    pt: Floats,
+    eta: Floats,
+    phi: Floats,
+    mass: Floats,
+    axis_eta: Floats,
+    axis_phi: Floats,
+    jet_pt: Floats,
+    jet_energy: Floats,
+    columns: Floats,
+    codes: Numbers,
+    relative: bool,
+    padded: Floats,
+) -> None:
     """Pad the chosen jets: features by number of the hardest constituents with pt, by falling pt, and zeros.
 
     ``mass``, ``jet_pt`` and ``jet_energy`` are empty where no feature needs them, ``columns`` (columns,
@@ -252,7 +260,16 @@ def pad_features(
 
 
 @compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _NUMBERS, *[_VALUES] * 5))
-def observables(starts, counts, chosen, pt, eta, phi, axis_eta, axis_phi):
+def observables(
+    starts: Numbers,
+    counts: Numbers,
+    chosen: Numbers,
+    pt: Floats,
+    eta: Floats,
+    phi: Floats,
+    axis_eta: Floats,
+    axis_phi: Floats,
+) -> npt.NDArray[np.float64]:
     """Multiplicity, pt dispersion and girth of the chosen jets, from constituents with pt: float64 (chosen, 3)."""
     result = np.zeros((len(chosen), 3))
     turn = 2 * np.pi

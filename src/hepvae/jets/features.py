@@ -79,7 +79,7 @@ def _observable(number: int) -> Callable[[Any], Array]:
     return compute
 
 
-def _substructure(name: str) -> Callable[[Any], Array]:
+def _substructure(name: Literal["tau21", "tau32", "softdrop_mass"]) -> Callable[[Any], Array]:
     def compute(jets: Any) -> Array:
         from .substructure import substructure
 

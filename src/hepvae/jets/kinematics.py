@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -19,39 +20,39 @@ __all__ = [
 TURN = 2 * math.pi
 
 
-def transverse_momentum(px, py):
+def transverse_momentum(px: Any, py: Any) -> Any:
     """pt of momenta, in their unit."""
     return np.hypot(px, py)
 
 
-def azimuth(px, py):
+def azimuth(px: Any, py: Any) -> Any:
     """phi of momenta, in [-pi, pi]."""
     return np.arctan2(py, px)
 
 
-def pseudorapidity(px, py, pz):
+def pseudorapidity(px: Any, py: Any, pz: Any) -> Any:
     """eta of momenta; infinite, or NaN, for those without transverse momentum."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.arcsinh(pz / np.hypot(px, py))
 
 
-def mass(pt, eta, energy):
+def mass(pt: Any, eta: Any, energy: Any) -> Any:
     """Mass; 0 where rounding leaves less energy than momentum."""
     # In float64: a small mass is a small difference of large numbers.
     momentum, energy = np.float64(1) * pt * np.cosh(eta), np.float64(1) * energy
     return np.sqrt(np.maximum((energy - momentum) * (energy + momentum), 0))
 
 
-def wrapped(angle):
+def wrapped(angle: Any) -> Any:
     """Angles, or differences of them, brought to [-pi, pi]."""
     return angle - TURN * np.rint(angle / TURN)
 
 
-def angle_sum(first, second):
+def angle_sum(first: Any, second: Any) -> Any:
     """first + second, in [-pi, pi]."""
     return wrapped(first + second)
 
 
-def angle_difference(first, second):
+def angle_difference(first: Any, second: Any) -> Any:
     """first - second, in [-pi, pi]."""
     return wrapped(first - second)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import SpecError
 from .kinematics import wrapped
@@ -31,7 +34,7 @@ RESIDUALS = {
 AT_ONCE = 256
 
 
-def jet_observables(padded, spec: InputSpec) -> dict[str, np.ndarray]:
+def jet_observables(padded: npt.ArrayLike, spec: InputSpec) -> dict[str, npt.NDArray[np.float64]]:
     """Observables of the sum of the massless constituents of each jet.
 
     Parameters
@@ -51,7 +54,7 @@ def jet_observables(padded, spec: InputSpec) -> dict[str, np.ndarray]:
 
     eta, phi, pt = _momenta(padded, spec)
     pt = np.maximum(pt, 0)
-    jets = vector.array({"pt": pt, "eta": eta, "phi": phi, "mass": np.zeros_like(pt)}).sum(axis=1)
+    jets: Any = vector.array({"pt": pt, "eta": eta, "phi": phi, "mass": np.zeros_like(pt)}).sum(axis=1)
     # A jet of one massless particle has none, to rounding of either sign.
     return {
         "pt": jets.pt,
@@ -60,7 +63,9 @@ def jet_observables(padded, spec: InputSpec) -> dict[str, np.ndarray]:
     }
 
 
-def nearest_residuals(padded, made, spec: InputSpec) -> dict[str, dict[str, np.ndarray]]:
+def nearest_residuals(
+    padded: npt.ArrayLike, made: npt.ArrayLike, spec: InputSpec
+) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
     """Differences of the particles that the Chamfer distance compares, see `hepvae.losses.chamfer`.
 
     The nearest particle is that of the smallest squared distance in all features as they are: pt in GeV, next to
@@ -81,8 +86,8 @@ def nearest_residuals(padded, made, spec: InputSpec) -> dict[str, dict[str, np.n
     """
     before, after = (np.stack(_momenta(array, spec, np.float32)) for array in (padded, made))
     real = (np.asarray(padded) != 0).any(axis=-1)
-    found = {"input": [], "output": []}
-    for part in (slice(i, i + AT_ONCE) for i in range(0, len(padded), AT_ONCE)):
+    found: dict[str, list[npt.NDArray[np.float32]]] = {"input": [], "output": []}
+    for part in (slice(i, i + AT_ONCE) for i in range(0, len(real), AT_ONCE)):
         jets, outputs, kept = before[:, part], after[:, part], real[part]
         distance = sum((a[:, :, None] - b[:, None, :]) ** 2 for a, b in zip(jets, outputs))
         distance[~(kept[:, :, None] & kept[:, None, :])] = np.inf
@@ -94,15 +99,18 @@ def nearest_residuals(padded, made, spec: InputSpec) -> dict[str, dict[str, np.n
     return {side: _named(np.concatenate(parts, axis=1)) for side, parts in found.items()}
 
 
-def _named(differences: np.ndarray) -> dict[str, np.ndarray]:
+def _named(differences: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
     eta, phi, pt = differences
     return {"pt": pt, "eta": eta, "phi": wrapped(phi)}
 
 
-def _momenta(padded, spec: InputSpec, dtype=np.float64) -> tuple[np.ndarray, ...]:
+def _momenta(
+    padded: npt.ArrayLike, spec: InputSpec, dtype: npt.DTypeLike = np.float64
+) -> tuple[npt.NDArray[Any], ...]:
     """eta, phi and pt, (jets, n_particles), of a padded array of a spec."""
     lost = [f for f in ("eta", "phi", "pt") if f not in spec.features]
     if lost:
         raise SpecError(f"jets need {lost[0]} of their constituents: found {', '.join(spec.features)}")
+    padded = np.asarray(padded)
     spec.check(padded)
     return tuple(np.asarray(padded[..., spec.features.index(f)], dtype) for f in ("eta", "phi", "pt"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError, SpecError
 from ..execution.threads import default_threads, on_threads
@@ -26,15 +28,15 @@ class FlatJets:
 
     shape: tuple[int, ...]
     """Shape of the jets: (jets,) or (events, 2)."""
-    counts: np.ndarray
+    counts: npt.NDArray[Any]
     """int64 (jets,): constituents of each jet."""
-    pt: np.ndarray
+    pt: npt.NDArray[Any]
     """float32 (constituents,), GeV."""
-    eta: np.ndarray
+    eta: npt.NDArray[Any]
     """float32 (constituents,)."""
-    phi: np.ndarray
+    phi: npt.NDArray[Any]
     """float32 (constituents,), radians."""
-    axis: tuple[np.ndarray, np.ndarray] | None
+    axis: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None
     """eta and phi, float32 (jets,), of the jet axes; None where only constituents were given."""
     constituents: ak.Array | None = None
     """As they were given, with further columns."""
@@ -42,21 +44,21 @@ class FlatJets:
     """Likewise; None where only constituents were given."""
 
     @property
-    def jet(self) -> np.ndarray:
+    def jet(self) -> npt.NDArray[Any]:
         """int64 (constituents,): number of the jet that each constituent belongs to."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
     @cached_property
-    def starts(self) -> np.ndarray:
+    def starts(self) -> npt.NDArray[Any]:
         """int64 (jets,): the first constituent of each jet."""
-        return np.cumsum(self.counts) - self.counts
+        return np.asarray(np.cumsum(self.counts) - self.counts)
 
     @cached_property
-    def directions(self) -> tuple[np.ndarray, np.ndarray]:
+    def directions(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """eta and phi, float32 (jets,), that relative coordinates refer to."""
         return self.axis or _momentum_axis(self)
 
-    def constituent(self, name: str) -> np.ndarray:
+    def constituent(self, name: str) -> npt.NDArray[Any]:
         """A column of the constituents, float32 (constituents,).
 
         Raises
@@ -65,16 +67,16 @@ class FlatJets:
             They have no such column, or it is not one number each.
         """
         if name in MOMENTA:
-            return getattr(self, name)
+            return np.asarray(getattr(self, name))
         return self._column("constituents", self.constituents, name, len(self.pt))
 
-    def of_jet(self, name: str) -> np.ndarray:
+    def of_jet(self, name: str) -> npt.NDArray[Any]:
         """A column of the jets, float32 (jets,); as `constituent`."""
         if self.jets is None:
             raise SpecError(f"feature needs {name} of the jet, and only constituents were given: expected jets")
         return self._column("jets", self.jets, name, len(self.counts))
 
-    def _column(self, of: str, records, name: str, count: int) -> np.ndarray:
+    def _column(self, of: str, records: Any, name: str, count: int) -> npt.NDArray[Any]:
         fields = () if records is None else ak.fields(records)
         # A branch of the collection by its whole name, as files have it.
         field = name if name in fields else name.partition("_")[2]
@@ -88,7 +90,7 @@ class FlatJets:
             raise SpecError(f"{name} of the {of} is not one number each")
         return _single(ak.to_numpy(ak.flatten(column, axis=None)))
 
-    def computed(self, row: Feature) -> np.ndarray:
+    def computed(self, row: Feature) -> npt.NDArray[Any]:
         """A feature by the function of its row, float32 (constituents,) or (jets,); computed once.
 
         Raises
@@ -97,6 +99,7 @@ class FlatJets:
             The function, a third party's, gives something else.
         """
         if row not in self._computed:
+            assert row.compute is not None, "rows without a function are computed by the kernels"
             values = _single(row.compute(self))
             count = len(self.pt) if row.level == "constituents" else len(self.counts)
             if values.shape != (count,):
@@ -105,32 +108,34 @@ class FlatJets:
         return self._computed[row]
 
     @cached_property
-    def _computed(self) -> dict[Feature, np.ndarray]:
+    def _computed(self) -> dict[Feature, npt.NDArray[Any]]:
         return {}
 
     @cached_property
-    def observables(self) -> np.ndarray:
+    def observables(self) -> npt.NDArray[Any]:
         """Multiplicity, pt dispersion and girth, float64 (jets, 3), of all constituents."""
         from .feature_kernels import observables
 
         everyone = np.arange(len(self.counts))
-        return observables(self.starts, self.counts, everyone, self.pt, self.eta, self.phi, *self.directions)
+        return np.asarray(
+            observables(self.starts, self.counts, everyone, self.pt, self.eta, self.phi, *self.directions)
+        )
 
     @cached_property
-    def clustered(self) -> np.ndarray:
+    def clustered(self) -> npt.NDArray[Any]:
         """What `substructure` takes its observables from, float64 (jets, 4)."""
         from .substructure import cluster
 
         return cluster(self.starts, self.counts, self.pt, self.eta, self.phi)
 
     @cached_property
-    def energy(self) -> np.ndarray:
+    def energy(self) -> npt.NDArray[Any]:
         """Energy of the jets, float32 (jets,), GeV."""
         pt, eta, mass = (self.of_jet(name).astype(np.float64) for name in ("pt", "eta", "mass"))
         return _single(np.hypot(pt * np.cosh(eta), mass))
 
 
-def flatten_jets(events_or_constituents) -> FlatJets:
+def flatten_jets(events_or_constituents: ak.Array) -> FlatJets:
     """Take events (with ``jets``), jets (with ``constituents``) or bare constituents apart."""
     array = events_or_constituents
     fields = ak.fields(array)
@@ -153,7 +158,8 @@ def flatten_jets(events_or_constituents) -> FlatJets:
         counts = ak.to_numpy(ak.num(constituents, axis=-1), allow_missing=False)
         axis = None
         if jets is not None:
-            axis = tuple(_single(ak.to_numpy(jets[c], allow_missing=False).ravel()) for c in ("eta", "phi"))
+            eta, phi = (_single(ak.to_numpy(jets[c], allow_missing=False).ravel()) for c in ("eta", "phi"))
+            axis = eta, phi
     except ValueError as error:
         raise DataError(
             "jets are missing (None) or of uneven number: expected (jets, var) or (events, 2, var)"
@@ -168,13 +174,13 @@ def flatten_jets(events_or_constituents) -> FlatJets:
     )
 
 
-def _single(values: np.ndarray) -> np.ndarray:
+def _single(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """In float32: what a model takes, and what is to be finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.ascontiguousarray(values, np.float32)
 
 
-def _present(constituents):
+def _present(constituents: ak.Array) -> ak.Array:
     """Constituents that are there: neither they nor a value of theirs is None."""
     if not _has_options(constituents.layout):
         return constituents
@@ -183,7 +189,7 @@ def _present(constituents):
     return constituents[~missing] if ak.any(missing, axis=None) else constituents
 
 
-def _has_options(layout) -> bool:
+def _has_options(layout: Any) -> bool:
     """Whether something in an array may be None."""
     if layout.is_option or layout.is_union:
         return True
@@ -192,7 +198,7 @@ def _has_options(layout) -> bool:
     return _has_options(layout.content) if layout.is_list or layout.is_indexed else False
 
 
-def pad_particles(events_or_constituents, spec: InputSpec) -> np.ndarray:
+def pad_particles(events_or_constituents: ak.Array, spec: InputSpec) -> npt.NDArray[Any]:
     """Pad constituents into the input of a model.
 
     Parameters
@@ -229,7 +235,7 @@ def pad_particles(events_or_constituents, spec: InputSpec) -> np.ndarray:
 def _check(jets: FlatJets) -> None:
     """Raise `DataError` where a value is none that can be padded."""
     with np.errstate(over="ignore", invalid="ignore"):
-        sums = [np.add.reduce(values) for values in (jets.pt, jets.eta, jets.phi)]
+        sums = [np.add.reduce(values) for values in (jets.pt, jets.eta, jets.phi, *(jets.axis or ()))]
     if np.isfinite(sums).all() and jets.pt.min(initial=0) >= 0:
         return
     for name in ("pt", "eta", "phi"):
@@ -237,6 +243,10 @@ def _check(jets: FlatJets) -> None:
         wrong = np.flatnonzero(~np.isfinite(values))
         if len(wrong):
             raise DataError(f"constituent {name} is {values[wrong[0]]} in jet {jets.jet[wrong[0]]}")
+    for name, values in zip(("eta", "phi"), jets.axis or ()):
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if len(wrong):
+            raise DataError(f"{name} of the axis of jet {wrong[0]} is {values[wrong[0]]}")
     wrong = np.flatnonzero(jets.pt < 0)
     if len(wrong):
         raise DataError(
@@ -244,7 +254,7 @@ def _check(jets: FlatJets) -> None:
         )
 
 
-def pad_into(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, length: int) -> np.ndarray:
+def pad_into(jets: FlatJets, chosen: npt.NDArray[Any], spec: InputSpec, length: int) -> npt.NDArray[Any]:
     """Pad some jets, which hold no value that is not finite and no negative pt.
 
     Parameters
@@ -265,15 +275,15 @@ def pad_into(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, length: int) -
     return padded
 
 
-def _fill(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, padded: np.ndarray) -> None:
+def _fill(jets: FlatJets, chosen: npt.NDArray[Any], spec: InputSpec, padded: npt.NDArray[Any]) -> None:
     none = np.empty(0, np.float32)
     if spec.momenta_only:
         from .padding_kernels import pad
 
         relative = spec.coordinates == "relative"
-        directions = jets.directions if relative else (none, none)
+        eta, phi = jets.directions if relative else (none, none)
         features = np.array([MOMENTA.index(name) for name in spec.features], np.int64)
-        pad(jets.starts, jets.counts, chosen, jets.pt, jets.eta, jets.phi, *directions, features, relative, padded)
+        pad(jets.starts, jets.counts, chosen, jets.pt, jets.eta, jets.phi, eta, phi, features, relative, padded)
         return
     if spec.features:
         _fill_features(jets, chosen, spec, padded)
@@ -281,7 +291,7 @@ def _fill(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, padded: np.ndarra
         padded[:, :, i] = jets.computed(row)[chosen, None]
 
 
-def _fill_features(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, padded: np.ndarray) -> None:
+def _fill_features(jets: FlatJets, chosen: npt.NDArray[Any], spec: InputSpec, padded: npt.NDArray[Any]) -> None:
     from .feature_kernels import CODES, FIRST_COLUMN, pad_features
 
     none = np.empty(0, np.float32)
@@ -306,7 +316,7 @@ def _fill_features(jets: FlatJets, chosen: np.ndarray, spec: InputSpec, padded: 
     )
 
 
-def _momentum_axis(jets: FlatJets):
+def _momentum_axis(jets: FlatJets) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """eta and phi of the summed momenta of each jet (0 where it has no constituents)."""
     jet, number = jets.jet, len(jets.counts)
     pt, eta, phi = (np.asarray(a, np.float64) for a in (jets.pt, jets.eta, jets.phi))

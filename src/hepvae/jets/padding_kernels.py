@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit, types
 
 from ..execution.compiled import compiled
 from .quality import EMPTY, NEGATIVE, NOT_FINITE, NOT_OWN
 
 __all__ = ["examine", "pad", "sums"]
+
+Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int32]
 
 #: Numbers of the features.
 ETA, PHI, PT = 0, 1, 2
@@ -22,7 +27,7 @@ _NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @njit(nogil=True)
-def _is_own(pt, eta, phi, axis_eta, axis_phi, radius):
+def _is_own(pt: Floats, eta: Floats, phi: Floats, axis_eta: float, axis_phi: float, radius: float) -> bool:
     """Whether the sum of constituents points along an axis, to within a radius."""
     total, sum_eta, sum_phi, reference = 0.0, 0.0, 0.0, phi[0]
     for i in range(len(pt)):
@@ -43,13 +48,22 @@ def _is_own(pt, eta, phi, axis_eta, axis_phi, radius):
 
 
 @njit(nogil=True)
-def _apart(eta, phi, axis_eta, axis_phi):
+def _apart(eta: float, phi: float, axis_eta: float, axis_phi: float) -> float:
     turn = np.float64(phi - axis_phi)
     return math.hypot(eta - axis_eta, turn - 2 * math.pi * np.rint(turn / (2 * math.pi)))
 
 
 @compiled(types.Array(types.uint8, 1, "C")(_NUMBERS, _NUMBERS, *[_VALUES] * 5, types.float64))
-def examine(starts, counts, pt, eta, phi, axis_eta, axis_phi, radius):
+def examine(
+    starts: Numbers,
+    counts: Numbers,
+    pt: Floats,
+    eta: Floats,
+    phi: Floats,
+    axis_eta: Floats,
+    axis_phi: Floats,
+    radius: float,
+) -> npt.NDArray[np.uint8]:
     """Why each jet cannot be scored, as `quality.REASONS` numbers it. The axes are empty where there are none."""
     found = np.zeros(len(counts), np.uint8)
     for jet in range(len(counts)):
@@ -75,7 +89,7 @@ def examine(starts, counts, pt, eta, phi, axis_eta, axis_phi, radius):
 
 
 @njit(nogil=True)
-def _room(counts, chosen):
+def _room(counts: Numbers, chosen: Numbers) -> tuple[Floats, Places, Places]:
     """What `_places` works in, for the largest of the chosen jets."""
     most = 0
     for row in range(len(chosen)):
@@ -84,7 +98,7 @@ def _room(counts, chosen):
 
 
 @njit(nogil=True)
-def _places(pt, values, place, alike):
+def _places(pt: Floats, values: Floats, place: Places, alike: Places) -> None:
     """The place of each constituent by falling pt; those of equal pt in their order."""
     count = len(pt)
     # It is the number of harder ones: all compared with all, which a processor does eight at a time, and sooner
@@ -103,7 +117,7 @@ def _places(pt, values, place, alike):
 
 
 @compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _NUMBERS, _VALUES, types.int64))
-def sums(starts, counts, chosen, pt, hardest):
+def sums(starts: Numbers, counts: Numbers, chosen: Numbers, pt: Floats, hardest: int) -> npt.NDArray[np.float64]:
     """Of the chosen jets: the sum of pt, and that of so many hardest constituents (jets, 2)."""
     found = np.zeros((len(chosen), 2))
     values, place, alike = _room(counts, chosen)
@@ -123,7 +137,19 @@ def sums(starts, counts, chosen, pt, hardest):
 @compiled(
     types.void(_NUMBERS, _NUMBERS, _NUMBERS, *[_VALUES] * 5, _NUMBERS, types.boolean, types.float32[:, :, ::1])
 )
-def pad(starts, counts, chosen, pt, eta, phi, axis_eta, axis_phi, features, relative, padded):
+def pad(
+    starts: Numbers,
+    counts: Numbers,
+    chosen: Numbers,
+    pt: Floats,
+    eta: Floats,
+    phi: Floats,
+    axis_eta: Floats,
+    axis_phi: Floats,
+    features: Numbers,
+    relative: bool,
+    padded: Floats,
+) -> None:
     """Pad the chosen jets: the hardest constituents that there is room for, by falling pt, and zeros."""
     length = padded.shape[1]
     values, place, alike = _room(counts, chosen)

@@ -56,7 +56,7 @@ class ExaminedJets:
     @property
     def good(self) -> npt.NDArray[np.bool_]:
         """(jets,): can be scored."""
-        return self.reason == 0
+        return np.equal(self.reason, 0)
 
     @cached_property
     def chosen(self) -> npt.NDArray[np.int64]:
@@ -89,8 +89,8 @@ def examine_jets(jets: ak.Array | FlatJets, radius: float = JET_RADIUS) -> Exami
 
     flat = jets if isinstance(jets, FlatJets) else flatten_jets(jets)
     none = np.empty(0, np.float32)
-    axis = flat.axis or (none, none)
-    return ExaminedJets(flat, examine(flat.starts, flat.counts, flat.pt, flat.eta, flat.phi, *axis, radius))
+    eta, phi = flat.axis or (none, none)
+    return ExaminedJets(flat, examine(flat.starts, flat.counts, flat.pt, flat.eta, flat.phi, eta, phi, radius))
 
 
 def too_many_not_own(number: int, jets: int) -> bool:

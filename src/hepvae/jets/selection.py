@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Literal, TypedDict
+from types import ModuleType
+from typing import Any, Literal, TypedDict
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from ..options import check_choice, check_number
 
@@ -18,14 +20,14 @@ __all__ = ["REGIONS", "Cuts", "Region", "Selection", "dijet_events", "load_vecto
 Region = Literal["signal", "sideband"]
 
 #: The regions of deta = |eta1 - eta2| and what a region keeps, given the cut.
-REGIONS: dict[str, Callable] = {
+REGIONS: dict[str, Callable[[Any, float], Any]] = {
     "signal": lambda deta, cut: deta < cut,
     "sideband": lambda deta, cut: deta >= cut,
 }
 
 
 @cache
-def load_vector():
+def load_vector() -> ModuleType:
     """The package vector, whose momenta the jets of this one are; it takes long to import."""
     import vector
 
@@ -76,11 +78,11 @@ class Selection:
             passed = passed & REGIONS[self.region](events.deta, self.deta_cut)
         return events[passed]
 
-    def select_jets(self, jets):
+    def select_jets(self, jets: ak.Array) -> ak.Array:
         """Of single jets (jets,), those that pass the cuts on each of the two."""
         return jets[self._pass(jets)]
 
-    def _pass(self, jets):
+    def _pass(self, jets: ak.Array) -> ak.Array:
         # as attributes they would go through vector
         return (jets["pt"] > self.pt_min) & (abs(jets["eta"]) < self.eta_max)
 
@@ -89,7 +91,7 @@ class Selection:
         return asdict(self)
 
 
-def dijet_events(jets, **columns):
+def dijet_events(jets: ak.Array, **columns: Any) -> ak.Array:
     """Take the two jets of largest pt of each event, with their mjj and deta.
 
     Parameters
@@ -118,7 +120,7 @@ def dijet_events(jets, **columns):
     )
 
 
-def _mjj_deta(jets):
+def _mjj_deta(jets: ak.Array) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     # In float64: the sum of two float32 four-vectors loses digits of a small mass.
     vector = load_vector()
     p4 = {
@@ -132,14 +134,14 @@ def _mjj_deta(jets):
 
 
 def select_dijets(
-    events,
+    events: ak.Array,
     *,
     pt_min: float = Selection.pt_min,
     eta_max: float = Selection.eta_max,
     mjj_min: float = Selection.mjj_min,
     region: Region | None = None,
     deta_cut: float = Selection.deta_cut,
-):
+) -> ak.Array:
     """Keep the events that pass the study's dijet selection.
 
     Both jets have pt > ``pt_min`` (GeV) and \\|eta\\| < ``eta_max``, and mjj > ``mjj_min`` (GeV).

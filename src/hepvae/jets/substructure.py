@@ -18,12 +18,17 @@ __all__ = ["Z_CUT", "Substructure", "substructure"]
 
 Substructure = Literal["tau21", "tau32", "softdrop_mass"]
 
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
 #: Of soft drop (A. Larkoski et al., arXiv:1402.2657) with beta = 0, as CMS uses it.
 Z_CUT = 0.1
 
 
 @njit(nogil=True)
-def _set(p, i, px, py, pz, energy):
+def _set(p: Floats, i: int, px: float, py: float, pz: float, energy: float) -> None:
     """Momentum i: px, py, pz, energy, pt^2, rapidity, phi."""
     p[i, 0], p[i, 1], p[i, 2], p[i, 3] = px, py, pz, energy
     pt2 = px * px + py * py
@@ -37,23 +42,23 @@ def _set(p, i, px, py, pz, energy):
 
 
 @njit(nogil=True)
-def _squared(p, i, k):
+def _squared(p: Floats, i: int, k: int) -> float:
     """Squared distance of two momenta."""
-    angle = abs(p[i, 6] - p[k, 6])
+    angle: float = abs(p[i, 6] - p[k, 6])
     if angle > np.pi:
         angle = 2 * np.pi - angle
     other = p[i, 5] - p[k, 5]
-    return angle * angle + other * other
+    return float(angle * angle + other * other)
 
 
 @njit(nogil=True)
-def _between(p, i, k, kt):
+def _between(p: Floats, i: int, k: int, kt: bool) -> float:
     distance = _squared(p, i, k)
     return distance * min(p[i, 4], p[k, 4]) if kt else distance
 
 
 @njit(nogil=True)
-def _nearest(p, active, count, i, kt, nearest, distance):
+def _nearest(p: Floats, active: Flags, count: int, i: int, kt: bool, nearest: Numbers, distance: Floats) -> None:
     nearest[i], distance[i] = -1, np.inf
     for k in range(count):
         if active[k] and k != i:
@@ -63,7 +68,17 @@ def _nearest(p, active, count, i, kt, nearest, distance):
 
 
 @njit(nogil=True)
-def _clustered(p, count, left, kt, active, nearest, distance, first, second):
+def _clustered(
+    p: Floats,
+    count: int,
+    left: int,
+    kt: bool,
+    active: Flags,
+    nearest: Numbers,
+    distance: Floats,
+    first: Numbers,
+    second: Numbers,
+) -> int:
     """Cluster until so many are left; ``first`` and ``second`` are what each new momentum was added of.
 
     New momenta stand behind the ``count`` particles. Gives the number of all.
@@ -108,7 +123,7 @@ def _clustered(p, count, left, kt, active, nearest, distance, first, second):
 
 
 @njit(nogil=True)
-def _tau(p, count, total, active):
+def _tau(p: Floats, count: int, total: int, active: Flags) -> float:
     """sum of pt times the distance to the nearest axis, for as many axes as are left."""
     tau = 0.0
     for i in range(count):
@@ -125,7 +140,7 @@ _NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _VALUES, _VALUES, _VALUES, types.float64))
-def _all(starts, counts, pt, eta, phi, z_cut):
+def _all(starts: Numbers, counts: Numbers, pt: Singles, eta: Singles, phi: Singles, z_cut: float) -> Floats:
     """tau_1, tau_2, tau_3 (each times the same constant) and the soft-drop mass of each jet, (jets, 4)."""
     result = np.zeros((len(counts), 4))
     most = 0
@@ -188,7 +203,7 @@ def substructure(jets: Any, name: Substructure) -> npt.NDArray[np.float64]:
     if name == "softdrop_mass":
         return np.asarray(mass)
     upper, lower = (tau2, tau1) if name == "tau21" else (tau3, tau2)
-    return np.divide(upper, lower, out=np.zeros(len(upper)), where=lower > 0)
+    return np.asarray(np.divide(upper, lower, out=np.zeros(len(upper)), where=lower > 0))
 
 
 def cluster(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,10 @@ from ..jets.selection import Selection
 from ..jets.spec import InputSpec
 from ..options import check_whole_number
 from .dijets import iterate_source
+from .layouts import SchemaName
 from .options import ReadOptions
 from .reports import FileReport
-from .sources import Source, resolve
+from .sources import Files, Source, resolve
 
 __all__ = ["padded_jets", "to_tf_dataset"]
 
@@ -62,8 +64,15 @@ def padded_jets(
 
 
 def to_tf_dataset(
-    files, spec: InputSpec, batch_size: int, *, tree=None, schema="auto", step_size="10 MB", **selection
-):
+    files: Files,
+    spec: InputSpec,
+    batch_size: int,
+    *,
+    tree: str | None = None,
+    schema: SchemaName = "auto",
+    step_size: str | int | None = "10 MB",
+    **selection: Any,
+) -> Any:
     """Stream padded jets from ROOT files into TensorFlow.
 
     The next chunks are read, decompressed and padded while TensorFlow works on this one.
@@ -103,7 +112,7 @@ def to_tf_dataset(
     sources = resolve(files, tree)
     tf = require("tensorflow", "to_tf_dataset")
 
-    def chunks():
+    def chunks() -> Iterator[npt.NDArray[np.float32]]:
         unscored = Counts()
         for source in sources:
             report = FileReport(source.path)

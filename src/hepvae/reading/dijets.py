@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 import awkward as ak
@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
 from ..options import check_whole_number
 from .access import Attempts, file_error
-from .layouts import EVENT_COLUMNS, SCHEMAS, SchemaName, find_schema
+from .layouts import EVENT_COLUMNS, SCHEMAS, Schema, SchemaName, find_schema
 from .linking import Linking, settle_weights
 from .options import STEP_SIZE, ReadOptions
 from .reports import FileReport
@@ -117,7 +117,7 @@ def _events_of(sources: list[Source], options: ReadOptions, start: int, stop: fl
         yield nothing
 
 
-def check_columns(path: str, columns, found) -> None:
+def check_columns(path: str, columns: Iterable[str], found: Iterable[str]) -> None:
     """Raise `LayoutError` where a file has other columns of events than those before it."""
     differing = sorted(set(columns).symmetric_difference(found))
     if differing:
@@ -194,6 +194,7 @@ def _chunks(
 ) -> Iterator[tuple[int, ak.Array]]:
     """Chunks after the entry ``done`` (None: all), each with the entry after its last."""
     with open_table(source, options.access) as table:
+        found: Schema | None
         try:
             found = find_schema(table.names, table.where, options.schema)
         except LayoutError:
@@ -201,7 +202,7 @@ def _chunks(
             if table.num_entries or not any(set(one.branches) & set(table.names) for one in SCHEMAS.values()):
                 raise
             found = None
-        name = found and found.name
+        name = None if found is None else found.name
         if done is not None and (table.num_entries, name) != (report.entries, report.schema):
             raise FileError(f"{source.path}: is another file now than when its first entries were read")
         report.schema, report.entries = name, table.num_entries
@@ -246,7 +247,7 @@ def _as_fault_of(table: Table, doing: str) -> Iterator[None]:
         raise file_error(table.where, error, doing) from error
 
 
-def _no_events(per_event: dict, where: str):
+def _no_events(per_event: dict[str, ak.Array], where: str) -> ak.Array:
     """Of a file that has no entries, and not all branches."""
     schema = next(iter(SCHEMAS.values())).fitted(())
     nothing = ak.Array(
@@ -259,4 +260,4 @@ def _no_events(per_event: dict, where: str):
 def _entries_per_step(table: Table, options: ReadOptions, branches: list[str]) -> int:
     if options.step_bytes is not None:
         return max(options.step_bytes * table.num_entries // max(table.size(branches), 1), 1)
-    return options.step_size or max(table.num_entries, 1)
+    return int(options.step_size or max(table.num_entries, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import LayoutError
 from ..jets.kinematics import angle_difference, angle_sum, azimuth, mass, pseudorapidity, transverse_momentum
@@ -46,8 +46,8 @@ CONSTITUENT_COLUMNS = ("pt", "eta", "phi")
 class Formula:
     """A column that a file does not have, made of others."""
 
-    of: Callable
-    columns: tuple[str | Formula | FirstOf, ...]
+    of: Callable[..., Any]
+    columns: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,13 @@ class Counts:
 class FirstOf:
     """What is written in more than one way: the first counts that the file has."""
 
-    ways: tuple
+    ways: tuple[Any, ...]
 
-    def __init__(self, *ways):
+    def __init__(self, *ways: Any):
         object.__setattr__(self, "ways", ways)
+
+
+Named = dict[str, str | Formula | FirstOf]
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,9 @@ class Collections:
     candidates. Links come in any order where they name their jet, and jet by jet where jets have `Counts`.
     """
 
-    jets: dict[str, str | Formula | FirstOf]
+    jets: Named
     """By the names of `JET_COLUMNS`."""
-    candidates: dict[str, str | Formula | FirstOf]
+    candidates: Named
     """By the names of `CONSTITUENT_COLUMNS`."""
     jet_of_link: str | Counts | FirstOf
     candidate_of_link: str
@@ -93,9 +96,9 @@ class Collections:
 class JetByJet:
     """Branches of their own for each jet of an entry, and for its constituents."""
 
-    jets: tuple[dict, ...]
+    jets: tuple[Named, ...]
     """For each jet, by the names of `JET_COLUMNS`."""
-    constituents: tuple[dict, ...]
+    constituents: tuple[Named, ...]
     """For each jet, by the names of `CONSTITUENT_COLUMNS`."""
     mjj: str | FirstOf | None = None
     """A branch with the mjj of the two jets, which must agree with their momenta; `None` where there is none."""
@@ -128,7 +131,7 @@ class Schema:
         return self.layout.jets_per_entry == 1
 
 
-def branches_of(part, every: bool = False) -> Iterator[str]:
+def branches_of(part: Any, every: bool = False) -> Iterator[str]:
     """The branches named in a part of a declaration; of a `FirstOf`, those of its first way, or of every one."""
     if isinstance(part, str):
         yield part
@@ -143,7 +146,7 @@ def branches_of(part, every: bool = False) -> Iterator[str]:
             yield from branches_of(getattr(part, field.name), every)
 
 
-def _fitted(part, present: Collection[str]):
+def _fitted(part: Any, present: Collection[str]) -> Any:
     if isinstance(part, FirstOf):
         ways = (_fitted(way, present) for way in part.ways)
         return min(ways, key=lambda way: sum(branch not in present for branch in branches_of(way)))
@@ -151,7 +154,7 @@ def _fitted(part, present: Collection[str]):
         return {name: _fitted(one, present) for name, one in part.items()}
     if isinstance(part, tuple):
         return tuple(_fitted(one, present) for one in part)
-    if is_dataclass(part):
+    if is_dataclass(part) and not isinstance(part, type):
         return replace(part, **{field.name: _fitted(getattr(part, field.name), present) for field in fields(part)})
     return part
 
@@ -164,7 +167,7 @@ def known_branches() -> set[str]:
     }
 
 
-def _named(pattern: str, columns: tuple[str, ...]) -> dict[str, str]:
+def _named(pattern: str, columns: tuple[str, ...]) -> Named:
     return {column: pattern.format(column) for column in columns}
 
 
@@ -186,17 +189,17 @@ def _nano(candidates: str, links: str, candidate_index: str) -> Collections:
     )
 
 
-def _plain(jet: str) -> tuple[dict, dict]:
+def _plain(jet: str) -> tuple[Named, Named]:
     return _named(f"{jet}_{{}}", JET_COLUMNS), _named(f"{jet}_constituents_{{}}", CONSTITUENT_COLUMNS)
 
 
-def _study(jet: str) -> tuple[dict, dict]:
+def _study(jet: str) -> tuple[Named, Named]:
     """A jet of the study's HDF5 files; `hepvae.reading.tables.hdf5` names the columns of its particles."""
-    names = {"pt": f"{jet}Pt", "eta": f"{jet}Eta", "phi": f"{jet}Phi", "mass": f"{jet}M"}
+    names: Named = {"pt": f"{jet}Pt", "eta": f"{jet}Eta", "phi": f"{jet}Phi", "mass": f"{jet}M"}
     if jet == "j2":  # most files have its direction only in the differences, jet 1 minus jet 2
         names["eta"] = FirstOf("j2Eta", Formula(operator.sub, ("j1Eta", "DeltaEtaJJ")))
         names["phi"] = FirstOf("j2Phi", Formula(angle_difference, ("j1Phi", "DeltaPhiJJ")))
-    particles = {
+    particles: Named = {
         "pt": f"{jet}_particles_pt",
         "eta": FirstOf(f"{jet}_particles_eta", Formula(operator.add, (f"{jet}_particles_deta", names["eta"]))),
         "phi": FirstOf(f"{jet}_particles_phi", Formula(angle_sum, (f"{jet}_particles_dphi", names["phi"]))),
@@ -204,10 +207,10 @@ def _study(jet: str) -> tuple[dict, dict]:
     return names, particles
 
 
-def _jetclass() -> tuple[dict, dict]:
+def _jetclass() -> tuple[Named, Named]:
     jet = {**_named("jet_{}", ("pt", "eta", "phi")), "mass": Formula(mass, ("jet_pt", "jet_eta", "jet_energy"))}
     momentum = ("part_px", "part_py", "part_pz")
-    constituents = {
+    constituents: Named = {
         "pt": Formula(transverse_momentum, momentum[:2]),
         # part_deta has another sign for jets of negative eta.
         "eta": Formula(pseudorapidity, momentum),
@@ -216,7 +219,7 @@ def _jetclass() -> tuple[dict, dict]:
     return jet, constituents
 
 
-def _jet_by_jet(*jets: tuple[dict, dict], mjj: FirstOf | None = None) -> JetByJet:
+def _jet_by_jet(*jets: tuple[Named, Named], mjj: FirstOf | None = None) -> JetByJet:
     return JetByJet(tuple(jet for jet, _ in jets), tuple(constituents for _, constituents in jets), mjj)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import awkward as ak
 
@@ -11,19 +13,21 @@ from .nanoevents import needed
 
 __all__ = ["is_lazy", "map_lazily"]
 
+OfEvents = Callable[[ak.Array], ak.Array]
 
-def is_lazy(events) -> bool:
+
+def is_lazy(events: Any) -> bool:
     """Whether events are an array of dask-awkward, which is not imported to find out."""
     dask_awkward = sys.modules.get("dask_awkward")
     return dask_awkward is not None and isinstance(events, dask_awkward.Array)
 
 
-def map_lazily(of_events: Callable, events):
+def map_lazily(of_events: OfEvents, events: Any) -> Any:
     """A function of events for each partition of a lazy array.
 
     The type of its result is that of no events: no model runs to find it, and no file is read.
     """
-    import dask_awkward
+    dask_awkward: Any = import_module("dask_awkward")
 
     return dask_awkward.map_partitions(_OfPartition(of_events), events, meta=_type(of_events, events._meta))
 
@@ -31,10 +35,10 @@ def map_lazily(of_events: Callable, events):
 class _OfPartition:
     """The function on a partition; of a partition that is a type only, its type."""
 
-    def __init__(self, of_events: Callable):
+    def __init__(self, of_events: OfEvents):
         self.of_events = of_events
 
-    def __call__(self, events):
+    def __call__(self, events: ak.Array) -> ak.Array:
         if ak.backend(events) != "typetracer":
             return self.of_events(events)
         # Which columns are to be read, dask-awkward sees from those that are touched.
@@ -43,7 +47,7 @@ class _OfPartition:
         return _type(self.of_events, events)
 
 
-def _type(of_events: Callable, events):
+def _type(of_events: OfEvents, events: ak.Array) -> ak.Array:
     # Not ak.typetracer.length_zero_if_typetracer, which touches all columns.
     nothing = ak.Array(events.layout.form.length_zero_array(), behavior=events.behavior)
     return ak.Array(of_events(nothing).layout.to_typetracer(forget_length=True))

@@ -351,4 +351,4 @@ def _float32(array: ak.Array) -> ak.Array:
 
 
 def _flat(array: ak.Array) -> npt.NDArray[Any]:
-    return ak.to_numpy(ak.flatten(array))
+    return np.asarray(ak.to_numpy(ak.flatten(array)))

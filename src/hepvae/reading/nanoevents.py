@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import awkward as ak
 import numpy as np
 
 from ..errors import LayoutError
-from .layouts import EVENT_COLUMNS, RAW_FACTOR, find_schema
+from .layouts import EVENT_COLUMNS, RAW_FACTOR, Schema, SchemaName, find_schema
 from .linking import Linking, settle_weights, weight_columns
 
 __all__ = ["aligned", "dijets_of", "is_nanoevents", "needed"]
@@ -21,12 +23,12 @@ WITH_CONSTITUENTS = (
 JETS = "FatJet"
 
 
-def is_nanoevents(events) -> bool:
+def is_nanoevents(events: Any) -> bool:
     """Whether these are events of coffea, and not those of `read_dijets`."""
     return JETS in ak.fields(events)
 
 
-def dijets_of(events, schema: str = "auto"):
+def dijets_of(events: ak.Array, schema: SchemaName = "auto") -> ak.Array:
     """Dijet events, as `read_dijets` gives them, of NanoEvents.
 
     Only the columns of the layout are touched, so that of virtual arrays only these are read.
@@ -68,14 +70,14 @@ def dijets_of(events, schema: str = "auto"):
     return dijets
 
 
-def needed(events, schema: str = "auto") -> list:
+def needed(events: ak.Array, schema: SchemaName = "auto") -> list[ak.Array]:
     """The columns of NanoEvents that `dijets_of` touches; of other events, all."""
     if not is_nanoevents(events):
         return [events]
     return [_column(events, place) for place in _layout(events, schema)[1].values()]
 
 
-def _layout(events, schema: str):
+def _layout(events: ak.Array, schema: SchemaName) -> tuple[Schema, dict[str, tuple[str, ...]]]:
     """The layout of NanoEvents, and where each of its columns is."""
     places = _places(events)
     found = find_schema(places.keys(), WHERE, schema)
@@ -85,7 +87,7 @@ def _layout(events, schema: str):
     return found, {name: places[name] for name in (*found.branches, *weight_columns(found, places), *per_event)}
 
 
-def aligned(dijets, count: int):
+def aligned(dijets: ak.Array, count: int) -> ak.Array:
     """One row for each of ``count`` events, at the ``entry`` of each dijet; None where there is none."""
     index = np.full(count, -1, np.int64)
     index[ak.to_numpy(dijets.entry)] = np.arange(len(dijets))
@@ -93,20 +95,20 @@ def aligned(dijets, count: int):
     return ak.Array(ak.contents.IndexedOptionArray.simplified(ak.index.Index64(index), rows.layout))
 
 
-def _may_miss(events) -> bool:
-    return events.layout.is_option
+def _may_miss(events: ak.Array) -> bool:
+    return bool(events.layout.is_option)
 
 
-def _places(events) -> dict[str, tuple[str, ...]]:
+def _places(events: ak.Array) -> dict[str, tuple[str, ...]]:
     """Where the columns of a layout are, by the names that its files have."""
-    places = {}
+    places: dict[str, tuple[str, ...]] = {}
     for name in ak.fields(events):
         inner = ak.fields(events[name])
         places |= {f"{name}_{field}": (name, field) for field in inner} if inner else {name: (name,)}
     return places
 
 
-def _column(events, place: tuple[str, ...]):
+def _column(events: ak.Array, place: tuple[str, ...]) -> ak.Array:
     for name in place:
         events = events[name]
     # Without the names that coffea gives to records and fields: what is made of it has ours.

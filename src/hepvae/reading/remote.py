@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from importlib import import_module
 from typing import Any
 
 from ..errors import FileError, TransientError
@@ -63,7 +64,7 @@ def _answer(address: str, access: Access, request: Callable[[Any, str], tuple[An
         There is no such folder, it may not be read, or the server does not answer: then `TransientError`.
     """
     require("fsspec_xrootd", address)
-    from XRootD import client
+    client: Any = import_module("XRootD.client")
 
     server, path, query = address_parts(address)
     attempts = Attempts(access, address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from ..jets.health import Health
 from ..jets.quality import Counts
@@ -68,7 +69,7 @@ class FileReport:
     to_dict = asdict
 
     @classmethod
-    def from_dict(cls, values: dict) -> FileReport:
+    def from_dict(cls, values: dict[str, Any]) -> FileReport:
         """From what `to_dict` gave."""
         health = {**values["health"], "unscorable": Counts(values["health"]["unscorable"])}
         unscored = Counts(values["unscored_jets"])

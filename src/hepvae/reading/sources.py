@@ -81,7 +81,7 @@ def resolve(
                     raise error
                 failures.append(error)
             key = path if error else _same(path), own_tree
-            known = sources.setdefault(key, Source(path, own_tree, error and str(error)))
+            known = sources.setdefault(key, Source(path, own_tree, None if error is None else str(error)))
             if known.path != path and path not in known.also:
                 log.info("%s: is the same file as %s, read once", path, known.path)
                 sources[key] = replace(known, also=(*known.also, path))

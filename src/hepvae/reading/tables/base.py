@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 
+import awkward as ak
+
 __all__ = ["Table"]
 
 
@@ -18,7 +20,7 @@ class Table(ABC):
     num_entries: int
 
     @abstractmethod
-    def read(self, names: Sequence[str], start: int, stop: int) -> dict:
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, ak.Array]:
         """Some columns as awkward arrays, each (stop - start,) or (stop - start, var)."""
 
     @abstractmethod

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import awkward as ak
+
 from ...errors import FileError, LayoutError
 from ...extras import require
 from ...options import nearest
@@ -24,7 +26,7 @@ TREE = "Events"
 class TTreeTable(Table):
     """A TTree."""
 
-    def __init__(self, tree, where: str):
+    def __init__(self, tree: Any, where: str):
         self._tree, self.where = tree, where
         self.names = frozenset(tree.keys(recursive=False))
         self.num_entries = tree.num_entries
@@ -35,7 +37,7 @@ class TTreeTable(Table):
 
         A branch with one leaf has the same name twice.
         """
-        known = known_branches() - self.names
+        known = known_branches().difference(self.names)
         for branch in self._tree.branches:
             leaves = branch.member("fLeaves")
             if len(leaves) == 1 and leaves[0].member("fName") in known:
@@ -51,7 +53,7 @@ class TTreeTable(Table):
         if len(set(places.tolist())) < len(places):  # uproot would wait for the second one for ever
             raise FileError(f"two baskets of branch {name!r} are at the same place")
 
-    def read(self, names: Sequence[str], start: int, stop: int) -> dict:
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, ak.Array]:
         for name in names:
             self._check_baskets(name)
         # A mapping of names to interpretations: filter_branch of uproot 5.7 ignores what it is given.
@@ -62,15 +64,15 @@ class TTreeTable(Table):
     def size(self, names: Sequence[str]) -> int:
         # From the header of the tree: num_entries_for() of uproot reads every basket's key for this,
         # over a network one after the other.
-        return sum(self._tree[name].member("fTotBytes") for name in names)
+        return int(sum(self._tree[name].member("fTotBytes") for name in names))
 
 
-def _checked(interpretation):
+def _checked(interpretation: Any) -> Any:
     """The same, with each basket held against what the tree says: uproot does that only where all are read."""
     from uproot.interpretation.jagged import AsJagged
     from uproot.interpretation.numerical import AsDtype
 
-    def check(self, *, basket, branch, **_):
+    def check(self: Any, *, basket: Any, branch: Any, **_: Any) -> None:
         start, stop = branch.basket_entry_start_stop(basket.basket_num)
         if basket.member("fNevBuf") != stop - start:
             raise FileError(
@@ -91,10 +93,10 @@ class RNTupleTable(Table):
     A field of a collection that is stored as one, like ``FatJet.pt``, has the name ``FatJet_pt`` here.
     """
 
-    def __init__(self, rntuple, where: str):
+    def __init__(self, rntuple: Any, where: str):
         self._rntuple, self.where = rntuple, where
         # Names of fields within fields are asked for where there are some: to ask for all takes 15 s on NanoAOD.
-        self._fields = {}
+        self._fields: dict[str, Any] = {}
         for field in rntuple.fields:
             if field.name.startswith("_"):
                 continue
@@ -105,14 +107,14 @@ class RNTupleTable(Table):
         self.names = self._fields.keys()
         self.num_entries = rntuple.num_entries
 
-    def read(self, names: Sequence[str], start: int, stop: int) -> dict:
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, ak.Array]:
         # Not arrays(), which looks at every pair of fields: 15 s on a NanoAOD file (uproot 5.7).
         return {name: self._fields[name].array(entry_start=start, entry_stop=stop) for name in names}
 
     def size(self, names: Sequence[str]) -> int:
         some = min(self.num_entries, 100)
         bytes_of_some = sum(column.nbytes for column in self.read(names, 0, some).values())
-        return bytes_of_some * self.num_entries // max(some, 1)
+        return int(bytes_of_some) * self.num_entries // max(some, 1)
 
 
 @contextmanager
@@ -162,7 +164,7 @@ def open_root(source: Source, access: Access = ACCESS) -> Iterator[Table]:
         yield table
 
 
-def _only_tree(file) -> str | None:
+def _only_tree(file: Any) -> str | None:
     """The name of the one tree of a file; None where there are none, or more."""
     trees = _trees(file, recursive=False)
     return trees[0] if len(trees) == 1 else None
