@@ -33,7 +33,7 @@ def check_number(
     """
     if not isinstance(value, Real) or isinstance(value, bool) or math.isnan(value):
         raise OptionError(f"{name} is {value!r}: expected a number")
-    if not lowest <= value <= highest:
+    if not lowest <= float(value) <= highest:
         raise OptionError(f"{name} is {value!r}: expected a number {_range(lowest, highest)}{unit and ' ' + unit}")
     return float(value)
 
@@ -41,7 +41,7 @@ def check_number(
 def check_whole_number(name: str, value: object, *, lowest: int = 1, highest: int | None = None) -> int:
     """The value as an int; as `check_number`."""
     most = math.inf if highest is None else highest
-    if not isinstance(value, Integral) or isinstance(value, bool) or not lowest <= value <= most:
+    if not isinstance(value, Integral) or isinstance(value, bool) or not lowest <= int(value) <= most:
         raise OptionError(f"{name} is {value!r}: expected a whole number {_range(lowest, most)}")
     return int(value)
 

@@ -58,6 +58,19 @@ def test_worse_than_the_tolerance_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_name_that_no_runtime_would_load(tmp_path):
+    """It worked for 31 s, and then named a temporary file."""
+    with pytest.raises(hepvae.OptionError, match=r"x\.model: expected a name that ends in \.onnx"):
+        export_onnx(model_path("conv", runtime="tensorflow"), tmp_path / "new" / "x.model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keras_file_of_another_kind(tmp_path):
+    (tmp_path / "func.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(hepvae.ModelError, match=r"func\.h5: .*expected a \.keras file of 'hepvae train'"):
+        export_onnx(tmp_path / "func.h5", tmp_path / "func.onnx")
+
+
 def test_needs_jets_to_be_checked_on(tmp_path):
     with pytest.raises(hepvae.ModelError, match="needs jets"):
         export_onnx(model_path("conv", runtime="tensorflow"), tmp_path / "m.onnx", jets=np.empty((0, 100, 3)))

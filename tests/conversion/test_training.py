@@ -59,6 +59,7 @@ def test_best_weights_are_the_ones_kept(trained):
     assert loss == pytest.approx(min(trained[1].history["val_loss"]), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_same_seed_same_losses_other_seed_other_losses(trained, tmp_path):
     again = train(hepvae.sample_path("qcdSide"), "conv", tmp_path / "again", seed=3, **SETTINGS)
     assert again.history == trained[1].history
@@ -66,6 +67,7 @@ def test_same_seed_same_losses_other_seed_other_losses(trained, tmp_path):
     assert other.history["val_loss"] != pytest.approx(trained[1].history["val_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_graph_of_any_seed_is_reproducible_and_passes_the_export(tmp_path):
     """A small one, with neighbours, whose gradients are summed where they were gathered from."""
     changed = {"neighbours": 3, "width": 8, "decoder_width": 8, "convolutions": 1, "decoder_convolutions": 0}
@@ -90,7 +92,10 @@ def test_normalisation_is_of_the_constituents_not_of_the_padding():
 
 
 def test_too_few_events(tmp_path):
-    with pytest.raises(hepvae.DataError, match="0 events to train on: too few"):
+    """It did not say that the selection had removed them all."""
+    with pytest.raises(
+        hepvae.DataError, match=r"0 events to train on, of \d{4} that were read: .*sideband.*kept 0"
+    ):
         train(hepvae.sample_path("qcdSig"), "conv", tmp_path / "m", epochs=1)
     assert not (tmp_path / "m").exists()
 
@@ -102,8 +107,13 @@ def test_too_few_events(tmp_path):
         {"batch_size": 0},
         {"max_events": -1},
         {"validation_split": 0},
+        {"validation_split": 1},
+        {"validation_split": 0.999},  # two jets were left to train on
         {"learning_rate": float("nan")},
+        {"learning_rate": float("inf")},
         {"clip_norm": 0},
+        {"beta": -1},
+        {"seed": -1},
     ],
     ids=str,
 )
@@ -111,6 +121,21 @@ def test_numbers_out_of_range(tmp_path, wrong):
     (name,) = wrong
     with pytest.raises(hepvae.OptionError, match=f"{name} is"):
         train(hepvae.sample_path("qcdSide"), "conv", tmp_path / "m", **wrong)
+
+
+@pytest.mark.parametrize("neighbours", [0, 101])
+def test_neighbours_that_a_jet_cannot_have(tmp_path, neighbours):
+    with pytest.raises(hepvae.OptionError, match=f"edge: neighbours is {neighbours}: expected"):
+        train(hepvae.sample_path("qcdSide"), "edge", tmp_path / "m", hyperparameters={"neighbours": neighbours})
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.onnx", "history.json"])
+def test_a_trained_model_is_not_replaced(tmp_path, name):
+    """Hours of training were lost to a second one with the same --output."""
+    (tmp_path / name).write_text("trained")
+    with pytest.raises(hepvae.FileError, match=rf"{name}: exists already: .*--overwrite"):
+        train(hepvae.sample_path("qcdSide"), "conv", tmp_path, **SETTINGS)
+    assert (tmp_path / name).read_text() == "trained"
 
 
 def test_output_that_is_a_file(tmp_path):

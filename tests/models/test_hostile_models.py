@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import shutil
 import zipfile
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,3 +182,204 @@ def test_weights_that_are_not_in_the_file(keras_file, change):
 def test_zip_bomb(keras_file):
     rewritten(keras_file, weights=lambda content: content + bytes(10**8), compression=zipfile.ZIP_DEFLATED)
     refused(keras_file, r"config\.json in it is compressed")
+
+
+def card_of(values):
+    def config(config):
+        config["config"]["card"] |= values
+        return config
+
+    return config
+
+
+LARGE = {
+    "latent": {"hyperparameters": {"latent": 10**8}},
+    "dense": {"hyperparameters": {"dense": [50_000, 40_000]}},
+    "units": {"architecture": "graph", "hyperparameters": {"units": [40_000, 40_000]}},
+    "layers": {"architecture": "graph", "hyperparameters": {"convolutions": 10**6}},
+    "particles": {"spec": {"n_particles": 10_000, "features": ["eta", "phi", "pt"], "coordinates": "relative"}},
+}
+
+
+@pytest.mark.parametrize("large", LARGE)
+def test_card_of_a_model_that_is_larger_than_its_weights(keras_file, large):
+    """A card of 50,000 x 40,000 weights took 7 GB before they were compared with those of the file."""
+    rewritten(keras_file, config=card_of(LARGE[large]))
+    with memory_limit(2**30):
+        refused(keras_file, r"weights or more, and it has 4\d{5}|expected a whole number from")
+
+
+@contextmanager
+def memory_limit(more):
+    """Let this process take so many bytes more than it has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def onnx_file(path, change):
+    """The bundled Conv-VAE with a change of its graph."""
+    import onnx
+
+    model = onnx.load(hepvae.model_path("conv"))
+    change(onnx, model)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def add_front(onnx, model, kind, *constants, domain="", **attributes):
+    """Put an operator of constants into the graph, which ``kl_loss`` needs."""
+    graph = model.graph
+    names = []
+    for value in constants:
+        names.append(f"front {len(names)}")
+        graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), names[-1]))
+    graph.node.insert(0, onnx.helper.make_node(kind, names, ["front"], domain=domain, **attributes))
+    graph.node.insert(1, onnx.helper.make_node("ReduceMax", ["front"], ["largest"], keepdims=0))
+    last = next(node for node in graph.node if "kl_loss" in node.output)
+    last.output[0] = "kl before"
+    graph.node.append(onnx.helper.make_node("Add", ["kl before", "largest"], ["kl_loss"]))
+
+
+def endless_loop(onnx, model):
+    helper, kinds = onnx.helper, onnx.TensorProto
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go on"], ["go"]),
+            helper.make_node("Identity", ["value"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", kinds.INT64, []),
+            helper.make_tensor_value_info("go on", kinds.BOOL, []),
+            helper.make_tensor_value_info("value", kinds.FLOAT, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("go", kinds.BOOL, []),
+            helper.make_tensor_value_info("next", kinds.FLOAT, [1]),
+        ],
+    )
+    add_front(onnx, model, "Loop", np.int64(2**62), np.True_, np.ones(1, np.float32), body=body)
+
+
+def function_of_its_own(onnx, model):
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    model.functions.append(
+        onnx.helper.make_function("own", "F", ["x"], ["y"], [node], [onnx.helper.make_opsetid("", 18)])
+    )
+
+
+HOSTILE_GRAPHS = {
+    "endless loop": (endless_loop, "operator Loop .* is control flow"),
+    "terabyte of ones": (
+        lambda onnx, model: add_front(onnx, model, "ConstantOfShape", np.array([2**20, 2**18])),
+        r"tensor 'front' has 2\.75e\+11 values for one jet",
+    ),
+    "terabyte by repetition": (
+        lambda onnx, model: add_front(onnx, model, "Tile", np.ones((1, 1), np.float32), np.array([2**20, 2**18])),
+        r"tensor 'front' has 2\.75e\+11 values for one jet",
+    ),
+    "range": (
+        lambda onnx, model: add_front(onnx, model, "Range", np.float32(0), np.float32(1e12), np.float32(1)),
+        r"tensor 'front' has 1e\+12 values for one jet",
+    ),
+    "random": (
+        lambda onnx, model: add_front(onnx, model, "RandomNormal", shape=[1], seed=1.0),
+        "operator RandomNormal .* is random",
+    ),
+    "operator of somebody": (
+        lambda onnx, model: add_front(onnx, model, "F", np.ones(1, np.float32), domain="own"),
+        "operator F of 'own'",
+    ),
+    "function": (function_of_its_own, "has functions or sparse weights"),
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE_GRAPHS)
+def test_onnx_graph_that_hepvae_never_exports(tmp_path, hostile):
+    change, message = HOSTILE_GRAPHS[hostile]
+    path = onnx_file(tmp_path / "model.onnx", change)
+    with pytest.raises(ModelError, match=message) as error:
+        hepvae.load_inferer(path)
+    assert "\n" not in str(error.value)
+
+
+def replaced_output(name, kind, *constants, **attributes):
+    """One operator more between the graph and an output."""
+
+    def change(onnx, model):
+        graph = model.graph
+        next(node for node in graph.node if name in node.output).output[0] = "before"
+        for user in graph.node:
+            for i, used in enumerate(user.input):
+                if used == name:
+                    user.input[i] = "before"
+        names = []
+        for value in constants:
+            names.append(f"changed {len(names)}")
+            graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), names[-1]))
+        graph.node.append(onnx.helper.make_node(kind, ["before", *names], [name], **attributes))
+        output = next(value for value in graph.output if value.name == name)
+        element = onnx.TensorProto.DOUBLE if kind == "Cast" else onnx.TensorProto.FLOAT
+        output.CopyFrom(onnx.helper.make_tensor_value_info(name, element, None))
+
+    return change
+
+
+WRONG_OUTPUTS = {
+    "fewer particles": ("reconstruction", replaced_output("reconstruction", "Slice", [0], [50], [1])),
+    "fewer features": ("reconstruction", replaced_output("reconstruction", "Slice", [0], [2], [2])),
+    "fewer jets": ("reconstruction", replaced_output("reconstruction", "Slice", [0], [1], [0])),
+    "no jets axis": ("kl_loss", replaced_output("kl_loss", "ReduceMean", keepdims=0)),
+    "one more axis": ("kl_loss", replaced_output("kl_loss", "Unsqueeze", [1])),
+    "float64": ("kl_loss", replaced_output("kl_loss", "Cast", to=11)),
+    "reconstruction in float64": ("reconstruction", replaced_output("reconstruction", "Cast", to=11)),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_OUTPUTS)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_outputs_of_another_shape_or_type(tmp_path, wrong, compiled, signal_jets):
+    """They were scored with exit status 0, and the compiled distances read memory behind the reconstruction."""
+    name, change = WRONG_OUTPUTS[wrong]
+    path = onnx_file(tmp_path / "model.onnx", change)
+    inferer = hepvae.load_inferer(path, batching=compiled, compiled_distances=compiled)
+    calls = [inferer if name == "kl_loss" else inferer.reconstruct]
+    if compiled:  # both outputs are used whatever is wanted
+        calls = [inferer, inferer.reconstruct]
+    for call in calls:
+        with pytest.raises(
+            ModelError, match=rf"model\.onnx: output '{name}' on onnxruntime is .*: expected float32"
+        ):
+            call(signal_jets[:6])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda onnx, model: model.graph.input[0].type.tensor_type.ClearField("shape"), "'particles' has no axes"),
+        (lambda onnx, model: model.graph.output.pop(), "outputs .*: expected particles and kl_loss, loss"),
+    ],
+)
+def test_onnx_ends_that_are_not_of_hepvae(tmp_path, change, message):
+    with pytest.raises(ModelError, match=message):
+        hepvae.load_inferer(onnx_file(tmp_path / "model.onnx", change))
+
+
+@pytest.mark.parametrize(
+    "name", ["architecture", "distance", "hyperparameters", "provenance", "mean", "beta", "spec"]
+)
+@pytest.mark.parametrize("value", [None, [], {}, 3, "x", [[]], float("nan"), 10**400], ids=str)
+def test_card_with_another_type(name, value):
+    values = {**CARD.to_dict(), name: value}
+    try:
+        ModelCard.from_json(json.dumps(values), "model.onnx")
+    except ModelError as error:
+        assert str(error).startswith("model.onnx: ") and "\n" not in str(error)
+    else:
+        kind = type(getattr(CARD, name))
+        assert type(value) is kind or (name == "beta" and value == 3)

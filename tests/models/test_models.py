@@ -106,9 +106,9 @@ def test_hyperparameters_that_cannot_be():
         make(hyperparameters={"layers": 3})
     with pytest.raises(OptionError, match="leaves 95 of 99 particles"):
         make(spec=InputSpec(n_particles=99))
-    with pytest.raises(OptionError, match="edge: neighbours is -1: expected whole numbers from 0 on"):
-        make("edge", hyperparameters={"neighbours": -1})
-    with pytest.raises(OptionError, match=r"graph: units is \[8, 'x'\]: expected whole numbers from 1 on"):
+    with pytest.raises(OptionError, match="edge: neighbours is 0: expected a whole number of at least 1"):
+        make("edge", hyperparameters={"neighbours": 0})
+    with pytest.raises(OptionError, match=r"graph: units is 'x': expected a whole number of at least 1"):
         make("graph", hyperparameters={"units": [8, "x"]})
     with pytest.raises(OptionError, match="graph needs phi among the features: found eta, pt"):
         make("graph", spec=InputSpec(features=("eta", "pt")), mean=(0, 6), std=(1, 20))

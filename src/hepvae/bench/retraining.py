@@ -35,6 +35,7 @@ def main() -> int:
             max_events=EVENTS,
             epochs=EPOCHS,
             seed=request["seed"],
+            overwrite=True,
         )
     except HepvaeError as error:
         print(f"hepvae.bench: {error}", file=sys.stderr)

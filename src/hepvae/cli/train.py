@@ -71,6 +71,7 @@ def _hyperparameters(ctx: click.Context, param: click.Parameter, texts: tuple[st
     help="of the model, like neighbours=12 or units=[256,64]; more than once  [default: those of its table]",
 )
 @option("--seed", type=Whole(0), default=1, help="of weights and of the order of jets")
+@options.overwrite_option
 def train(
     files: tuple[str, ...],
     model: str,

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..errors import ModelError
+from ..errors import ModelError, OptionError
 from ..extras import require
 from ..inference import load_inferer
 from ..models.bundled import reference_jets
+from ..models.card import ModelCard
 from ..models.contract import (
     CARD_KEY,
     EXPORT_KEY,
@@ -27,12 +30,11 @@ from ..models.contract import (
     RecoLoss,
 )
 from ..models.losses import LOSSES
-from ..output.files import make_folder, whole_file
+from ..output.files import check_output, make_folder, whole_file
 from .parity import TOLERANCE, Parity, compare
 from .rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
 
 if TYPE_CHECKING:
-    from ..models.card import ModelCard
     from ..models.vae import VAE
 
 __all__ = ["export_onnx", "least_particles", "reco_loss_of", "traceable"]
@@ -40,7 +42,9 @@ __all__ = ["export_onnx", "least_particles", "reco_loss_of", "traceable"]
 OPSET = 18
 
 
-def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Parity:
+def export_onnx(
+    model: VAE | str | Path, path: str | Path, *, jets: npt.ArrayLike | None = None, tolerance: float = TOLERANCE
+) -> Parity:
     """Export a VAE as one ``.onnx`` file that carries its card.
 
     The graph takes ``particles`` (jets, n_particles, n_features), any number of jets, and gives
@@ -51,7 +55,7 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
     model : VAE, path
         The model, a ``.keras`` file, or a model directory.
     path : path
-        The file to write. Nothing is left there when the export fails.
+        The ``.onnx`` file to write. Nothing is left there when the export fails.
     jets : array (jets, n_particles, n_features), optional
         Padded jets on which TensorFlow and ONNX Runtime are compared; by default real jets of the
         bundled samples.
@@ -65,14 +69,19 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
 
     Raises
     ------
+    OptionError
+        The file to write is not called ``.onnx``: no runtime would load it.
     ModelError
         The runtimes differ by more than ``tolerance`` (the worst jet is shown), or the converted
         graph is not the one expected.
     """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise OptionError(f"{path}: expected a name that ends in .onnx")
+    check_output(make_folder(path.parent) / path.name)
     tf2onnx, onnx = require("tf2onnx", "export"), require("onnx", "export")
     from ..models.vae import VAE, load_vae
 
-    path = Path(path)
     if not isinstance(model, VAE):
         model = load_vae(Path(model) / "model.keras" if Path(model).is_dir() else model)
     jets = reference_jets(model.card.spec) if jets is None else np.asarray(jets, np.float32)
@@ -81,7 +90,6 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
 
     proto = _converted(tf2onnx, onnx, model)
     _check_graph(proto, path)
-    make_folder(path.parent)
     with whole_file(path) as onnx_file, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
         keras_file = Path(folder, "model.keras")
         model.save(keras_file)
@@ -106,7 +114,7 @@ def export_onnx(model, path, *, jets=None, tolerance: float = TOLERANCE) -> Pari
     return parity
 
 
-def _converted(tf2onnx, onnx, model):
+def _converted(tf2onnx: Any, onnx: Any, model: VAE) -> Any:
     """The graph of a model, for any number of jets; of a masked model for any number of particles, too."""
     from ..inference.tensorflow import traced
 
@@ -137,16 +145,16 @@ def reco_loss_of(model: VAE) -> RecoLoss:
 
 def least_particles(card: ModelCard) -> int:
     """The fewest particles that a graph of a masked model takes: each needs its neighbours."""
-    return max(1, card.hyperparameters.get("neighbours", 0))
+    return max(1, int(card.hyperparameters.get("neighbours", 0)))
 
 
 @contextmanager
-def _without_gemm_warnings():
+def _without_gemm_warnings() -> Iterator[None]:
     """tf2onnx warns, on the root logger, of each product in float64 that it leaves as it is."""
     root = logging.getLogger()
     handlers = root.handlers[:]  # and gives it a handler, where there is none
 
-    def other(record) -> bool:
+    def other(record: logging.LogRecord) -> bool:
         return "Gemm rewriter" not in record.getMessage()
 
     root.addFilter(other)
@@ -157,7 +165,7 @@ def _without_gemm_warnings():
         root.handlers[:] = handlers
 
 
-def _check_graph(proto, path: Path) -> None:
+def _check_graph(proto: Any, path: Path) -> None:
     """The traps of tf2onnx with Keras 3: lost names, constants as inputs, random numbers."""
     inputs = [node.name for node in proto.graph.input]
     outputs = {node.name for node in proto.graph.output}
@@ -168,10 +176,13 @@ def _check_graph(proto, path: Path) -> None:
         )
     random = {node.op_type for node in proto.graph.node if "Random" in node.op_type}
     if random:
-        raise ModelError(f"{path}: converted graph draws random numbers ({', '.join(sorted(random))})")
+        raise ModelError(
+            f"{path}: converted graph draws random numbers ({', '.join(sorted(random))}): expected the decoder to"
+            " take z_mean, as a score must be the same twice"
+        )
 
 
-def _store_weights_in_float32(onnx, graph) -> None:
+def _store_weights_in_float32(onnx: Any, graph: Any) -> None:
     """Weights that a model uses in float64 are float32 in Keras; tf2onnx writes them out as float64.
 
     Half the file. ONNX Runtime casts them once, when it loads the model.
@@ -191,7 +202,7 @@ def _store_weights_in_float32(onnx, graph) -> None:
     graph.node.extend(nodes)
 
 
-def _write(onnx, proto, path: Path, metadata: dict[str, str]) -> None:
+def _write(onnx: Any, proto: Any, path: Path, metadata: dict[str, str]) -> None:
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, metadata)
     proto.producer_name = "hepvae"

@@ -9,8 +9,11 @@ in a model is a multiple of them.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import ModelError
 from ..models.contract import INPUT, JETS_AXIS, PARTICLES_AXIS
@@ -28,41 +31,61 @@ WITH_SCALARS = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Greater", "Less")
 FEW_VALUES = 500
 
 
+#: What is affine in the last axis: what it takes, its matrix and its constant.
+Affine = tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+Shape = tuple[int, ...]
+
+
 class Graph:
     """An ONNX graph that is changed node by node."""
 
-    def __init__(self, onnx, proto):
+    def __init__(self, onnx: Any, proto: Any) -> None:
         self.onnx, self.proto = onnx, proto
         self.nodes = list(proto.graph.node)
-        self.constants = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+        self.constants: dict[str, npt.NDArray[Any]] = {
+            t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer
+        }
         self.outputs = {node.name for node in proto.graph.output}
-        self.expanded: dict[tuple, str] = {}
+        self.expanded: dict[tuple[object, ...], str] = {}
         """Names of constants that were given the number of jets or particles, by what they hold."""
         self._number = 0
         del proto.graph.value_info[:]  # tf2onnx leaves shapes from before it moved transpositions
         inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
         values = [(v.name, v.type.tensor_type) for v in (*inferred.value_info, *inferred.output, *inferred.input)]
         #: Of the values of the traced graph, and of new ones.
-        self.shapes = {name: tuple(d.dim_value for d in value.shape.dim) for name, value in values}
+        self.shapes: dict[str, Shape] = {
+            name: tuple(d.dim_value for d in value.shape.dim) for name, value in values
+        }
         self._float32 = {name for name, value in values if value.elem_type == onnx.TensorProto.FLOAT}
 
     def name(self, what: str) -> str:
         self._number += 1
         return f"hepvae/{what}_{self._number}"
 
-    def constant(self, values, dtype=None) -> str:
+    def constant(self, values: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> str:
         name = self.name("constant")
         self.constants[name] = np.asarray(values, dtype)
         return name
 
-    def node(self, kind: str, inputs, outputs=None, *, like: str = "", shape=None, **attributes):
+    def node(
+        self,
+        kind: str,
+        inputs: list[str],
+        outputs: list[str] | None = None,
+        *,
+        like: str = "",
+        shape: Sequence[int] | None = None,
+        **attributes: Any,
+    ) -> Any:
         """A new node; what it makes has the shape of another value, or a given one, where that is known."""
         outputs = outputs or [self.name(kind.lower())]
         if like or shape is not None:
-            self.shapes[outputs[0]] = self.shapes[like] if like else tuple(int(d) for d in shape)
+            self.shapes[outputs[0]] = self.shapes[like] if shape is None else tuple(int(d) for d in shape)
         return self.onnx.helper.make_node(kind, inputs, outputs, **attributes)
 
-    def reshape(self, source: str, shape, outputs=None):
+    def reshape(self, source: str, shape: Sequence[int], outputs: list[str] | None = None) -> Any:
         """A node that changes a shape."""
         return self.node("Reshape", [source, self.constant(shape, np.int64)], outputs, shape=shape)
 
@@ -70,26 +93,26 @@ class Graph:
         """Whether a value of the traced graph is of that type."""
         return name in self._float32
 
-    def attributes(self, node) -> dict:
+    def attributes(self, node: Any) -> dict[str, Any]:
         return {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
 
     @property
-    def made_by(self) -> dict:
+    def made_by(self) -> dict[str, Any]:
         return {output: node for node in self.nodes for output in node.output}
 
     @property
-    def users(self) -> dict[str, list]:
-        found = defaultdict(list)
+    def users(self) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = defaultdict(list)
         for node in self.nodes:
             for name in node.input:
                 found[name].append(node)
         return found
 
-    def only_user(self, name: str, users) -> object | None:
+    def only_user(self, name: str, users: dict[str, list[Any]]) -> Any:
         """The one node that takes a value, where there is one, and the value is no output of the graph."""
         return users[name][0] if len(users[name]) == 1 and name not in self.outputs else None
 
-    def replace(self, old: list, new: list) -> None:
+    def replace(self, old: list[Any], new: list[Any]) -> None:
         """Nodes by others, which stand where the last of the old ones was."""
         gone = {id(node) for node in old}
         place = next(i for i in reversed(range(len(self.nodes))) if id(self.nodes[i]) in gone)
@@ -111,7 +134,7 @@ class Graph:
                 graph.initializer.append(self.onnx.numpy_helper.from_array(np.asarray(values, order="C"), name))
 
 
-def rewrite(onnx, proto, *, free_particles: bool) -> None:
+def rewrite(onnx: Any, proto: Any, *, free_particles: bool) -> None:
     """Rewrite a graph that was traced for `TRACED_JETS` jets, in place.
 
     Parameters
@@ -147,8 +170,8 @@ def _take_indices_as_they_are(graph: Graph) -> None:
             continue
         # i < 0 ? i + n : i  comes as  cast(i < 0) * (i + n) + i * cast(not (i < 0))
         whole = made_by[node.input[1]]
-        terms = [made_by.get(name) for name in whole.input]
-        if whole.op_type != "Add" or any(term is None or term.op_type != "Mul" for term in terms):
+        terms = [made_by[name] for name in whole.input if name in made_by]
+        if whole.op_type != "Add" or [term.op_type for term in terms] != ["Mul", "Mul"]:
             continue
         kinds = {name: made_by[name].op_type for term in terms for name in term.input if name in made_by}
         casts = [name for name, kind in kinds.items() if kind == "Cast"]
@@ -166,7 +189,7 @@ def _affine(graph: Graph) -> None:
     """
     shapes = graph.shapes
     users, made_by = graph.users, graph.made_by
-    maps = {}  # name of an output: (rows in, weights, bias)
+    maps: dict[str, Affine] = {}  # name of an output: (rows in, weights, bias)
     for node in graph.nodes:
         found = _affine_map(graph, node, shapes, maps)
         if found is None:
@@ -193,12 +216,13 @@ def _affine(graph: Graph) -> None:
         graph.replace([node], [flat, gemm, back])
 
 
-def _affine_map(graph: Graph, node, shapes, maps):
+def _affine_map(graph: Graph, node: Any, shapes: dict[str, Shape], maps: dict[str, Affine]) -> Affine | None:
     """Where a node is affine in the last axis: what it takes, its matrix and its constant, in float64."""
     if node.op_type == "Reshape":  # of rows: what is affine in them stays so
         before = maps.get(node.input[0])
-        same = before and shapes[node.output[0]][-1:] == shapes[node.input[0]][-1:]
-        return (node.input[0], np.eye(before[1].shape[1]), np.zeros(before[1].shape[1])) if same else None
+        if before is None or shapes[node.output[0]][-1:] != shapes[node.input[0]][-1:]:
+            return None
+        return node.input[0], np.eye(before[1].shape[1]), np.zeros(before[1].shape[1])
     if node.op_type not in ("MatMul", "Add", "Sub", "Mul", "Gemm") or node.output[0] not in shapes:
         return None
     constants = [graph.constants.get(name) for name in node.input]
@@ -206,18 +230,17 @@ def _affine_map(graph: Graph, node, shapes, maps):
         return None
     if node.op_type == "Gemm":
         plain = not graph.attributes(node) or set(graph.attributes(node).values()) <= {0, 1.0}
-        if constants[0] is None and plain and len(constants) == 3 and all(c is not None for c in constants[1:]):
-            return node.input[0], constants[1].astype(np.float64), constants[2].astype(np.float64)
-        return None
+        given = [c.astype(np.float64) for c in constants[1:] if c is not None]
+        return (node.input[0], given[0], given[1]) if constants[0] is None and plain and len(given) == 2 else None
     if node.op_type == "MatMul":
-        if constants[0] is None and constants[1] is not None and constants[1].ndim == 2:
-            return node.input[0], constants[1].astype(np.float64), np.zeros(constants[1].shape[1])
+        matrix = constants[1]
+        if constants[0] is None and matrix is not None and matrix.ndim == 2:
+            return node.input[0], matrix.astype(np.float64), np.zeros(matrix.shape[1])
         return None
-    which = [i for i in (0, 1) if constants[i] is not None]
-    if len(which) != 1 or (node.op_type == "Sub" and which == [0]):
+    source, vector = (node.input[0], constants[1]) if constants[0] is None else (node.input[1], constants[0])
+    if vector is None or source in graph.constants or (node.op_type == "Sub" and constants[1] is None):
         return None
-    source = node.input[1 - which[0]]
-    width, vector = shapes[source][-1] if shapes[source] else 0, constants[which[0]]
+    width = shapes[source][-1] if shapes[source] else 0
     if vector.shape != (width,) or width < 2 or shapes[node.output[0]] != shapes[source]:
         return None
     vector = vector.astype(np.float64)
@@ -257,7 +280,7 @@ def _convolution_bias(graph: Graph) -> None:
             add = graph.only_user(made, users)
         if add is None or add.op_type != "Add":
             continue
-        values = graph.constants.get(next((name for name in add.input if name != made), None))
+        values = graph.constants.get(next((name for name in add.input if name != made), ""))
         width = graph.constants[convolution.input[1]].shape[0]
         if values is None or values.shape != (1, width, 1) or graph.shapes[made][:2] != (TRACED_JETS, width):
             continue
@@ -318,7 +341,8 @@ def _scalars(graph: Graph) -> None:
 
 def _views(graph: Graph) -> None:
     """Of several changes of shape in a row the last one; none where nothing changes."""
-    made_by, shapes, same = graph.made_by, graph.shapes, {}
+    made_by, shapes = graph.made_by, graph.shapes
+    same: dict[str, str] = {}
     for node in graph.nodes:
         for i, name in enumerate(node.input):
             node.input[i] = same.get(name, name)
@@ -337,19 +361,20 @@ def _views(graph: Graph) -> None:
 
 def _free_axes(graph: Graph, free_particles: bool) -> None:
     """Find the numbers of jets and particles in the constants, and free them."""
-    begin = []
+    begin: list[Any] = []
     shape = {JETS_AXIS: "", PARTICLES_AXIS: ""}
     for i, axis in enumerate((JETS_AXIS, PARTICLES_AXIS) if free_particles else (JETS_AXIS,)):
         made = graph.node("Shape", [INPUT], start=i, end=i + 1)
         begin.append(made)
         shape[axis] = made.output[0]
-    sized = {}
+    sized: dict[tuple[int, ...], str] = {}
 
-    def size_of(dims) -> str:
+    def size_of(dims: Sequence[int]) -> str:
         """The name of a shape: constant, or made of the numbers of jets and particles."""
         dims = tuple(int(d) for d in dims)
         if dims not in sized:
-            parts, unknown = [], 0
+            parts: list[int | str] = []
+            unknown = 0
             for d in dims:
                 jets, particles = d % TRACED_JETS == 0, free_particles and d % TRACED_PARTICLES == 0
                 if jets and d:
@@ -372,14 +397,14 @@ def _free_axes(graph: Graph, free_particles: bool) -> None:
                 sized[dims] = graph.constant(parts, np.int64)
         return sized[dims]
 
-    def is_free(d) -> bool:
+    def is_free(d: int) -> bool:
         return d != 0 and (d % TRACED_JETS == 0 or (free_particles and d % TRACED_PARTICLES == 0))
 
     for node in graph.nodes:
         if node.op_type == "Reshape" and node.input[1] in graph.constants:
             dims = graph.constants[node.input[1]]
             if any(is_free(d) for d in dims):
-                node.input[1] = size_of(dims)
+                node.input[1] = size_of(dims.tolist())
     for node in graph.nodes:
         for i, name in enumerate(node.input):
             values = graph.constants.get(name)
@@ -388,7 +413,14 @@ def _free_axes(graph: Graph, free_particles: bool) -> None:
     graph.nodes = [*begin, *graph.nodes]
 
 
-def _freed_constant(graph: Graph, begin: list, shape: dict[str, str], name: str, values, is_free) -> str:
+def _freed_constant(
+    graph: Graph,
+    begin: list[Any],
+    shape: dict[str, str],
+    name: str,
+    values: npt.NDArray[Any],
+    is_free: Callable[[int], bool],
+) -> str:
     """A constant with an axis of jets or particles: the same all along it, or the numbers of first rows."""
     free = [axis for axis, d in enumerate(values.shape) if is_free(d)]
     once = values[tuple(slice(0, 1) if axis in free else slice(None) for axis in range(values.ndim))]
@@ -427,5 +459,5 @@ def _freed_constant(graph: Graph, begin: list, shape: dict[str, str], name: str,
         to = [-1 if d == TRACED_JETS else d for d in values.shape]
         shaped = graph.node("Reshape", [cast.output[0], graph.constant(to, np.int64)])
         begin += [last, counted, cast, shaped]
-        return shaped.output[0]
+        return str(shaped.output[0])
     raise ModelError(f"constant {name!r} of the traced graph depends on the number of jets or particles")

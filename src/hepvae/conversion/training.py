@@ -4,44 +4,59 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..errors import DataError, LayoutError, OptionError
+from ..errors import DataError, FileError, LayoutError, OptionError
 from ..execution.progress import progress_bar
 from ..extras import require
-from ..jets.selection import Selection
+from ..jets.selection import Region, Selection
 from ..jets.spec import InputSpec
+from ..models import ArchitectureName
 from ..models import hyperparameters as complete
 from ..models.card import ModelCard
-from ..models.losses import DISTANCES, check_distance
+from ..models.losses import DISTANCES, DistanceName, check_distance
+from ..options import check_number, check_whole_number
 from ..output.files import make_folder, whole_file
 from ..reading.batches import padded_jets
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
-from ..reading.sources import resolve
+from ..reading.sources import Files, resolve
 from .export import export_onnx
 from .parity import Parity
 
+if TYPE_CHECKING:
+    from ..models.vae import VAE
+
 __all__ = ["TrainedModel", "train", "training_jets"]
+
+#: Of a model directory.
+FILES = ("model.keras", "model.onnx", "history.json")
+#: Of numbers that have no other bound: finite.
+MOST = 1e30
 
 
 @dataclass(frozen=True)
 class TrainedModel:
     """What a training leaves."""
 
-    model: object
-    """The `VAE`, with the weights of its best epoch."""
+    model: VAE
+    """The model, with the weights of its best epoch."""
     history: dict[str, list[float]]
     """Losses, validation losses and learning rate of each epoch."""
     parity: Parity
     """Comparison of TensorFlow and ONNX Runtime on validation jets."""
 
 
-def training_jets(files, spec: InputSpec, *, region="sideband", max_events=None):
+def training_jets(
+    files: Files, spec: InputSpec, *, region: Region | None = "sideband", max_events: int | None = None
+) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
     """Padded jets of the selected events of all files, those of an entry next to each other.
 
     Returns
@@ -52,9 +67,10 @@ def training_jets(files, spec: InputSpec, *, region="sideband", max_events=None)
     record : dict
         Files and what was counted, for the provenance.
     """
-    parts, files_read = [], []
-    events_kept = jets_used = 0
-    together, selection = None, Selection(region=region)
+    parts: list[npt.NDArray[np.float32]] = []
+    files_read = []
+    events_kept = jets_used = together = 0
+    selection = Selection(region=region)
     for source in resolve(files):
         report = FileReport(source.path)
         for jets in padded_jets(source, report, spec, ReadOptions(), selection):
@@ -70,7 +86,8 @@ def training_jets(files, spec: InputSpec, *, region="sideband", max_events=None)
         files_read.append({"path": Path(source.path).name, "events": report.events_read})
         if max_events is not None and jets_used >= together * max_events:
             break
-    jets = np.concatenate(parts).reshape(-1, together, *spec.shape)[:max_events]
+    jets = np.concatenate([*parts, np.empty((0, *spec.shape), np.float32)])
+    jets = jets.reshape(-1, together or 2, *spec.shape)[:max_events]
     record = {
         "files": files_read,
         "region": region,
@@ -80,7 +97,7 @@ def training_jets(files, spec: InputSpec, *, region="sideband", max_events=None)
     return jets, record
 
 
-def normalisation(jets: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(jets: npt.NDArray[np.float32]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each feature over the constituents, padding left out."""
     real = jets[(jets != 0).any(axis=2)].astype(np.float64)
     mean, std = real.mean(axis=0), real.std(axis=0)
@@ -95,15 +112,15 @@ def cosine_decay(done: float) -> float:
 
 
 def train(
-    files,
-    architecture: str,
-    output,
+    files: Files,
+    architecture: ArchitectureName,
+    output: str | Path,
     *,
     spec: InputSpec | None = None,
-    hyperparameters: dict | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
     beta: float = 0.01,
-    distance: str = "features",
-    region: str | None = "sideband",
+    distance: DistanceName = "features",
+    region: Region | None = "sideband",
     max_events: int | None = None,
     epochs: int = 40,
     batch_size: int = 256,
@@ -112,6 +129,7 @@ def train(
     patience: int = 5,
     validation_split: float = 0.1,
     seed: int = 1,
+    overwrite: bool = False,
 ) -> TrainedModel:
     """Train a VAE and write its model directory.
 
@@ -127,8 +145,8 @@ def train(
     architecture : str
         A name in the table of `hepvae.models`.
     output : path
-        The model directory: ``model.keras``, ``model.onnx``, ``history.json``; files of an earlier
-        training in it are replaced. A model that does not pass the export is kept as ``.keras``.
+        The model directory: ``model.keras``, ``model.onnx``, ``history.json``. A model that does not pass the
+        export is kept as ``.keras``.
     spec : InputSpec, optional
     hyperparameters : dict, optional
         Those of the architecture that differ from its defaults.
@@ -146,6 +164,10 @@ def train(
     seed : int
         Of weights, shuffling and latent noise. The same seed gives the same losses, on the same machine:
         TensorFlow is told to be deterministic, for the rest of the process.
+    validation_split : float
+        Share of the events to validate on: above 0, at most 0.5.
+    overwrite : bool
+        Whether the files of an earlier training in ``output`` may be replaced.
 
     Returns
     -------
@@ -157,24 +179,34 @@ def train(
         Too few events pass the selection, or the training diverged.
     OptionError
         A number is out of its range.
+    FileError
+        There is a trained model already.
     ModelError
         The export did not hold.
     """
     spec = spec or InputSpec()
     check_distance(distance, spec)
     clip_norm = DISTANCES[distance].clip_norm if clip_norm is None else clip_norm
-    _check_options(
-        epochs=epochs,
-        batch_size=batch_size,
-        patience=patience,
-        max_events=max_events,
-        validation_split=validation_split,
-        learning_rate=learning_rate,
-        clip_norm=clip_norm,
-        beta=beta,
-    )
-    require("tf2onnx", "training")  # needed at its end: better missed now
+    epochs, batch_size = check_whole_number("epochs", epochs), check_whole_number("batch_size", batch_size)
+    patience, seed = check_whole_number("patience", patience), check_whole_number("seed", seed, lowest=0)
+    if max_events is not None:
+        max_events = check_whole_number("max_events", max_events)
+    validation_split = _positive("validation_split", validation_split, highest=0.5)
+    learning_rate, clip_norm = _positive("learning_rate", learning_rate), _positive("clip_norm", clip_norm)
+    beta = check_number("beta", beta, lowest=0, highest=MOST)
     hyperparameters = complete(architecture, hyperparameters)
+    if hyperparameters.get("neighbours", 0) > spec.n_particles:
+        raise OptionError(
+            f"{architecture}: neighbours is {hyperparameters['neighbours']}: expected at most the"
+            f" {spec.n_particles} particles of a jet"
+        )
+    output = Path(output)
+    for file in (output / name for name in FILES):
+        if file.exists() and not overwrite:
+            raise FileError(
+                f"{file}: a trained model is there: choose a new folder, or --overwrite (overwrite=True)"
+            )
+    require("tf2onnx", "training")  # needed at its end: better missed now
     import keras
 
     from ..models.vae import VAE
@@ -183,7 +215,11 @@ def train(
     # Split by events, so that no jet of a validation event was trained on.
     validation = int(validation_split * len(jets))
     if validation == 0:
-        raise DataError(f"{len(jets)} events to train on: too few to keep {validation_split:.0%} for validation")
+        read = sum(file["events"] for file in record["files"])
+        raise DataError(
+            f"{len(jets)} events to train on, of {read} that were read: too few to keep {validation_split:.0%} for"
+            f" validation; the selection ({region or 'no'} region) kept {record['events_selected']}"
+        )
     make_folder(output)
     jets = jets[np.random.default_rng(seed).permutation(len(jets))]
     validating, training = (part.reshape(-1, *spec.shape) for part in (jets[:validation], jets[validation:]))
@@ -236,10 +272,10 @@ def train(
     model = VAE(card)
     model.encoder.set_weights(trained.encoder.get_weights())
     model.decoder.set_weights(trained.decoder.get_weights())
-    return TrainedModel(model, history, _write(model, history, validating, Path(output)))
+    return TrainedModel(model, history, _write(model, history, validating, output))
 
 
-def _write(model, history, jets, output: Path) -> Parity:
+def _write(model: VAE, history: Mapping[str, list[float]], jets: npt.NDArray[np.float32], output: Path) -> Parity:
     """Write the model directory; a model that does not pass the export is kept, without ``model.onnx``."""
     with whole_file(output / "model.keras") as file:
         model.save(file)
@@ -249,16 +285,8 @@ def _write(model, history, jets, output: Path) -> Parity:
     return export_onnx(model, output / "model.onnx", jets=jets)
 
 
-def _check_options(**values) -> None:
-    for name in ("epochs", "batch_size", "patience", "max_events"):
-        value = values[name]
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise OptionError(f"{name} is {value!r}: expected a positive whole number")
-    for name, high in (
-        ("validation_split", 1),
-        ("learning_rate", np.inf),
-        ("clip_norm", np.inf),
-        ("beta", np.inf),
-    ):
-        if not 0 <= values[name] < high or (name != "beta" and values[name] == 0):
-            raise OptionError(f"{name} is {values[name]!r}: expected a number from 0 to {high}")
+def _positive(name: str, value: float, highest: float = MOST) -> float:
+    value = check_number(name, value)
+    if not 0 < value <= highest:
+        raise OptionError(f"{name} is {value!r}: expected a number above 0, at most {highest:g}")
+    return value

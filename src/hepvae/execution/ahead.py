@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Generator, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["read_ahead"]
 
@@ -28,10 +28,10 @@ def read_ahead(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, N
     depth : int
         Items that may wait; one more is being made, and one is with whoever takes them.
     """
-    waiting: queue.Queue = queue.Queue(maxsize=depth)
+    waiting: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
     unwanted = threading.Event()
 
-    def put(kind: str, content) -> None:
+    def put(kind: str, content: Any) -> None:
         while not unwanted.is_set():
             with contextlib.suppress(queue.Full):
                 return waiting.put((kind, content), timeout=LOOK_S)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 __all__ = ["event_bar", "progress_bar"]
 
@@ -13,7 +14,7 @@ LOOK_S = 0.1
 
 
 @contextmanager
-def progress_bar(description: str, total: float | None = None) -> Iterator[Callable]:
+def progress_bar(description: str, total: float | None = None) -> Iterator[Callable[..., None]]:
     """Show a bar on standard error while the block runs.
 
     Yields
@@ -32,7 +33,7 @@ def progress_bar(description: str, total: float | None = None) -> Iterator[Calla
 
 
 @contextmanager
-def event_bar(description: str, reports: list) -> Iterator[Callable[[], None]]:
+def event_bar(description: str, reports: Sequence[Any]) -> Iterator[Callable[[], None]]:
     """A bar over the events of some files, while they are read.
 
     Parameters

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TypeVar
 
 from ..errors import OptionError
@@ -50,17 +51,17 @@ def on_threads(items: Iterable[Item], run: Callable[[Item], None], threads: int)
     What the first that fails raises is raised, and no more are begun.
     """
     items = list(items)
-    waiting, lock, errors = iter(items), threading.Lock(), []
-    end = object()
+    waiting, lock = iter(items), threading.Lock()
+    errors: list[BaseException] = []
 
     def work() -> None:
         while not errors:
             with lock:
-                item = next(waiting, end)
-            if item is end:
+                item = list(islice(waiting, 1))
+            if not item:
                 return
             try:
-                run(item)
+                run(item[0])
             except BaseException as error:  # of whatever kind: it belongs to the caller
                 errors.append(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from numba import types
 
 from ..execution.compiled import compiled
@@ -15,7 +16,9 @@ _LAST = np.int32(0x7FFFFFFF)
 
 
 @compiled(types.Array(types.float32, 1, "C")(_JETS, _JETS, types.int64, types.int64))
-def chamfer(particles, reconstruction, pt, factor):
+def chamfer(
+    particles: npt.NDArray[np.float32], reconstruction: npt.NDArray[np.float32], pt: int, factor: int
+) -> npt.NDArray[np.float32]:
     """`losses.chamfer` of jets of three features at most, by differences in float32, sums in float64.
 
     Parameters

@@ -1,17 +1,22 @@
-"""The table of architectures: name to what builds encoder and decoder."""
+"""The table of architectures: name to the functions that build encoder and decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any, Literal
 
 from ..errors import OptionError
+from ..jets.spec import InputSpec
+from ..options import check_choice, check_whole_number, nearest
 
-__all__ = ["ARCHITECTURES", "MASKED", "Architecture", "architecture", "hyperparameters"]
+__all__ = ["ARCHITECTURES", "MASKED", "Architecture", "ArchitectureName", "architecture", "hyperparameters"]
+
+ArchitectureName = Literal["conv", "graph", "edge", "edge-dense"]
 
 #: name: "module:attribute" of an `Architecture`.
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, str] = {
     "conv": "hepvae.models.conv:CONV",
     "graph": "hepvae.models.graph:GRAPH",
     "edge": "hepvae.models.graph:EDGE",
@@ -21,30 +26,55 @@ ARCHITECTURES = {
 #: Those that mask padding: the decoder takes ``mask`` beside ``z``, and the losses leave padding out.
 MASKED = frozenset({"graph", "edge", "edge-dense"})
 
+#: Smallest values of hyperparameters; of all others 1. An ``edge`` without neighbours is no edge convolution.
+LEAST = {"convolutions": 0, "decoder_convolutions": 0, "codes": 2}
+#: Layers of one kind: more are no model, but a card that takes hours to build.
+MOST_LAYERS = 64
+
 
 @dataclass(frozen=True)
 class Architecture:
     """How the encoder and the decoder of a kind of VAE are built."""
 
-    build: Callable
+    build: Callable[..., tuple[Any, Any]]
     """Takes a `ModelCard` and the hyperparameters by name, gives (encoder, decoder). The encoder takes
     particles and gives ``z_mean`` and ``z_log_var``; the decoder takes ``z``."""
-    defaults: Mapping
+    least_weights: Callable[[InputSpec, Mapping[str, Any]], int]
+    """Takes a spec and the hyperparameters; how many weights the model has at least, to bound its memory before
+    it is built: within a small factor of their number."""
+    defaults: Mapping[str, Any]
     """All hyperparameters with their default values."""
 
 
 def architecture(name: str) -> Architecture:
     """An architecture of the table."""
-    if name not in ARCHITECTURES:
-        raise OptionError(f"model {name!r} is unknown: expected one of {', '.join(ARCHITECTURES)}")
-    module, _, attribute = ARCHITECTURES[name].partition(":")
-    return getattr(import_module(module), attribute)
+    module, _, attribute = ARCHITECTURES[check_choice("model", name, ARCHITECTURES)].partition(":")
+    found: Architecture = getattr(import_module(module), attribute)
+    return found
 
 
-def hyperparameters(name: str, changed: Mapping | None = None) -> dict:
-    """All hyperparameters of an architecture: the defaults, and what is changed of them."""
+def hyperparameters(name: str, changed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All hyperparameters of an architecture: the defaults, and what is changed of them.
+
+    Raises
+    ------
+    OptionError
+        There is no such hyperparameter, or it is not a whole number, or a list of them, in its range.
+    """
     defaults = architecture(name).defaults
-    for key in changed or ():
+    for key, value in (changed or {}).items():
         if key not in defaults:
-            raise OptionError(f"{name} has no hyperparameter {key!r}: expected one of {', '.join(defaults)}")
+            known = ", ".join(defaults) + nearest(key, defaults)
+            raise OptionError(f"{name} has no hyperparameter {key!r}: expected one of {known}")
+        low = LEAST.get(key, min(1, defaults[key]) if key == "neighbours" else 1)
+        if isinstance(defaults[key], list):
+            if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= MOST_LAYERS:
+                raise OptionError(
+                    f"{name}: {key} is {value!r}: expected a list of 1 to {MOST_LAYERS} whole numbers"
+                )
+            for number in value:
+                check_whole_number(f"{name}: {key}", number)
+        else:
+            most = MOST_LAYERS if key.endswith("convolutions") else None
+            check_whole_number(f"{name}: {key}", value, lowest=low, highest=most)
     return {**defaults, **(changed or {})}

@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from ..errors import HepvaeError, ModelError
+from ..errors import HepvaeError, ModelError, one_line
 from ..jets.spec import MOST_PARTICLES, InputSpec
 from ..options import check_choice, check_whole_number
 from .contract import RECONSTRUCTION
@@ -52,9 +52,9 @@ class ModelCard:
     """Standard deviation of each feature, likewise."""
     beta: float = 0.01
     """loss = reco_loss + beta * kl_loss."""
-    hyperparameters: dict = field(default_factory=dict)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
     """What the architecture was built with."""
-    provenance: dict = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
     """Training sample, settings, seed, versions."""
     distance: str = "features"
     """Between two particles, one of `losses.DISTANCES`."""
@@ -73,11 +73,11 @@ class ModelCard:
             outputs[RECONSTRUCTION] = self.reconstruction.shape or self.spec.shape
         return outputs
 
-    def with_provenance(self, **provenance) -> ModelCard:
+    def with_provenance(self, **provenance: object) -> ModelCard:
         """The same card with more provenance."""
         return replace(self, provenance={**self.provenance, **provenance})
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """A dict of plain values, for JSON."""
         return {
             "format": FORMAT,
@@ -104,13 +104,17 @@ class ModelCard:
         }
 
     @classmethod
-    def from_dict(cls, values: dict) -> ModelCard:
+    def from_dict(cls, values: Any) -> ModelCard:
         """The card that `to_dict` wrote."""
         if not isinstance(values, dict):
             raise ModelError(f"model card is {values!r}: expected a table of values")
         values = dict(values)
         if values.pop("format", None) != FORMAT:
-            raise ModelError(f"model card: expected format {FORMAT}; made by a newer hepvae?")
+            raise ModelError(f"model card: expected format {FORMAT}: a newer hepvae wrote it, perhaps")
+        kinds = {"architecture": str, "distance": str, "hyperparameters": dict, "provenance": dict}
+        for name, kind in kinds.items():
+            if not isinstance(values.get(name, kind()), kind):
+                raise ModelError(f"model card: {name} is {values[name]!r}: expected a {kind.__name__}")
         try:
             foreign = _foreign(values) if values["architecture"] == ADOPTED else {}
             card = cls(
@@ -123,7 +127,7 @@ class ModelCard:
                     "beta": float(values["beta"]),
                 }
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model card: {error}") from error
         check_distance(card.distance, card.spec)
         expected = 0 if foreign else len(card.spec.features)
@@ -144,8 +148,10 @@ class ModelCard:
         """The card that `to_json` wrote; errors name ``where`` it was found."""
         try:
             return cls.from_dict(json.loads(text))
-        except (json.JSONDecodeError, HepvaeError) as error:
+        except HepvaeError as error:
             raise ModelError(f"{where}: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"{where}: its card is not JSON: {one_line(error)}") from error
 
 
 def _foreign(values: dict[str, Any]) -> dict[str, Any]:

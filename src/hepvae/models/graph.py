@@ -9,10 +9,15 @@ on n_particles, and no loss on the padding.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from ..errors import OptionError
+from ..jets.spec import InputSpec
 from . import Architecture
 from .card import ModelCard
 from .graph_layers import (
@@ -35,27 +40,28 @@ __all__ = ["EDGE", "EDGE_DENSE", "GRAPH"]
 FIRST_LOG_VAR = -4.0
 
 
-def build(card: ModelCard, **values) -> tuple[keras.Model, keras.Model]:
+def build(card: ModelCard, **values: Any) -> tuple[keras.Model, keras.Model]:
     """Build encoder (particles to z_mean, z_log_var) and decoder (z and mask to particles)."""
     lost = [f for f in ("eta", "phi", "pt") if f not in card.spec.features]
     if lost:
         raise OptionError(
             f"{card.architecture} needs {lost[0]} among the features: found {', '.join(card.spec.features)}"
         )
-    _check(card.architecture, values)
     return _encoder(card, values), _decoder(card, values)
 
 
-def _check(name: str, values: dict) -> None:
-    least = {"convolutions": 0, "neighbours": 0, "decoder_convolutions": 0, "codes": 2}
-    for key, value in values.items():
-        low = least.get(key, 1)
-        for number in value if key == "units" and isinstance(value, (list, tuple)) else [value]:
-            if isinstance(number, bool) or not isinstance(number, int) or number < low:
-                raise OptionError(f"{name}: {key} is {value!r}: expected whole numbers from {low} on")
+def least_weights(spec: InputSpec, values: Mapping[str, Any]) -> int:
+    """Weights of encoder and decoder without their biases and those of their first layers."""
+    width, units, latent, terms = values["width"], values["units"], values["latent"], values["codes"] + 2
+    encoder = 2 * values["convolutions"] * width**2 + (terms + values["heads"]) * width
+    encoder += sum(a * b for a, b in pairwise([values["heads"] * terms, *units, 2 * latent]))
+    wide = values["decoder_width"]
+    decoder = 2 * values["decoder_convolutions"] * wide**2 + (terms + 2 * units[0]) * wide
+    decoder += sum(a * b for a, b in pairwise([latent, *reversed(units), terms * spec.shape[1]]))
+    return int(encoder + decoder)
 
 
-def _encoder(card: ModelCard, values: dict) -> keras.Model:
+def _encoder(card: ModelCard, values: Mapping[str, Any]) -> keras.Model:
     eta, phi, pt = (card.spec.features.index(f) for f in ("eta", "phi", "pt"))
     particles = keras.Input(card.spec.shape, name="particles")
     mask = Mask(pt, name="mask")(particles)
@@ -84,7 +90,7 @@ def _encoder(card: ModelCard, values: dict) -> keras.Model:
     return keras.Model(particles, latent, name="encoder")
 
 
-def _decoder(card: ModelCard, values: dict) -> keras.Model:
+def _decoder(card: ModelCard, values: Mapping[str, Any]) -> keras.Model:
     n_features, width = len(card.spec.features), values["decoder_width"]
     z = keras.Input((values["latent"],), name="z")
     mask = keras.Input((card.spec.n_particles,), name="mask")
@@ -114,6 +120,7 @@ def _decoder(card: ModelCard, values: dict) -> keras.Model:
 #: ``neighbours`` 0 is the fully connected graph.
 GRAPH = Architecture(
     build,
+    least_weights,
     {
         "neighbours": 0,
         "width": 32,
@@ -127,10 +134,11 @@ GRAPH = Architecture(
     },
 )
 
-EDGE = Architecture(build, {**GRAPH.defaults, "neighbours": 8})
+EDGE = Architecture(build, least_weights, {**GRAPH.defaults, "neighbours": 8})
 
 EDGE_DENSE = Architecture(
     build,
+    least_weights,
     {
         **GRAPH.defaults,
         "neighbours": 16,

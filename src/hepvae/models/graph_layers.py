@@ -13,6 +13,8 @@ nothing, and neither the order of constituents, nor the length of the padding, n
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras import layers, ops
 
@@ -31,16 +33,19 @@ __all__ = [
     "number_code",
 ]
 
+#: Of a tensor; None is the number of jets.
+Shape = Sequence[int | None]
+
 #: Ranks and numbers of constituents are coded by logarithms; this one becomes 1.
 LOG_RANGE = math.log(256)
 
 
-def dense(width: int, name: str, *, activation: str | None = None, bias: bool = True):
+def dense(width: int, name: str, *, activation: str | None = None, bias: bool = True) -> Any:
     """A dense layer that leaves the scale of what it takes as it is."""
     return layers.Dense(width, activation=activation, use_bias=bias, kernel_initializer="lecun_normal", name=name)
 
 
-def double(x):
+def double(x: Any) -> Any:
     """In float64."""
     return ops.cast(x, "float64")
 
@@ -48,15 +53,15 @@ def double(x):
 class JetDense(layers.Dense):
     """A dense layer on one row for each jet, computed in float64 from weights in float32."""
 
-    def __init__(self, units: int, **kwargs):
+    def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(units, **{"kernel_initializer": "lecun_normal", **kwargs})
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         made = self.activation(ops.matmul(double(x), double(self.kernel)) + double(self.bias))
         return ops.cast(made, self.compute_dtype)
 
 
-def number_code(mask):
+def number_code(mask: Any) -> Any:
     """The number of constituents of each jet, as a logarithm (jets, 1)."""
     return ops.log(ops.sum(mask, axis=1, keepdims=True)) / LOG_RANGE
 
@@ -64,11 +69,11 @@ def number_code(mask):
 class NodeFeatures(layers.Layer):
     """The features of each constituent, standardised, and the logarithm of its pt, as nodes."""
 
-    def __init__(self, mean, std, pt: int, **kwargs):
+    def __init__(self, mean: Sequence[float], std: Sequence[float], pt: int, **kwargs: Any) -> None:
         super().__init__(trainable=False, **kwargs)
         self.mean, self.std, self.pt = [float(v) for v in mean], [float(v) for v in std], pt
 
-    def call(self, particles):
+    def call(self, particles: Any) -> Any:
         mean, std = (ops.convert_to_tensor(values, particles.dtype) for values in (self.mean, self.std))
         # Padding has no logarithm, and needs none: any number does.
         pt = ops.maximum(particles[..., self.pt : self.pt + 1], 1e-3)
@@ -84,11 +89,11 @@ class RankCode(layers.Layer):
     harder ones, which is blind to the order of constituents, of equal pt too.
     """
 
-    def __init__(self, codes: int, **kwargs):
+    def __init__(self, codes: int, **kwargs: Any) -> None:
         super().__init__(trainable=False, **kwargs)
         self.codes = codes
 
-    def call(self, real, pt=None):
+    def call(self, real: Any, pt: Any = None) -> Any:
         if pt is None:
             rank = ops.cumsum(real, axis=1) - real
         else:
@@ -112,17 +117,17 @@ class GraphConvolution(layers.Layer):
     authors have in M, is one of its own: without it all nodes would be alike after one convolution.
     """
 
-    def __init__(self, width: int, **kwargs):
+    def __init__(self, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.own = dense(width, "own")
         self.message = dense(width, "message", bias=False)
 
-    def build(self, nodes_shape, real_shape):
+    def build(self, nodes_shape: Shape, real_shape: Shape) -> None:
         self.own.build(nodes_shape)
         self.message.build((nodes_shape[0], nodes_shape[2]))
         self.built = True
 
-    def call(self, nodes, real):
+    def call(self, nodes: Any, real: Any) -> Any:
         weight = ops.expand_dims(double(real / ops.sum(real, axis=1, keepdims=True)), 1)
         mean = ops.cast(ops.squeeze(ops.matmul(weight, double(nodes)), 1), nodes.dtype)
         return ops.elu(self.own(nodes) + ops.expand_dims(self.message(mean), 1))
@@ -136,11 +141,11 @@ class NearestNeighbours(layers.Layer):
     constituents than k.
     """
 
-    def __init__(self, k: int, eta: int, phi: int, **kwargs):
+    def __init__(self, k: int, eta: int, phi: int, **kwargs: Any) -> None:
         super().__init__(trainable=False, **kwargs)
         self.k, self.eta, self.phi = k, eta, phi
 
-    def call(self, particles, real):
+    def call(self, particles: Any, real: Any) -> Any:
         # Term by term, as each runtime rounds it alike: they must agree on who is nearest.
         distance = ops.expand_dims((1.0 - real) * FAR, 1)
         for feature in (self.eta, self.phi):
@@ -161,20 +166,25 @@ class EdgeConvolution(layers.Layer):
     their mean.
     """
 
-    def __init__(self, width: int, **kwargs):
+    def __init__(self, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.own = dense(width, "own")
         self.neighbour = dense(width, "neighbour", bias=False)
         self.shortcut = dense(width, "shortcut")
         self.message = dense(width, "message", bias=False)
 
-    def build(self, nodes_shape, rows_shape, valid_shape):
+    def build(
+        self,
+        nodes_shape: Shape,
+        rows_shape: Shape,
+        valid_shape: Shape,
+    ) -> None:
         for layer in (self.own, self.neighbour, self.shortcut):
             layer.build(nodes_shape)
         self.message.build((*nodes_shape[:2], self.message.units))
         self.built = True
 
-    def call(self, nodes, rows, valid):
+    def call(self, nodes: Any, rows: Any, valid: Any) -> Any:
         flat = ops.reshape(self.neighbour(nodes), (-1, self.neighbour.units))
         # Rows of a flat array are gathered: ONNX Runtime copies them whole, where a gather with a batch
         # axis, or along an axis, takes more operators or goes value by value.
@@ -190,16 +200,16 @@ class Readout(layers.Layer):
     Gives (jets, heads * (codes + 2) + 1); the last is the code of the number of constituents.
     """
 
-    def __init__(self, heads: int, **kwargs):
+    def __init__(self, heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads = dense(heads, "heads")
 
-    def build(self, nodes_shape, code_shape, real_shape):
+    def build(self, nodes_shape: Shape, code_shape: Shape, real_shape: Shape) -> None:
         self.heads.build(nodes_shape)
         self.flat = self.heads.units * code_shape[2]
         self.built = True
 
-    def call(self, nodes, code, real):
+    def call(self, nodes: Any, code: Any, real: Any) -> Any:
         heads = self.heads(nodes) * ops.expand_dims(real, 2)
         sums = ops.matmul(ops.transpose(double(code), (0, 2, 1)), double(heads))
         sums = ops.cast(ops.reshape(sums, (-1, self.flat)), nodes.dtype)
@@ -214,11 +224,11 @@ class Particles(layers.Layer):
     pt is std * (elu(x) + 1): positive, exponential for soft constituents and linear for hard ones.
     """
 
-    def __init__(self, mean, std, pt: int, **kwargs):
+    def __init__(self, mean: Sequence[float], std: Sequence[float], pt: int, **kwargs: Any) -> None:
         super().__init__(trainable=False, **kwargs)
         self.mean, self.std, self.pt = [float(v) for v in mean], [float(v) for v in std], pt
 
-    def call(self, code, coefficients, fine, real):
+    def call(self, code: Any, coefficients: Any, fine: Any, real: Any) -> Any:
         x = ops.matmul(double(code), double(coefficients)) + double(fine)
         features = [
             (ops.elu(x[..., i]) + 1.0) * std if i == self.pt else x[..., i] * std + mean

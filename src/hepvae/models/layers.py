@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -15,12 +18,12 @@ class _PerFeature(keras.layers.Layer):
     held by the layer would become extra inputs of an exported graph.
     """
 
-    def __init__(self, mean, std, **kwargs):
+    def __init__(self, mean: Sequence[float], std: Sequence[float], **kwargs: Any) -> None:
         super().__init__(trainable=False, **kwargs)
         self.mean = [float(v) for v in mean]
         self.std = [float(v) for v in std]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mean": self.mean, "std": self.std}
 
 
@@ -28,7 +31,7 @@ class _PerFeature(keras.layers.Layer):
 class Standardise(_PerFeature):
     """(x - mean) / std for each feature."""
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         return (x - ops.convert_to_tensor(self.mean, x.dtype)) / ops.convert_to_tensor(self.std, x.dtype)
 
 
@@ -36,16 +39,16 @@ class Standardise(_PerFeature):
 class Destandardise(_PerFeature):
     """x * std + mean for each feature."""
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         return x * ops.convert_to_tensor(self.std, x.dtype) + ops.convert_to_tensor(self.mean, x.dtype)
 
 
 class Mask(keras.layers.Layer):
     """1 where there is a constituent (pt > 0), 0 where there is padding: (jets, n_particles)."""
 
-    def __init__(self, pt: int, **kwargs):
+    def __init__(self, pt: int, **kwargs: Any) -> None:
         super().__init__(trainable=False, **kwargs)
         self.pt = pt
 
-    def call(self, particles):
+    def call(self, particles: Any) -> Any:
         return ops.cast(particles[..., self.pt] > 0, particles.dtype)

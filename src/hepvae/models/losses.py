@@ -7,14 +7,17 @@ float64, say) to hold it against.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from ..errors import OptionError
 from ..jets.spec import InputSpec
+from ..options import check_choice
 
 __all__ = [
     "DISTANCES",
     "LOSSES",
     "Distance",
+    "DistanceName",
     "chamfer",
     "chamfer_by_product",
     "check_distance",
@@ -39,16 +42,17 @@ class Distance:
     """Longest gradient of a batch in training, unless told: a few times that of a usual one."""
 
 
+DistanceName = Literal["features", "momenta"]
+
 #: ``features``: as the study has it; pt in GeV counts, and next to it directions hardly do. ``momenta``: the
 #: momentum transverse to the jet axis, in GeV. A hard constituent far from the axis, as of a second prong, is far
 #: from all others, and a jet with few soft ones beside it has a large mean distance.
-DISTANCES = {"features": Distance(False, 5e3), "momenta": Distance(True, 20.0)}
+DISTANCES: dict[str, Distance] = {"features": Distance(False, 5e3), "momenta": Distance(True, 20.0)}
 
 
 def check_distance(name: str, spec: InputSpec) -> None:
     """Raise `OptionError` where there is no such distance, or particles of a spec have none."""
-    if name not in DISTANCES:
-        raise OptionError(f"distance {name!r} is unknown: expected one of {', '.join(DISTANCES)}")
+    check_choice("distance", name, DISTANCES)
     known = spec.coordinates == "relative" and set(spec.features) == {"eta", "phi", "pt"}
     if DISTANCES[name].transverse and not known:
         raise OptionError(
@@ -57,7 +61,7 @@ def check_distance(name: str, spec: InputSpec) -> None:
         )
 
 
-def points(particles, spec: InputSpec, distance: str, ops):
+def points(particles: Any, spec: InputSpec, distance: str, ops: Any) -> Any:
     """Where particles lie when the distance of two is taken.
 
     Parameters
@@ -76,7 +80,7 @@ def points(particles, spec: InputSpec, distance: str, ops):
     return ops.stack([pt * eta, pt * phi], -1)
 
 
-def chamfer(particles, reconstruction, ops, mask=None):
+def chamfer(particles: Any, reconstruction: Any, ops: Any, mask: Any = None) -> Any:
     """Symmetric nearest-neighbour (Chamfer) distance between two sets of particles.
 
     The mean over input particles of the squared distance to the nearest reconstructed one, plus the
@@ -111,7 +115,9 @@ def chamfer(particles, reconstruction, ops, mask=None):
     return ops.sum((nearest[0] + nearest[1]) * mask, axis=1) / ops.sum(mask, axis=1)
 
 
-def chamfer_by_product(particles, reconstruction, ops, mask=None, pt=None):
+def chamfer_by_product(
+    particles: Any, reconstruction: Any, ops: Any, mask: Any = None, pt: int | None = None
+) -> Any:
     """`chamfer` with all distances by one matrix product of float32: what exported models compute.
 
     |a|^2 + |b|^2 - 2ab cancels: of the 10^7 GeV^2 that pt^2 may be, float32 keeps 1 GeV^2. So pt is taken
@@ -139,7 +145,7 @@ def chamfer_by_product(particles, reconstruction, ops, mask=None, pt=None):
     return ops.sum(sum(nearest) * mask, axis=1) / ops.sum(mask, axis=1)
 
 
-def _operands(x, mask, pt: int | None, ops):
+def _operands(x: Any, mask: Any, pt: int | None, ops: Any) -> tuple[Any, ...]:
     """Operands whose product is the squared distances, for its left and its right side: (jets, rows, particles).
 
     Of particles a and b, with q and r from pt, other features x, and w = r (pt + q) + sum of x^2,
@@ -169,7 +175,7 @@ def _operands(x, mask, pt: int | None, ops):
     return tuple(ops.reshape(ops.concatenate(side, axis=1), (-1, len(side), x.shape[1])) for side in sides)
 
 
-def kl_divergence(z_mean, z_log_var, ops):
+def kl_divergence(z_mean: Any, z_log_var: Any, ops: Any) -> Any:
     """Kullback-Leibler divergence of N(z_mean, exp(z_log_var)) from N(0, 1), mean over the latent axis.
 
     Kingma and Welling, arXiv:1312.6114, appendix B; the study takes the mean where they sum.

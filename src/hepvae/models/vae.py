@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -38,19 +39,21 @@ class VAE(keras.Model):
     the losses that exported models have: `chamfer_by_product`.
     """
 
-    def __init__(self, card: ModelCard, **kwargs):
+    def __init__(self, card: ModelCard, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.card = card
         check_distance(card.distance, card.spec)
-        made = architecture(card.architecture)
-        self.encoder, self.decoder = made.build(card, **hyperparameters(card.architecture, card.hyperparameters))
+        values = hyperparameters(card.architecture, card.hyperparameters)
+        self.encoder, self.decoder = architecture(card.architecture).build(card, **values)
         self._pt = card.spec.features.index("pt") if "pt" in card.spec.features else None
-        self.mask = Mask(self._pt, name="mask") if card.architecture in MASKED else None
+        self.mask = None
+        if card.architecture in MASKED and self._pt is not None:
+            self.mask = Mask(self._pt, name="mask")
         self._noise = keras.random.SeedGenerator()
         self._means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
         self.built = True  # encoder and decoder are, already
 
-    def call(self, particles, training=False, by_product=False):
+    def call(self, particles: Any, training: bool = False, by_product: bool = False) -> dict[str, Any]:
         latent = self.encoder(particles, training=training)
         z_mean, z_log_var = latent["z_mean"], latent["z_log_var"]
         z = z_mean
@@ -59,13 +62,13 @@ class VAE(keras.Model):
         mask = None if self.mask is None else self.mask(particles)
         reconstruction = self.decoder(z if mask is None else {"z": z, "mask": mask}, training=training)
         spec, distance = self.card.spec, self.card.distance
-        places = [points(x, spec, distance, ops) for x in (particles, reconstruction)]
+        first, second = (points(x, spec, distance, ops) for x in (particles, reconstruction))
         if by_product:
             # Transverse momenta are small beside pt: their squares keep what they need.
             pt = None if DISTANCES[distance].transverse else self._pt
-            reco_loss = chamfer_by_product(*places, ops, mask, pt)
+            reco_loss = chamfer_by_product(first, second, ops, mask, pt)
         else:
-            reco_loss = chamfer(*places, ops, mask)
+            reco_loss = chamfer(first, second, ops, mask)
         kl_loss = kl_divergence(z_mean, z_log_var, ops)
         return {
             "loss": reco_loss + self.card.beta * kl_loss,
@@ -74,27 +77,29 @@ class VAE(keras.Model):
             "reconstruction": reconstruction,
         }
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
         for name, mean in self._means.items():
             mean.update_state(y_pred[name])
         return ops.mean(y_pred["loss"])
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         return self.get_metrics_result()
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[Any]:
         return list(self._means.values())
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "card": self.card.to_dict()}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> VAE:
         return cls(ModelCard.from_dict(config["card"]), name=config.get("name"))
 
 
-def load_vae(path) -> VAE:
+def load_vae(path: str | Path) -> VAE:
     """Load a .keras file.
 
     Only the card of its configuration and its weights are read: no class that the file names is looked up, and
@@ -107,14 +112,20 @@ def load_vae(path) -> VAE:
     """
     if not Path(path).is_file():
         raise ModelError(f"{path}: no such model file")
+    if not zipfile.is_zipfile(path):
+        raise ModelError(f"{path}: not a model that hepvae can load: expected a .keras file of 'hepvae train'")
     try:
         with zipfile.ZipFile(path) as archive:
             config, weights = (_member(archive, name) for name in ("config.json", "model.weights.h5"))
         config = json.loads(config)
         if config.get("registered_name") != "hepvae>VAE":
             raise ModelError(f"a Keras {config.get('class_name')}, not a VAE of hepvae")
-        _check_weights(weights)
-        model = VAE(ModelCard.from_dict(config["config"]["card"]), name=config["config"].get("name"))
+        card, held = ModelCard.from_dict(config["config"]["card"]), _check_weights(weights)
+        values = hyperparameters(card.architecture, card.hyperparameters)
+        least = architecture(card.architecture).least_weights(card.spec, values)
+        if least > held:  # before memory is taken for them
+            raise ModelError(f"its card is of a model with {least} weights or more, and it has {held}")
+        model = VAE(card, name=config["config"].get("name"))
         model.load_weights(path)
     except HepvaeError as error:
         raise ModelError(f"{path}: {error}") from error
@@ -132,22 +143,30 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(info)
 
 
-def _check_weights(weights: bytes) -> None:
-    """Raise `ModelError` where reading weights would read other files, or give more than the file holds."""
-    foreign = []  # h5py lets no exception out of a visit
+def _check_weights(weights: bytes) -> int:
+    """How many values weights have.
 
-    def check_link(name, link):
+    Raises
+    ------
+    ModelError
+        Reading them would read other files, or give more than the file holds.
+    """
+    foreign: list[str] = []  # h5py lets no exception out of a visit
+    sizes: list[int] = []
+
+    def check_link(name: str, link: Any) -> None:
         if not isinstance(link, h5py.HardLink):
             foreign.append(name)
 
-    def check(name, found):
-        if isinstance(found, h5py.Dataset) and (
-            found.external or found.is_virtual or found.nbytes > found.id.get_storage_size()
-        ):
-            foreign.append(name)
+    def check(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            sizes.append(item.size or 0)
+            if item.external or item.is_virtual or item.nbytes > item.id.get_storage_size():
+                foreign.append(name)
 
     with h5py.File(io.BytesIO(weights)) as file:
         file.visititems_links(check_link)
         file.visititems(check)
     if foreign:
         raise ModelError(f"weights {foreign[0]!r} are not in the file itself")
+    return sum(sizes)
