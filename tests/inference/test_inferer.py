@@ -167,6 +167,15 @@ def test_runtime_by_the_kind_of_the_file(name):
     assert load_inferer(model_path("conv", runtime=name)).runtime == name
 
 
+def test_bundled_names(signal_jets):
+    """``load_inferer("conv")`` said that there is no such file."""
+    assert load_inferer("conv").path == model_path("conv")
+    with pytest.raises(
+        hepvae.ModelError, match="grpah: no such model file, nor a bundled model: conv, .*'graph'$"
+    ):
+        load_inferer("grpah")
+
+
 def test_unknown_runtime():
     with pytest.raises(
         hepvae.OptionError, match="runtime 'torch' is unknown: expected one of onnxruntime, litert, tensorflow"

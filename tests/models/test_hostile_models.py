@@ -352,9 +352,7 @@ def test_outputs_of_another_shape_or_type(tmp_path, wrong, compiled, signal_jets
     if compiled:  # both outputs are used whatever is wanted
         calls = [inferer, inferer.reconstruct]
     for call in calls:
-        with pytest.raises(
-            ModelError, match=rf"model\.onnx: output '{name}' on onnxruntime is .*: expected float32"
-        ):
+        with pytest.raises(ModelError, match=rf"model\.onnx: output '{name}' .* is .*: expected float32"):
             call(signal_jets[:6])
 
 

@@ -1,0 +1,62 @@
+"""Compiled loops, where the cache of numba cannot be used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+LOOP = """
+import logging, sys
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+sys.path.insert(0, sys.argv[1])
+import loop
+print(loop.double(3))
+"""
+
+MODULE = """
+from numba import types
+from hepvae.execution.compiled import compiled
+
+@compiled(types.int64(types.int64))
+def double(x):
+    return 2 * x
+
+@compiled(types.int64(types.int64))
+def triple(x):
+    return 3 * x
+"""
+
+
+@pytest.mark.parametrize("problem", ["none", "damaged", "no folder"])
+def test_cache_that_cannot_be_used(tmp_path, problem):
+    """A damaged file in it ended every command until somebody deleted it."""
+    cache = tmp_path / "cache"
+    (tmp_path / "loop.py").write_text(MODULE)
+
+    def run():
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", LOOP, str(tmp_path)],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(cache), "XDG_CACHE_HOME": str(cache)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    if problem == "no folder":
+        for file in (cache, tmp_path / "__pycache__"):
+            file.write_text("a file")
+    else:
+        assert run().stdout == "6\n"
+    if problem == "damaged":
+        indices = [file for file in cache.rglob("*.nbi") if "loop" in file.name]
+        assert len(indices) == 2
+        for file in indices:
+            file.write_bytes(file.read_bytes()[:7])
+    done = run()
+    *said, result = done.stdout.splitlines()
+    assert result == "6", done.stderr
+    assert len(said) == (problem != "none")
+    assert all(line.startswith("numba's cache is not used, and loops are compiled anew: ") for line in said)
