@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import click
 
 from ..execution.command import PATH, Choice, Command, Number, Whole, effective_options, option
-from ..jets.selection import REGIONS
-from ..models import ARCHITECTURES
+from ..jets.selection import REGIONS, Region
+from ..models import ARCHITECTURES, ArchitectureName
 from ..models.losses import DISTANCES
 from ..output.files import whole_file
 from ..output.text import terminal_text
@@ -74,9 +74,9 @@ def _hyperparameters(ctx: click.Context, param: click.Parameter, texts: tuple[st
 @options.overwrite_option
 def train(
     files: tuple[str, ...],
-    model: str,
+    model: ArchitectureName,
     output: Path,
-    region: str,
+    region: Region | Literal["all"],
     hyperparameters: list[Hyperparameter],
     **settings: Any,
 ) -> int:

@@ -70,7 +70,7 @@ def network_inputs(padded: Any, card: ForeignCard, ops: Any) -> dict[str, Any]:
     padded : array, float32 (jets, n_particles, n_features)
         Of the spec of the card, which is `foreign.resolved`.
     """
-    mask = _mask(padded, card, ops) if card.needs_mask else None
+    mask: Any = _mask(padded, card, ops) if card.needs_mask else None
     inputs = {}
     for one in card.inputs:
         assert one.tensor is not None
@@ -169,15 +169,15 @@ def _reco_loss(
         return total if loss.reduction == "sum" else total / (ops.sum(mask, axis=1) * float(len(of.features)))
     # Places that are left out may hold anything.
     names = tuple(f.name if f.name == "pt" else f.name.removeprefix("d") for f in of.features)
-    places = [particles, reconstruction]
     if loss.distance == "momenta":
-        places = [points(x, InputSpec(1, names), loss.distance, ops) for x in places]
+        spec = InputSpec(1, names)
+        particles, reconstruction = (points(x, spec, loss.distance, ops) for x in (particles, reconstruction))
     if by_product and precise_by_product(card):
         pt = names.index("pt") if "pt" in names and loss.distance == "features" else None
         pt = pt if pt is not None and not of.features[pt].clips else None
-        distance = chamfer_by_product(*places, ops, mask, pt)
+        distance = chamfer_by_product(particles, reconstruction, ops, mask, pt)
     else:
-        distance = chamfer(*places, ops, mask)
+        distance = chamfer(particles, reconstruction, ops, mask)
     if loss.reduction == "mean":
         return distance
     return distance * (float(of.n_particles or 1) if mask is None else ops.sum(mask, axis=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from numba import njit
@@ -12,6 +11,10 @@ from numba import njit
 from ..errors import one_line
 
 __all__ = ["compiled"]
+
+_logger = logging.getLogger(__name__)
+#: Why the cache is not used: said once.
+_said: list[str] = []
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,12 +29,9 @@ def compiled(signature: Any) -> Callable[[Function], Function]:
         # OSError, and what pickle does. An error of the function itself comes again.
         except Exception as error:
             result = njit(signature, nogil=True)(function)
-            _say_once(one_line(error))
+            if not _said:
+                _said.append(one_line(error))
+                _logger.warning("numba's cache is not used, and loops are compiled anew: %s", *_said)
         return result
 
     return decorate
-
-
-@lru_cache
-def _say_once(problem: str) -> None:
-    logging.getLogger(__name__).warning("numba's cache is not used, and loops are compiled anew: %s", problem)
