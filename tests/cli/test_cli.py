@@ -50,6 +50,7 @@ def test_score_on_each_runtime(tmp_path, runtime):
         assert file["Events"].num_entries == 2050
 
 
+@pytest.mark.slow
 def test_quiet_in_a_pipe_and_status_0(tmp_path, runtime, monkeypatch):
     """TensorFlow too: what its libraries print while they are loaded is kept away."""
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
@@ -119,6 +120,7 @@ def test_numbers_that_cannot_be_are_bad_usage(tmp_path, capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_hyperparameters_of_a_training(tmp_path, capsys):
     pytest.importorskip("tensorflow")
     command = ["train", str(hepvae.sample_path("qcdSide")), "--model", "graph", "--output", str(tmp_path / "m")]
@@ -132,6 +134,7 @@ def test_hyperparameters_of_a_training(tmp_path, capsys):
     assert "hepvae: graph has no hyperparameter 'depth': expected one of" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_train_and_export(tmp_path, capsys):
     pytest.importorskip("tensorflow")
     folder = tmp_path / "conv"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from hepvae.bench.xrootd_server import free_port, root_address, xrootd_server
 from hepvae.cli import main
 
 distributed = pytest.importorskip("distributed")
-from hepvae.cluster import dask as dask_scoring  # noqa: E402 (needs it)
+from hepvae.cluster import dask as on_dask  # noqa: E402 (needs it)
 
 pytestmark = [
     # Dask's own threads and sockets end a little after it says so
@@ -148,12 +150,13 @@ def many_here(many, tmp_path_factory):
     return output, local(sorted(many.iterdir()), output, **FEW_EVENTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["disk", "xrootd"])
 def test_a_worker_that_is_killed(cluster, many, many_here, tmp_path, monkeypatch, where):
     """Half way: its files are read by the other one, and the result is the same, bit for bit."""
     _, workers, client = cluster
     expected, here = many_here
-    result, results = dask_scoring._result, []
+    result, results = on_dask._result, []
 
     def killing(found, source):
         results.append(source)
@@ -161,7 +164,7 @@ def test_a_worker_that_is_killed(cluster, many, many_here, tmp_path, monkeypatch
             workers[0].kill()
         return result(found, source)
 
-    monkeypatch.setattr(dask_scoring, "_result", killing)
+    monkeypatch.setattr(on_dask, "_result", killing)
     with ExitStack() as stack:
         files = sorted(many.iterdir())
         if where == "xrootd":
@@ -175,11 +178,12 @@ def test_a_worker_that_is_killed(cluster, many, many_here, tmp_path, monkeypatch
     assert_equal_files(expected, tmp_path / "there.root")
 
 
+@pytest.mark.slow
 def test_all_workers_die_and_another_comes(cluster, files, tmp_path, monkeypatch):
     """What joins later has the model, too."""
     address, workers, client = cluster
     local(files[:2], tmp_path / "here.root")
-    result, results = dask_scoring._result, []
+    result, results = on_dask._result, []
     with ExitStack() as stack:
 
         def killing(found, source):
@@ -190,14 +194,14 @@ def test_all_workers_die_and_another_comes(cluster, files, tmp_path, monkeypatch
                 worker(stack, address)
             return result(found, source)
 
-        monkeypatch.setattr(dask_scoring, "_result", killing)
+        monkeypatch.setattr(on_dask, "_result", killing)
         there = local(files[:2], tmp_path / "there.root", client=client)
     assert not there.failed
     assert_equal_files(tmp_path / "here.root", tmp_path / "there.root")
 
 
 def test_a_scheduler_that_nobody_finds(files, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(dask_scoring, "ANSWER_S", 2)
+    monkeypatch.setattr(on_dask, "ANSWER_S", 2)
     address, output = f"tcp://127.0.0.1:{free_port()}", tmp_path / "s.root"
     arguments = ["score", str(files[0]), "--model", "conv", "--output", str(output), "--dask"]
     assert main([*arguments, address]) == 2
@@ -210,7 +214,7 @@ def test_a_scheduler_that_nobody_finds(files, tmp_path, capsys, monkeypatch):
 def test_a_scheduler_that_dies(scheduler, files, tmp_path, monkeypatch, capfd):
     """One line, and what is through is there for --resume."""
     address, running = scheduler
-    result, results = dask_scoring._result, []
+    result, results = on_dask._result, []
 
     def killing(found, source):
         results.append(source)
@@ -218,7 +222,7 @@ def test_a_scheduler_that_dies(scheduler, files, tmp_path, monkeypatch, capfd):
             running.kill()
         return result(found, source)
 
-    monkeypatch.setattr(dask_scoring, "_result", killing)
+    monkeypatch.setattr(on_dask, "_result", killing)
     arguments = ["score", *map(str, files), "--model", "conv", "--output", str(tmp_path / "s.root")]
     with ExitStack() as stack:
         worker(stack, address)
@@ -231,3 +235,38 @@ def test_a_scheduler_that_dies(scheduler, files, tmp_path, monkeypatch, capfd):
     assert main([*arguments, "--resume"]) == 0
     local(files, tmp_path / "here.root", step_size="100 MB")
     assert_equal_files(tmp_path / "here.root", tmp_path / "s.root")
+
+
+def test_a_worker_that_is_killed_before_the_first_chunk(cluster, files, tmp_path, monkeypatch):
+    """What a user saw: a traceback of `register_plugin`, when a worker died while the model was sent to it."""
+    _, workers, client = cluster
+    register, attempts = client.register_plugin, []
+
+    def killing(*arguments, **named):
+        attempts.append(arguments)
+        if len(attempts) == 1:
+            os.kill(workers[0].pid, signal.SIGSTOP)  # it is there, and cannot answer
+            threading.Timer(1, workers[0].kill).start()
+        return register(*arguments, **named)
+
+    monkeypatch.setattr(client, "register_plugin", killing)
+    there = local(files[:1], tmp_path / "there.root", client=client)
+    assert attempts and not there.failed
+    local(files[:1], tmp_path / "here.root")
+    assert_equal_files(tmp_path / "here.root", tmp_path / "there.root")
+
+
+def test_a_scheduler_that_is_gone_at_the_last_call(cluster, scheduler, files, tmp_path, monkeypatch):
+    """What a user saw: all was scored, and `unregister_worker_plugin` lost it."""
+    _, _, client = cluster
+    release = on_dask._release
+
+    def killing(*arguments):
+        scheduler[1].kill()
+        scheduler[1].wait()
+        release(*arguments)
+
+    monkeypatch.setattr(on_dask, "_release", killing)
+    assert not local(files[:1], tmp_path / "there.root", client=client).failed
+    local(files[:1], tmp_path / "here.root")
+    assert_equal_files(tmp_path / "here.root", tmp_path / "there.root")
