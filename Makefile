@@ -15,7 +15,7 @@ test-slow: .venv/.ready
 	$(PYTEST) -m slow
 
 # What mypy checks: a room that is typed joins; all of src in the end.
-TYPED := src/hepvae/errors.py src/hepvae/version.py src/hepvae/__main__.py src/hepvae/models/bundled.py
+TYPED := $(addprefix src/hepvae/,cli scoring cluster output coffea.py errors.py version.py models/bundled.py)
 
 # The same is in .pre-commit-config.yaml.
 lint: .venv/.ready
