@@ -14,16 +14,18 @@ from helpers.places import CHECKOUT
 
 import hepvae
 
+FUNCTIONS = [name for name in hepvae.__all__ if inspect.isfunction(getattr(hepvae, name))]
+NEED = {"export_onnx": "tf2onnx", "export_litert": "ai_edge_litert", "to_tf_dataset": "tensorflow"}
 EXAMPLES = [
-    name for name in hepvae.__all__ if inspect.isfunction(getattr(hepvae, name)) or name in ("InputSpec", "Runtime")
+    pytest.param(name, marks=pytest.mark.slow if name.startswith("export_") else ())
+    for name in ("InputSpec", *FUNCTIONS)
 ]
-NEED_TENSORFLOW = {"export_onnx", "to_tf_dataset"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_example_of_a_docstring(name, tmp_path, monkeypatch):
-    if name in NEED_TENSORFLOW:
-        pytest.importorskip("tensorflow")
+    if name in NEED:
+        pytest.importorskip(NEED[name])
     monkeypatch.chdir(tmp_path)
     public = getattr(hepvae, name)
     finder = doctest.DocTestFinder(recurse=False)

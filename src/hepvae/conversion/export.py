@@ -74,6 +74,12 @@ def export_onnx(
     ModelError
         The runtimes differ by more than ``tolerance`` (the worst jet is shown), or the converted
         graph is not the one expected.
+
+    Examples
+    --------
+    >>> parity = hepvae.export_onnx(hepvae.model_path("conv", runtime="tensorflow"), "model.onnx")
+    >>> hepvae.load_inferer("model.onnx").runtime
+    'onnxruntime'
     """
     path = Path(path)
     if path.suffix != ".onnx":

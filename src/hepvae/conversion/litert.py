@@ -49,6 +49,12 @@ def export_litert(
     -------
     Parity
         The worst jet of the comparison; also kept in the metadata of the file.
+
+    Examples
+    --------
+    >>> parity = hepvae.export_litert(hepvae.model_path("conv", runtime="tensorflow"), "model.tflite")
+    >>> hepvae.load_inferer("model.tflite").runtime
+    'litert'
     """
     require("ai_edge_litert", "export to LiteRT")
     from ..models.vae import VAE, load_vae

@@ -100,6 +100,16 @@ def load_inferer(path: str | Path, *, runtime: str | None = None, **options: Any
         The runtime is unknown, or does not take or grant an option.
     MissingPackageError
         The package of the runtime is not installed.
+
+    Examples
+    --------
+    >>> inferer = hepvae.load_inferer("conv")
+    >>> inferer.runtime, inferer.spec.shape
+    ('onnxruntime', (100, 3))
+    >>> events = hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=100)
+    >>> losses = inferer(hepvae.pad_particles(events, inferer.spec))
+    >>> sorted(losses), losses["loss"].shape
+    (['kl_loss', 'loss', 'reco_loss'], (100, 2))
     """
     kind, file = _chosen(named_model(path, runtime=runtime), [runtime] if runtime else runtime_names())
     names = [field.name for field in fields(kind.options)]
@@ -135,7 +145,13 @@ def _chosen(path: Path, names: Sequence[str]) -> tuple[type[Runtime], Path]:
 
 
 def model_path(name: str, *, runtime: str = "onnxruntime") -> Path:
-    """The file of a bundled model, one of `hepvae.models.bundled.MODELS`, for a runtime."""
+    """The file of a bundled model, one of `hepvae.models.bundled.MODELS`, for a runtime.
+
+    Examples
+    --------
+    >>> hepvae.model_path("conv").name, hepvae.model_path("conv", runtime="tensorflow").name
+    ('model.onnx', 'model.keras')
+    """
     folder = model_folder(name)
     for suffix in runtime_class(runtime).suffixes:
         if folder.joinpath(f"model{suffix}").is_file():

@@ -222,6 +222,12 @@ def pad_particles(events_or_constituents: ak.Array, spec: InputSpec) -> npt.NDAr
         A value is not finite or a pt is negative.
     SpecError
         The array has none of these forms.
+
+    Examples
+    --------
+    >>> events = hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=100)
+    >>> hepvae.pad_particles(events, hepvae.InputSpec(n_particles=50)).shape
+    (100, 2, 50, 3)
     """
     jets = flatten_jets(events_or_constituents)
     _check(jets)

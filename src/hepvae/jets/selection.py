@@ -107,6 +107,14 @@ def dijet_events(jets: ak.Array, **columns: Any) -> ak.Array:
     awkward array of records
         ``jets`` (exactly 2, by falling pt), ``mjj`` (GeV, float32), ``deta`` (float32) and the
         columns. Events with fewer than two jets are left out.
+
+    Examples
+    --------
+    >>> import awkward as ak
+    >>> jets = {"pt": [[500, 600, 300], [700]], "eta": [[0.5, -0.25, 2], [0]], "phi": [[0, 3, 1], [0]]}
+    >>> events = hepvae.dijet_events(ak.zip(jets | {"mass": [[80, 90, 10], [20]]}))
+    >>> events.jets.pt.tolist(), events.deta.tolist()
+    ([[600, 500]], [0.75])
     """
     two = ak.num(jets) >= 2
     jets = jets[two]
@@ -162,5 +170,11 @@ def select_dijets(
     ------
     OptionError
         ``region`` is none of those, or a cut is not a number.
+
+    Examples
+    --------
+    >>> events = hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=100)
+    >>> len(hepvae.select_dijets(events, region="signal")), len(hepvae.select_dijets(events, region="sideband"))
+    (46, 54)
     """
     return Selection(pt_min, eta_max, mjj_min, region, deta_cut).select(events)

@@ -39,6 +39,11 @@ class InputSpec:
     ------
     SpecError
         A value is none that can be.
+
+    Examples
+    --------
+    >>> hepvae.InputSpec(n_particles=50).shape
+    (50, 3)
     """
 
     n_particles: int = 100

@@ -41,7 +41,13 @@ def _bundled(*parts: str) -> Path:
 
 
 def sample_path(name: str) -> Path:
-    """The ROOT file of a bundled sample, one of `SAMPLES`."""
+    """The ROOT file of a bundled sample, one of `SAMPLES`.
+
+    Examples
+    --------
+    >>> hepvae.sample_path("qcdSig").name
+    'qcdSig.root'
+    """
     return _bundled(f"{check_choice('sample', name, SAMPLES)}.root")
 
 

@@ -106,6 +106,13 @@ def to_tf_dataset(
     FileError, OptionError
         Nothing matches, or a value is out of range. What goes wrong in a file that is being streamed
         comes as TensorFlow's own error, with our line in it.
+
+    Examples
+    --------
+    >>> inferer = hepvae.load_inferer("conv")
+    >>> dataset = hepvae.to_tf_dataset(hepvae.sample_path("GtoWW15na"), inferer.spec, 256, region="sideband")
+    >>> [batch.shape[0] for batch in dataset]
+    [256, 256, 256, 256, 256, 256, 256, 68]
     """
     batch_size = check_whole_number("batch_size", batch_size)
     chosen, options = Selection(**selection), ReadOptions(tree, schema, step_size)

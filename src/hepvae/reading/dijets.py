@@ -55,6 +55,14 @@ def read_dijets(
     ------
     FileError, LayoutError, DataError
         A file cannot be read, lacks the tree or a branch, or holds an index out of range.
+
+    Examples
+    --------
+    >>> events = hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=100)
+    >>> len(events), events.fields
+    (100, ['jets', 'mjj', 'deta', 'run', 'luminosityBlock', 'event', 'genWeight'])
+    >>> str(events.jets.constituents.pt.type)
+    '100 * 2 * var * float32'
     """
     chunks = iterate_dijets(
         files, step_size=None, schema=schema, tree=tree, entry_start=entry_start, entry_stop=entry_stop
@@ -87,6 +95,12 @@ def iterate_dijets(
     ------
     FileError, OptionError
         At the call, before anything is read: nothing matches, or an option is out of range.
+
+    Examples
+    --------
+    >>> chunks = hepvae.iterate_dijets(hepvae.sample_path("GtoWW15na"), step_size=1000)
+    >>> [len(chunk) for chunk in chunks]
+    [1000, 1000, 61]
     """
     options = ReadOptions(tree, schema, step_size)
     start = 0 if entry_start is None else check_whole_number("entry_start", entry_start, lowest=0)

@@ -104,6 +104,13 @@ def score_files(
         No input file matches, or the output exists or cannot be written.
     OptionError
         A name is unknown, a number is none or out of range, or the output is one of the inputs.
+
+    Examples
+    --------
+    >>> inferer = hepvae.load_inferer("conv")
+    >>> report = hepvae.score_files(hepvae.sample_path("GtoWW15na"), inferer, "scores.root", region="signal")
+    >>> report.events_read, report.events_kept, report.events_scored
+    (2061, 1131, 1131)
     """
     check_names("score_files", cuts, KEYWORDS)
     config = ScoringConfig(ScoreStrategy(strategy, kl_weight, convention), Selection(region=region, **cuts))

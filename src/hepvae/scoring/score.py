@@ -60,6 +60,13 @@ def score_dijets(
     -----
     UnscoredJetsWarning
         Jets have no constituents, values that are not finite or a negative pt: their losses are NaN.
+
+    Examples
+    --------
+    >>> events = hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=100)
+    >>> scored = hepvae.score_dijets(events, hepvae.load_inferer("conv"), strategy="max")
+    >>> len(scored), scored.fields[-4:]
+    (100, ['j2_loss', 'j2_reco_loss', 'j2_kl_loss', 'score'])
     """
     used = ScoreStrategy(strategy, kl_weight, convention).of(check_inferer(inferer).card)
     if is_lazy(events):
