@@ -48,7 +48,7 @@ class Accuracy:
 
     def _file(self, model: str, training: str, runtime: str) -> Path:
         name = hashlib.sha256(json.dumps([model, training, runtime]).encode()).hexdigest()[:16]
-        return self._folder / f"losses-{name}.npz"
+        return self._folder / f"{name}.npz"
 
     def take(self, opened) -> None:
         """Have the process of a cell write its losses, if it is the one to do so."""

@@ -77,7 +77,7 @@ class _Run:
     def read(self, cell: Cell, spec: InputSpec) -> tuple[str, list[str]]:
         """A file of the padded jets that a cell takes, and the files they are from."""
         files = self.inputs.addresses(cell.source, cell.rtt_ms)
-        jets = self.journal.folder / f"jets-{hashlib.sha256(repr(spec).encode()).hexdigest()[:16]}.npy"
+        jets = self.journal.folder / f"{hashlib.sha256(repr(spec).encode()).hexdigest()[:16]}.npy"
         name = f"input: {cell.source} {cell.rtt_ms:g} {spec}"
         if name not in self.journal.parts or not jets.exists():
             keys = {"source": cell.source, "rtt_ms": cell.rtt_ms, "n_particles": spec.n_particles}
@@ -172,7 +172,7 @@ def run_study(plan: Plan, folder: Path) -> Study:
     with Inputs(plan.input) as inputs:
         about = environment()
         samples = {name: read_sample(path) for name, path in zip(inputs.names, inputs.paths)}
-        question = {
+        config = {
             "plan": plan.to_dict(),
             "threads": threads,
             "machine": {name: about[name] for name in ("processor", "cores_usable", "packages", "variables")},
@@ -180,7 +180,7 @@ def run_study(plan: Plan, folder: Path) -> Study:
             "files": [stamp(path) for path in inputs.paths],
         }
         make_folder(folder)
-        with Journal(unfinished(folder), question) as journal:
+        with Journal(unfinished(folder), config) as journal:
             run = _Run(plan, subjects, journal, inputs)
             units = plan.units()
             missing = [unit for unit in units if not _is_done(journal, unit)]
@@ -188,11 +188,11 @@ def run_study(plan: Plan, folder: Path) -> Study:
             done = cells - sum(map(len, missing))
             if journal.replaced:
                 print(
-                    "what was unfinished there was of other settings, files or versions: begun anew",
+                    f"the unfinished study there differs in {', '.join(journal.changed)}: starting over",
                     file=sys.stderr,
                 )
             if done:
-                print(f"going on after {done} of {cells} cells that are measured already", file=sys.stderr)
+                print(f"continuing after {done} of {cells} cells that are measured already", file=sys.stderr)
             with progress_bar("bench", cells) as advance:
                 advance(done)
                 for group in _groups(missing):

@@ -22,7 +22,7 @@ COMMANDS = {
     "train": ("hepvae.cli.train:train", "train a model on dijets"),
     "export": ("hepvae.cli.export:export", "write model.onnx of a model directory"),
     "tune": ("hepvae.cli.tune:tune", "measure how a model is run fastest on this machine, and keep it"),
-    "bench": ("hepvae.cli.bench:bench", "compare runtimes: time, memory, parity, anomaly scores"),
+    "bench": ("hepvae.bench.command:bench", "compare runtimes: time, memory, parity, anomaly scores"),
     "bench-compare": ("hepvae.cli.bench_compare:bench_compare", "two studies of hepvae bench, as ratios"),
     "serve-local": ("hepvae.cli.serve_local:serve_local", "serve a folder through root:// on this machine"),
 }

@@ -6,27 +6,134 @@ from pathlib import Path
 
 import click
 
-from ..execution.command import PATH, Command, Number, Whole, option
+from ..errors import OptionError
+from ..execution.command import Command, Number, Whole, option
+from ..options import check_choice, check_number
+from ..output.files import check_output, whole_file
 from ..output.text import terminal_text
+from .options import overwrite_option
 
 #: No figure shows more.
 MOST_BINS = 10_000
 
 
 @click.command("plot", cls=Command)
-@click.argument("scored", nargs=-1, required=True, type=PATH)
-@option("--output", type=PATH, default="anomaly_score.png", help="the figure")
-@option("--bins", type=Whole(1, MOST_BINS), default=40, help="of the score")
-@option("--label", default="Simulation", help="text above the axes")
-@option("--energy", type=Number(0), default=13, help="TeV")
-def plot(scored: tuple[Path, ...], output: Path, bins: int, label: str, energy: float) -> int:
-    """Draw anomaly-score histograms of SCORED, files of hepvae score; each is a sample."""
-    from ..plots import plot_scores
-    from ..plots.histograms import score_histogram
-    from ..reading.sources import distinct_names
-    from ..scoring.formats import read_scores
+@click.argument("scored", nargs=-1, required=True, metavar="[NAME=]SCORED...")
+@option(
+    "--output",
+    multiple=True,
+    default=("anomaly_score.png",),
+    metavar="FILE",
+    help="the figure, in the format of its suffix; more than once: in each; without a suffix: .png and .pdf"
+    "  [default: anomaly_score.png]",
+)
+@option("--variable", default="score", metavar="X[,Y]", help="column of the scored files, or two columns")
+@option("--data", metavar="NAME", help="the sample that is drawn as points")
+@option("--stack", multiple=True, metavar="NAME", help="a background, filled, on top of others; more than once")
+@option("--scale", multiple=True, metavar="NAME=FACTOR", help="of the weights of a sample; more than once")
+@option("--bins", type=Whole(1, MOST_BINS), default=40, help="of each axis")
+@option("--label", default="Simulation", help='above the axes; "CMS Preliminary" has CMS in bold')
+@option("--lumi", type=Number(0, unit="fb-1"), help="integrated luminosity, above the axes")
+@option("--energy", type=Number(0, unit="TeV"), default=13.0, help="TeV")
+@option("--title", help="heading of the legend")
+@option("--save", is_flag=True, help="also the histograms, one for each sample, beside the figure as .root")
+@overwrite_option
+def plot(
+    scored: tuple[str, ...],
+    output: tuple[str, ...],
+    variable: str,
+    data: str | None,
+    stack: tuple[str, ...],
+    scale: tuple[str, ...],
+    bins: int,
+    label: str,
+    lumi: float | None,
+    energy: float,
+    title: str | None,
+    save: bool,
+    overwrite: bool,
+) -> int:
+    """Draw scores, or other columns, of SCORED, files of hepvae score; each is a sample.
 
-    samples = {name: read_scores(path) for name, path in zip(distinct_names(scored), scored)}
-    plot_scores(score_histogram(samples, bins=bins), figure_path=output, label=label, energy=energy)
-    click.echo(terminal_text(str(output)))
+    Samples are normalised to one, unless there is data or a stack. Those whose names begin with QCD are filled.
+    """
+    from ..plots import plot_jet_against_jet, plot_scores
+    from ..plots.histograms import variables_histogram
+    from ..plots.style import PlotOptions
+    from ..scoring.formats import read_columns
+
+    samples = _named(scored)
+    variables = [name.strip() for name in variable.split(",")]
+    if len(variables) > 2:
+        raise OptionError(f"--variable is {variable!r}: expected one column, or two with a comma between them")
+    for name, given in (("--data", (data,) if data else ()), ("--stack", stack)):
+        for one in given:
+            check_choice(name, one, samples)
+    factors = _factors(scale, samples)
+    figures = [path for one in output for path in _with_suffix(Path(one))]
+    saved = [figures[0].with_suffix(".root")] if save else []
+    for path in (*figures, *saved):
+        check_output(path, overwrite=overwrite)
+    columns, scores = {}, set()
+    for name, path in samples.items():
+        values, weight, provenance = read_columns(path, variables)
+        columns[name] = values, weight * factors.get(name, 1.0)
+        card = provenance.get("card") or {}
+        scores.add((card.get("name") or card.get("architecture"), provenance.get("strategy")))
+    labels = {}
+    if len(scores) == 1:
+        ((model, strategy),) = scores
+        labels["score"] = f"Anomaly score ({model}, {strategy})"
+    histogram = variables_histogram(columns, variables, bins=bins, labels=labels)
+    options: PlotOptions = {
+        "figure_path": figures,
+        "label": label,
+        "energy": f"{energy:g}",
+        "lumi": lumi,
+        "title": title,
+    }
+    if len(variables) == 2:
+        if data or stack:
+            raise OptionError("--data and --stack: expected one column of --variable")
+        plot_jet_against_jet(histogram, **options)
+    else:
+        plot_scores(histogram, data=data, stack=stack, **options)
+    for path in saved:
+        import uproot
+
+        with whole_file(path) as temporary, uproot.recreate(temporary) as file:
+            for name in samples:
+                file["".join(c if c.isalnum() else "_" for c in name)] = histogram[{"dataset": name}]
+    for path in (*figures, *saved):
+        click.echo(terminal_text(str(path)))
     return 0
+
+
+def _named(scored: tuple[str, ...]) -> dict[str, Path]:
+    """Files by the names of their samples: those that the user gives, else of the files."""
+    from ..reading.sources import distinct_names
+
+    given = [("", one) if Path(one).exists() or "=" not in one else tuple(one.split("=", 1)) for one in scored]
+    samples: dict[str, Path] = {}
+    for (name, path), plain in zip(given, distinct_names([path for _, path in given])):
+        if (name or plain) in samples:
+            raise OptionError(f"{name or plain!r}: expected a name for each sample once")
+        samples[name or plain] = Path(path)
+    return samples
+
+
+def _factors(scale: tuple[str, ...], samples: dict[str, Path]) -> dict[str, float]:
+    factors: dict[str, float] = {}
+    for one in scale:
+        name, _, text = one.rpartition("=")
+        try:
+            value: object = float(text)
+        except ValueError:
+            value = text
+        factors[check_choice("--scale", name, samples)] = check_number("--scale", value, lowest=0)
+    return factors
+
+
+def _with_suffix(path: Path) -> list[Path]:
+    """Without a suffix, one with each."""
+    return [path] if path.suffix else [path.with_suffix(suffix) for suffix in (".png", ".pdf")]

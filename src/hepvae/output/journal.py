@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 MARKER = "hepvae-journal"
 CONFIG, PARTS = "config.json", "parts.jsonl"
 #: Names of the files that users of a journal may keep in it.
-DATA = re.compile(r"[0-9a-f]{1,64}\.rows")
+DATA = re.compile(r"[0-9a-f]{1,64}\.(rows|npy|npz)")
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 

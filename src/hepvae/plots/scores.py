@@ -197,7 +197,8 @@ def _draw_ratios(
         axes.set_yscale("log")
         axes.set_ylim(low / 2, 2 * high)
     else:
-        axes.set_ylim(max(0.0, 1 - 1.3 * (1 - low) - 0.1), 1 + 1.3 * (high - 1) + 0.1)
+        reach = max(1 - low, high - 1, float(np.median(spread[known])) if known.any() else 0)
+        axes.set_ylim(max(0.0, 0.9 - 1.2 * reach), 1.1 + 1.2 * reach)
     named = "background" if len(background) > 1 else background[0].name
     axes.set_ylabel(f"Ratio to\n{named}" if data is None else f"{data} /\n{named}", fontsize="small", loc="center")
 
@@ -216,7 +217,7 @@ def _draw_significance(
         values = np.divide(sample.values, np.sqrt(expected), where=known, out=np.full_like(expected, np.nan))
         axes.stairs(values, edges, baseline=None, color=colors[sample.name], linewidth=2.5)
     axes.set_ylim(bottom=0)
-    axes.set_ylabel(r"S / $\sqrt{B}$", fontsize="small", loc="center")
+    axes.set_ylabel("S / √B", fontsize="small", loc="center")
 
 
 def plot_score_against_mjj(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..errors import FileError, LayoutError, OptionError, one_line
 from ..extras import require
+from ..options import nearest
 from ..reading.sources import Source
 from ..reading.tables import open_table
 
@@ -26,6 +27,7 @@ __all__ = [
     "ScoredFile",
     "check_format",
     "open_scored",
+    "read_columns",
     "read_scores",
     "write_scores",
 ]
@@ -148,11 +150,38 @@ def read_scores(path: str | Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     FileError, LayoutError
         The file cannot be read, is none of `score_files`, or is a friend, which has no weights.
     """
+    values, weight, _ = read_columns(path, ["score"])
+    return values[:, 0], weight
+
+
+def read_columns(
+    path: str | Path, names: Sequence[str]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+    """Columns, weights and provenance of a scored file.
+
+    Returns
+    -------
+    values : array (events, names)
+    weight : array (events,)
+        ``genWeight``, or ones where the file has none.
+    provenance : dict
+        How the scores were made.
+
+    Raises
+    ------
+    FileError, LayoutError
+        As `read_scores`, or the file has no such column.
+    """
     with open_scored(path) as scored:
         if MASK in scored.kinds:
             raise LayoutError(f"{path}: is a friend of its input, which has the weights: expected a file without")
-        score = scored.column("score")
-        return score, scored.column("genWeight") if "genWeight" in scored.kinds else np.ones_like(score)
+        scored.column("score")
+        for name in names:
+            if name not in scored.kinds:
+                raise LayoutError(f"{path}: no column {name!r}{nearest(name, scored.kinds)}")
+        values = np.stack([scored.column(name) for name in names], axis=1)
+        weight = scored.column("genWeight") if "genWeight" in scored.kinds else np.ones(len(values))
+        return values, weight, scored.provenance
 
 
 @contextmanager
