@@ -105,7 +105,10 @@ def export_onnx(
             RECO_LOSS_KEY: reco_loss_of(model),
         }
         _write(onnx, proto, onnx_file, about)
-        as_exported = load_inferer(onnx_file, batching=False, compiled_distances=False)
+        try:
+            as_exported = load_inferer(onnx_file, batching=False, compiled_distances=False)
+        except ModelError as error:  # which names the temporary file
+            raise ModelError(str(error).replace(str(onnx_file.absolute()), str(path))) from error
         parity = compare(load_inferer(keras_file), as_exported, jets)
         if not parity.holds(tolerance):
             raise ModelError(f"{path}: TensorFlow and ONNX Runtime differ by more than {tolerance:g}: {parity}")

@@ -80,7 +80,9 @@ class OnnxRuntime(Runtime):
         model = read_model(path)
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         if CARD_KEY not in metadata:
-            raise ModelError(f"{path}: no {CARD_KEY!r} in its metadata: not exported by hepvae")
+            raise ModelError(
+                f"{path}: no {CARD_KEY!r} in its metadata: expected a file that 'hepvae export' wrote"
+            )
         card = ModelCard.from_json(metadata[CARD_KEY], str(path))
         free = self._check_ends(model, card)
         check_graph(model, path)

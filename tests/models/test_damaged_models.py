@@ -1,0 +1,83 @@
+"""Two hundred damaged model files: each is refused in one line, or gives the same losses.
+
+An ``.onnx`` file has no checksum of its weights, so that damage to these alone cannot be told: what is tried of it
+is what breaks off or changes the graph. A ``.keras`` file has one of each part, and any byte of it may change.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hepvae
+
+pytestmark = pytest.mark.slow
+
+SEEDS = range(100)
+
+
+def damaged_onnx(content, rng):
+    """Cut off, or without one part of its graph, or with another type or shape in it."""
+    import onnx
+
+    kind = rng.integers(6)
+    if kind == 0:
+        return content[: rng.integers(len(content))]
+    model = onnx.load_model_from_string(content)
+    graph = model.graph
+    node, tensor = (
+        graph.node[rng.integers(len(graph.node))],
+        graph.initializer[rng.integers(len(graph.initializer))],
+    )
+    if kind == 1:
+        graph.node.remove(node)
+    elif kind == 2:
+        graph.initializer.remove(tensor)
+    elif kind == 3:
+        tensor.dims.append(int(rng.integers(2, 2**40)))
+    elif kind == 4:
+        node.op_type = ["Loop", "NoSuchOperator", "RandomNormalLike", "If"][rng.integers(4)]
+    else:
+        entry = model.metadata_props[rng.integers(len(model.metadata_props))]
+        entry.value = entry.value[: rng.integers(len(entry.value))]
+    return model.SerializeToString()
+
+
+def damaged_keras(content, rng):
+    """Cut off, or with other bytes somewhere."""
+    if rng.integers(4) == 0:
+        return content[: rng.integers(len(content))]
+    damaged = bytearray(content)
+    # Half of it in the directory at the end, and in the first part: there is the card.
+    size = len(damaged)
+    place = int(rng.choice([rng.integers(size), rng.integers(3000), size - 1 - rng.integers(300)]))
+    length = int(rng.choice([1, 8, 200]))
+    damaged[place : place + length] = rng.bytes(len(damaged[place : place + length]))
+    return bytes(damaged)
+
+
+DAMAGE = {".onnx": ("onnxruntime", damaged_onnx), ".keras": ("tensorflow", damaged_keras)}
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("suffix", DAMAGE)
+def test_refused_or_the_same(tmp_path, suffix, signal_jets):
+    runtime, damage = DAMAGE[suffix]
+    pytest.importorskip(runtime)
+    content = hepvae.model_path("conv", runtime=runtime).read_bytes()
+    jets = signal_jets[:6]
+    expected = hepvae.load_inferer("conv", runtime=runtime)(jets)
+    outcomes = {"refused": 0, "same": 0}
+    for seed in SEEDS:
+        path = tmp_path / f"{seed}{suffix}"
+        path.write_bytes(damage(content, np.random.default_rng(seed)))
+        try:
+            losses = hepvae.load_inferer(path)(jets)
+        except hepvae.HepvaeError as error:
+            assert str(path) in str(error) and "\n" not in str(error), seed
+            outcomes["refused"] += 1
+        else:
+            for name, values in expected.items():
+                assert np.allclose(values, losses[name], rtol=1e-6), f"seed {seed}: other {name}"
+            outcomes["same"] += 1
+    assert outcomes["refused"] > 50, outcomes
