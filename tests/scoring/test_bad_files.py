@@ -32,7 +32,7 @@ def identifiers(name, values):
         write_events(path, tables, drop=(name,), weights=name != "genWeight")
         with uproot.open(path) as file:
             tree = file["Events"]
-            arrays = {key: tree[key].array() for key in tree if not key.startswith("n")}
+            arrays = {key: tree[key].array() for key in tree.keys(recursive=False) if not key.startswith("n")}
         groups = {"FatJet", "PFCand", "FatJetPFCand"}
         data = {
             group: ak.zip({k.partition("_")[2]: v for k, v in arrays.items() if k.partition("_")[0] == group})

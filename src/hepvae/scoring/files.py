@@ -22,11 +22,12 @@ from ..reading.access import ACCESS, Access
 from ..reading.dijets import iterate_sources
 from ..reading.layouts import EVENT_COLUMNS, SchemaName
 from ..reading.options import STEP_SIZE, ReadOptions
-from ..reading.reports import FileReport, ScoreReport
+from ..reading.reports import FileReport
 from ..reading.sources import Files, Source, resolve
 from ..version import __version__
 from .chunks import ChunkScorer, Rows, scored_chunks
 from .options import OutputOptions, ScoringConfig
+from .report import ScoreReport
 from .score import check_inferer
 from .strategy import Convention, ScoreStrategy, Strategy
 from .unfinished import UnfinishedScores, unfinished
