@@ -103,6 +103,15 @@ def test_jets_that_were_changed_after_reading(sample_nano, change):
         dijets_of(ak.with_field(sample_nano, jets, "FatJet"))
 
 
+def test_jets_of_lazy_events_that_were_sorted_again(sample_nano):
+    dask_awkward = pytest.importorskip("dask_awkward")
+    jets = sample_nano.FatJet[ak.argsort(sample_nano.FatJet.pt, axis=1, ascending=True)]
+    lazy = dask_awkward.from_awkward(ak.with_field(sample_nano, jets, "FatJet"), 2)
+    scores = hepvae.score_dijets(lazy, hepvae.load_inferer(hepvae.model_path("conv")))
+    with pytest.raises(hepvae.DataError, match=r"jets are not their own.*hepvae\.with_constituents"):
+        scores.compute(scheduler="sync")
+
+
 def test_corrected_jets_in_their_order_keep_their_constituents(sample_nano):
     jets = ak.with_field(sample_nano.FatJet, sample_nano.FatJet.pt * 1.05, "pt")
     assert ak.array_equal(
