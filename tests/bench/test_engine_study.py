@@ -43,6 +43,7 @@ def test_padding_is_held_against_the_same_padding(sample):
     assert np.allclose(pad_particles(events, InputSpec()), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_unit_of_it(monkeypatch):
     pytest.importorskip("tensorflow")
     monkeypatch.setattr(engine, "UNITS", (("conv", 8, ("plain export",)),))

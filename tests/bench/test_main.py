@@ -62,6 +62,7 @@ def study(tmp_path_factory):
     return output, done.stdout
 
 
+@pytest.mark.slow
 def test_files_and_tables(study):
     output, printed = study
     names = ["anomaly_score.png", "difference.png", "memory.png", "report.html", "report.md"]
@@ -76,6 +77,7 @@ def test_files_and_tables(study):
     assert "About jets in memory from local." in printed
 
 
+@pytest.mark.slow
 def test_results(study):
     content = json.loads((study[0] / "results.json").read_text())
     assert content["failures"] == []
@@ -100,6 +102,7 @@ def test_results(study):
     assert [float(r["latency_median_s"]) for r in rows] == [r["latency_s"]["median"] for r in records]
 
 
+@pytest.mark.slow
 def test_report_is_one_file_with_everything_in_it(study):
     html = (study[0] / "report.html").read_text()
     assert html.count('src="data:image/png;base64,') == html.count("<img ") == 4
@@ -120,6 +123,7 @@ def records_of(output):
 QUICK = ["--quick", "--models", "conv", "--runtimes", "onnxruntime"]
 
 
+@pytest.mark.slow
 def test_study_that_was_killed_goes_on(tmp_path):
     """It ends with the records that one has that was not, and without those it had to make again."""
     sizes = [str(2**i) for i in range(9)]
@@ -175,6 +179,7 @@ def test_cell_that_fails_is_a_row_and_status_1(tmp_path, capsys, monkeypatch):
     assert "apt-get install xrootd-server" in (tmp_path / "out" / "report.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("xrootd") is None, reason="no XRootD server: apt-get install xrootd-server")
 def test_sources_pipelines_delays_and_trainings(tmp_path, capsys):
     """Everything that may vary, at one batch size."""

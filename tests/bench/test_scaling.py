@@ -62,6 +62,7 @@ def test_the_file_has_the_events_of_the_samples(tmp_path):
     assert np.array_equal(ours, hepvae.pad_particles(sample, hepvae.InputSpec()))
 
 
+@pytest.mark.slow
 def test_a_short_real_run():
     found = run_scaling(rounds=1, chunks=(1600, 6400), files=1, dense_model="graph")
     assert found.jets == 2 * found.events == 16_516 and 0 <= found.rest < 1

@@ -211,6 +211,7 @@ def test_a_scheduler_that_nobody_finds(files, tmp_path, capsys, monkeypatch):
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_dies(scheduler, files, tmp_path, monkeypatch, capfd):
     """One line, and what is through is there for --resume."""
     address, running = scheduler
@@ -237,6 +238,7 @@ def test_a_scheduler_that_dies(scheduler, files, tmp_path, monkeypatch, capfd):
     assert_equal_files(tmp_path / "here.root", tmp_path / "s.root")
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_before_the_first_chunk(cluster, files, tmp_path, monkeypatch):
     """What a user saw: a traceback of `register_plugin`, when a worker died while the model was sent to it."""
     _, workers, client = cluster
@@ -256,6 +258,7 @@ def test_a_worker_that_is_killed_before_the_first_chunk(cluster, files, tmp_path
     assert_equal_files(tmp_path / "here.root", tmp_path / "there.root")
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_gone_at_the_last_call(cluster, scheduler, files, tmp_path, monkeypatch):
     """What a user saw: all was scored, and `unregister_worker_plugin` lost it."""
     _, _, client = cluster
