@@ -28,6 +28,7 @@ NAMES = [
     "sample_path",
     "score_dijets",
     "score_files",
+    "score_jets",
     "select_dijets",
     "to_tf_dataset",
 ]

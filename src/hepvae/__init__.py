@@ -25,6 +25,7 @@ from .models.bundled import sample_path
 from .reading.batches import to_tf_dataset
 from .reading.dijets import iterate_dijets, read_dijets
 from .scoring.files import score_files
+from .scoring.jets import score_jets
 from .scoring.score import score_dijets
 from .version import __version__ as __version__
 
@@ -51,6 +52,7 @@ __all__ = [
     "sample_path",
     "score_dijets",
     "score_files",
+    "score_jets",
     "select_dijets",
     "to_tf_dataset",
 ]

@@ -17,8 +17,8 @@ from .jets.selection import Cuts, Region, Selection
 from .options import check_names
 from .plots.histograms import SCORE_BINS, SCORE_LIMITS, search_histogram
 from .reading.nanoevents import dijets_of
-from .scoring.chunks import flat_pairs, score_jets
-from .scoring.score import check_inferer
+from .scoring.chunks import flat_pairs, score_pairs
+from .scoring.jets import check_inferer
 from .scoring.strategy import Convention, ScoreStrategy, Strategy
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class DijetScoreProcessor(processor.ProcessorABC):  # type: ignore[misc]  # coff
         dataset = events.metadata["dataset"]
         dijets = dijets_of(events)
         selected = self.selection.select(dijets)
-        _, score, problems = score_jets(examine_jets(flat_pairs(selected)), self.inferer, self.strategy)
+        _, score, problems = score_pairs(examine_jets(flat_pairs(selected)), self.inferer, self.strategy)
         weighted = "genWeight" in ak.fields(events)
         good = np.isfinite(score)
         histogram = search_histogram(bins=self.bins, limits=self.limits)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -73,3 +75,25 @@ def test_a_record_comes_back_as_it_was():
     assert ScoreStrategy.from_dict({"strategy": "j1", "kl_weight": 2.0}) == ScoreStrategy("j1", 2.0)
     with pytest.raises(ModelError, match="score strategy: strategy 'best'"):
         ScoreStrategy.from_dict({"strategy": "best"})
+
+
+def harmonic(jet1, jet2):
+    return jet1 * jet2 / (jet1 + jet2)
+
+
+def test_a_function_is_a_strategy():
+    """Recorded as custom by its name, and sent to workers as it is."""
+    jets = RECO + 0.5 * KL
+    custom = ScoreStrategy(harmonic, 0.5)
+    assert np.allclose(custom.score(RECO, KL, CARD), jets[:, 0] * jets[:, 1] / jets.sum(axis=1))
+    assert custom.score(np.float32(RECO), np.float32(KL), CARD).dtype == np.float32
+    record = json.loads(json.dumps(custom.to_dict()))
+    assert record["strategy"] == "custom" and record["function"].endswith("test_strategy.harmonic")
+    assert ScoreStrategy(np.hypot).name == "numpy.hypot" and ScoreStrategy(partial(np.add)).name.endswith(
+        "partial"
+    )
+    with pytest.raises(ModelError, match=r"function 'numpy.hypot': expected one of min, max, sum"):
+        ScoreStrategy.from_dict(ScoreStrategy(np.hypot).to_dict())
+    for wrong, given in ((lambda jet1, jet2: 1.0, r"float64 \(\)"), (np.greater, r"bool \(2,\)")):
+        with pytest.raises(OptionError, match=f"gives {given}: expected a number for each of 2 events"):
+            ScoreStrategy(wrong).score(RECO, KL, CARD)

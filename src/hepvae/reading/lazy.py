@@ -9,11 +9,10 @@ from typing import Any
 
 import awkward as ak
 
-from .nanoevents import needed
-
 __all__ = ["is_lazy", "map_lazily"]
 
 OfEvents = Callable[[ak.Array], ak.Array]
+Needed = Callable[[ak.Array], list[ak.Array]]
 
 
 def is_lazy(events: Any) -> bool:
@@ -22,27 +21,28 @@ def is_lazy(events: Any) -> bool:
     return dask_awkward is not None and isinstance(events, dask_awkward.Array)
 
 
-def map_lazily(of_events: OfEvents, events: Any) -> Any:
-    """A function of events for each partition of a lazy array.
+def map_lazily(of_events: OfEvents, events: Any, needed: Needed) -> Any:
+    """A function of events for each partition of a lazy array; ``needed`` gives the columns that it touches.
 
     The type of its result is that of no events: no model runs to find it, and no file is read.
     """
     dask_awkward: Any = import_module("dask_awkward")
 
-    return dask_awkward.map_partitions(_OfPartition(of_events), events, meta=_type(of_events, events._meta))
+    of_partition = _OfPartition(of_events, needed)
+    return dask_awkward.map_partitions(of_partition, events, meta=_type(of_events, events._meta))
 
 
 class _OfPartition:
     """The function on a partition; of a partition that is a type only, its type."""
 
-    def __init__(self, of_events: OfEvents):
-        self.of_events = of_events
+    def __init__(self, of_events: OfEvents, needed: Needed):
+        self.of_events, self.needed = of_events, needed
 
     def __call__(self, events: ak.Array) -> ak.Array:
         if ak.backend(events) != "typetracer":
             return self.of_events(events)
         # Which columns are to be read, dask-awkward sees from those that are touched.
-        for column in needed(events):
+        for column in self.needed(events):
             ak.typetracer.touch_data(column)
         return _type(self.of_events, events)
 

@@ -16,18 +16,19 @@ from ..execution.ahead import read_ahead
 from ..inference import Inferer
 from ..jets.health import Health
 from ..jets.padding import FlatJets, flatten_jets
-from ..jets.quality import LOSS_NOT_FINITE, Counts, ExaminedJets, examine_jets
+from ..jets.quality import Counts, ExaminedJets, examine_jets
 from ..models.losses import LOSSES
 from ..reading.dijets import iterate_source
 from ..reading.layouts import EVENT_COLUMNS, JET_COLUMNS
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source
+from .jets import Losses, jet_losses
 from .options import ScoringConfig
 from .strategy import ScoreStrategy
 from .unfinished import COLUMNS
 
-__all__ = ["ChunkScorer", "flat_pairs", "score_jets", "scored_chunks"]
+__all__ = ["ChunkScorer", "flat_pairs", "score_pairs", "scored_chunks"]
 
 Chunk = tuple[FileReport, "ak.Array | None"]
 Rows = npt.NDArray[np.void]
@@ -43,21 +44,13 @@ def flat_pairs(events: ak.Array) -> FlatJets:
     return flat
 
 
-def score_jets(
+def score_pairs(
     jets: ExaminedJets, inferer: Inferer, strategy: ScoreStrategy
-) -> tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.floating[Any]], Counts]:
+) -> tuple[Losses, npt.NDArray[np.floating[Any]], Counts]:
     """Losses (events, 2) by name, scores (events,), and the jets that could not be scored, counted by reason."""
-    shape = len(jets.reason)
-    losses: dict[str, npt.NDArray[np.float32]] = {name: np.full(shape, np.nan, np.float32) for name in LOSSES}
-    if len(jets.chosen):
-        for name, values in inferer.losses_of(jets.flat, jets.chosen).items():
-            losses[name][jets.chosen] = values
-    finite = np.all([np.isfinite(values) for values in losses.values()], axis=0)
-    for name in LOSSES:
-        losses[name][~finite] = np.nan
-        losses[name] = losses[name].reshape(-1, 2)
-    score = strategy.score(losses["reco_loss"], losses["kl_loss"], inferer.card)
-    return losses, score, jets.marked(~finite, LOSS_NOT_FINITE).counts
+    losses, problems = jet_losses(jets, inferer)
+    losses = {name: values.reshape(-1, 2) for name, values in losses.items()}
+    return losses, strategy.score(losses["reco_loss"], losses["kl_loss"], inferer.card), problems
 
 
 @dataclass(frozen=True)
@@ -121,7 +114,7 @@ def _prepared(
 
 def _scored_rows(prepared: _Prepared, report: FileReport, inferer: Inferer, config: ScoringConfig) -> Rows:
     """The rows of the scored file for one chunk, counted in the report of its file."""
-    losses, score, problems = score_jets(prepared.jets, inferer, config.strategy)
+    losses, score, problems = score_pairs(prepared.jets, inferer, config.strategy)
     report.unscored_jets.add(problems)
     scored = np.isfinite(score)
     report.events_kept += len(score)

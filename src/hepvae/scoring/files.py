@@ -26,9 +26,9 @@ from ..reading.reports import FileReport
 from ..reading.sources import Files, Source, resolve
 from ..version import __version__
 from .chunks import ChunkScorer, Rows, scored_chunks
+from .jets import check_inferer
 from .options import OutputOptions, ScoringConfig
 from .report import ScoreReport
-from .score import check_inferer
 from .strategy import Convention, ScoreStrategy, Strategy
 from .unfinished import UnfinishedScores, unfinished
 
@@ -143,6 +143,11 @@ def stream_scores(
         if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):
             raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
     writing.check(output)
+    if writing.resume and callable(config.strategy.strategy):
+        raise OptionError(
+            f"resume: whether {config.strategy.name!r} is the function of the killed call cannot be told: expected"
+            " a named strategy, or resume=False"
+        )
     provenance = _provenance(inferer, config)
     depends = {
         "version": __version__,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 
 import awkward as ak
 
-from ..errors import OptionError, UnscoredJetsWarning
 from ..inference import Inferer
 from ..jets.quality import examine_jets
-from ..models.losses import LOSSES
 from ..reading.lazy import is_lazy, map_lazily
-from ..reading.nanoevents import aligned, dijets_of, is_nanoevents
-from .chunks import flat_pairs, score_jets
+from ..reading.nanoevents import aligned, dijets_of, is_nanoevents, needed
+from .chunks import flat_pairs, score_pairs
+from .jets import check_inferer, warn_unscored
 from .strategy import Convention, ScoreStrategy, Strategy
 
-__all__ = ["check_inferer", "score_dijets"]
+__all__ = ["score_dijets"]
 
 
 def score_dijets(
@@ -32,12 +30,14 @@ def score_dijets(
     Parameters
     ----------
     events : awkward array
-        As `read_dijets` gives them; or NanoEvents of coffea, eager, virtual or lazy (dask-awkward), with the
-        collections of NanoAODv15 or PFNano, of which only the columns that are needed are read.
+        As `read_dijets` gives them, and `dijets` of any jets; or NanoEvents of coffea, eager, virtual or lazy
+        (dask-awkward), with the collections of NanoAODv15 or PFNano, of which only the columns that are needed
+        are read.
     inferer : Inferer
         As `load_inferer` gives it.
-    strategy : {"min", "max", "sum", "j1", "j2"}
-        How the two jets' ``reco_loss + kl_weight * kl_loss`` become the score of the event.
+    strategy : {"min", "max", "sum", "j1", "j2"} or callable
+        How the two jets' ``reco_loss + kl_weight * kl_loss`` become the score of the event; a function of two
+        arrays (events,), those of jets 1 and 2, gives one of scores.
     kl_weight : float, optional
         By default the beta that the model was trained with.
     convention : {"mean", "sum"}
@@ -70,30 +70,16 @@ def score_dijets(
     """
     used = ScoreStrategy(strategy, kl_weight, convention).of(check_inferer(inferer).card)
     if is_lazy(events):
-        return map_lazily(partial(score_dijets, inferer=inferer, **used.to_dict()), events)
+        return map_lazily(partial(score_dijets, inferer=inferer, **vars(used)), events, needed)
     if is_nanoevents(events):
         return aligned(_with_scores(dijets_of(events), inferer, used), len(events))
     return _with_scores(events, inferer, used)
 
 
-def check_inferer(inferer: Inferer) -> Inferer:
-    """The inferer, or `OptionError` where it is a name, a path or anything else."""
-    if isinstance(inferer, str) or hasattr(inferer, "__fspath__"):
-        raise OptionError(f"inferer is {str(inferer)!r}: expected hepvae.load_inferer({str(inferer)!r})")
-    if not hasattr(inferer, "card"):
-        raise OptionError(f"inferer is a {type(inferer).__name__}: expected what hepvae.load_inferer gives")
-    return inferer
-
-
 def _with_scores(events: ak.Array, inferer: Inferer, strategy: ScoreStrategy) -> ak.Array:
-    losses, score, problems = score_jets(examine_jets(flat_pairs(events)), inferer, strategy)
+    losses, score, problems = score_pairs(examine_jets(flat_pairs(events)), inferer, strategy)
     for jet in (0, 1):
-        for name in LOSSES:
+        for name in losses:
             events = ak.with_field(events, losses[name][:, jet], f"j{jet + 1}_{name}")
-    if problems:
-        warnings.warn(
-            f"{sum(problems.values())} of {2 * len(events)} jets not scored, their losses are NaN: {problems}",
-            UnscoredJetsWarning,
-            stacklevel=3,
-        )
+    warn_unscored(problems, 2 * len(events))
     return ak.with_field(events, score, "score")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,11 +18,12 @@ from ..options import check_choice, check_number
 __all__ = ["CONVENTIONS", "STRATEGIES", "Convention", "ScoreStrategy", "Strategy"]
 
 Floats = npt.NDArray[np.floating[Any]]
-Strategy = Literal["min", "max", "sum", "j1", "j2"]
+#: A function takes the losses of jets 1 and 2, (events,) each, as those of `STRATEGIES` do.
+Strategy = Literal["min", "max", "sum", "j1", "j2"] | Callable[[Any, Any], Any]
 Convention = Literal["mean", "sum"]
 
 #: How the losses of jet 1 and jet 2 become the score of the event.
-STRATEGIES: dict[Strategy, Callable[[Floats, Floats], Floats]] = {
+STRATEGIES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "min": np.minimum,
     "max": np.maximum,
     "sum": np.add,
@@ -45,14 +46,15 @@ class ScoreStrategy:
     """
 
     strategy: Strategy = "min"
-    """Over the two jets, one of `STRATEGIES`; ``min`` requires both to be anomalous."""
+    """Over the two jets, one of `STRATEGIES`, or a function like those; ``min`` requires both to be anomalous."""
     kl_weight: float | None = None
     """Score of a jet = reco_loss + kl_weight * kl_loss; None: the beta that the model was trained with."""
     convention: Convention = "mean"
     """One of `CONVENTIONS`: of both losses, before they are added."""
 
     def __post_init__(self) -> None:
-        check_choice("strategy", self.strategy, STRATEGIES)
+        if not callable(self.strategy):
+            check_choice("strategy", self.strategy, STRATEGIES)
         check_choice("convention", self.convention, CONVENTIONS)
         if self.kl_weight is not None:
             weight = check_number("kl_weight", self.kl_weight)
@@ -92,6 +94,11 @@ class ScoreStrategy:
         -------
         array, (events,)
             Of the dtype of the losses.
+
+        Raises
+        ------
+        OptionError
+            The strategy is a function that does not give one number for each event.
         """
         weight = self.of(card).kl_weight
         number = reco_loss.dtype.type
@@ -99,15 +106,37 @@ class ScoreStrategy:
             reco_loss = number(card.spec.n_particles) * reco_loss
             kl_loss = number(card.hyperparameters["latent"]) * kl_loss
         jet = reco_loss + number(weight) * kl_loss
-        return STRATEGIES[self.strategy](jet[:, 0], jet[:, 1])
+        if not callable(self.strategy):
+            return STRATEGIES[self.strategy](jet[:, 0], jet[:, 1])
+        score = np.asarray(self.strategy(jet[:, 0], jet[:, 1]))
+        if score.shape != (len(jet),) or score.dtype.kind not in "iuf":
+            raise OptionError(
+                f"strategy {self.name!r} gives {score.dtype} {score.shape}: expected a number for each of"
+                f" {len(jet)} events"
+            )
+        return score.astype(number)
+
+    @property
+    def name(self) -> str:
+        """That of `STRATEGIES`, or that of the function."""
+        if not callable(self.strategy):
+            return self.strategy
+        named = self.strategy if hasattr(self.strategy, "__name__") else type(self.strategy)
+        return f"{getattr(named, '__module__', None) or 'numpy'}.{getattr(named, '__qualname__', named.__name__)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """A dict of plain values, for JSON."""
-        return asdict(self)
+        """A dict of plain values, for JSON: a function is ``custom``, and its name beside it."""
+        plain = {**self.__dict__}
+        return plain | {"strategy": "custom", "function": self.name} if callable(self.strategy) else plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ScoreStrategy:
-        """The strategy that `to_dict` wrote, also before there were conventions."""
+        """The strategy that `to_dict` wrote, also before there were conventions; of a function, `ModelError`."""
+        if "function" in values:
+            raise ModelError(
+                f"score strategy is the function {values['function']!r}: expected one of {', '.join(STRATEGIES)},"
+                " as hepvae rescore gives the losses"
+            )
         try:
             return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
         except (TypeError, OptionError) as error:
