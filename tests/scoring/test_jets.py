@@ -74,8 +74,8 @@ def test_losses_have_the_shape_of_the_jets(shape, jets, loss, inferer):
 
 def test_what_cannot_be_scored_is_counted_once_and_nan(jets, loss, inferer):
     """A jet that was cut before is not counted, nor is one twice that stands in two places."""
-    constituents = jets.constituents[ak.local_index(jets.constituents, axis=2) < ak.where(jets["index"] == 1, 0, 1000)]
-    emptied = ak.with_field(jets[:10], constituents[:10], "constituents")
+    first = jets["index"] == 0
+    emptied = ak.with_field(jets, jets.constituents[first & (jets.constituents.pt >= 0)], "constituents")[:10]
     with pytest.warns(hepvae.UnscoredJetsWarning, match=r"^10 of 20 jets .* 10 without constituents$"):
         losses = hepvae.score_jets(emptied, inferer)
     assert ak.array_equal(losses.loss[:, 0], loss[:10, 0]) and ak.all(np.isnan(losses.loss[:, 1]))
