@@ -17,6 +17,7 @@ NAMES = [
     "Runtime",
     "SpecError",
     "UnscoredJetsWarning",
+    "adopt",
     "dijet_events",
     "export_litert",
     "export_onnx",

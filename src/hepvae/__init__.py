@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from .conversion.adoption import adopt
 from .conversion.export import export_onnx
 from .conversion.litert import export_litert
 from .errors import (
@@ -41,6 +42,7 @@ __all__ = [
     "Runtime",
     "SpecError",
     "UnscoredJetsWarning",
+    "adopt",
     "dijet_events",
     "export_litert",
     "export_onnx",

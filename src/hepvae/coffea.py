@@ -72,7 +72,7 @@ class DijetScoreProcessor(processor.ProcessorABC):  # type: ignore[misc]  # coff
     def process(self, events: ak.Array) -> dict[str, Any]:
         """One chunk of NanoEvents."""
         dataset = events.metadata["dataset"]
-        dijets = dijets_of(events)
+        dijets = dijets_of(events, spec=self.inferer.spec)
         selected = self.selection.select(dijets)
         _, score, problems = score_pairs(examine_jets(flat_pairs(selected)), self.inferer, self.strategy)
         weighted = "genWeight" in ak.fields(events)

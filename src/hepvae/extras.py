@@ -41,6 +41,7 @@ EXTRAS = {
     "sklearn": "search",
     "tensorflow": "tensorflow",
     "tf2onnx": "tensorflow",
+    "tf_keras": "keras2",
 }
 
 _openvino_lock = threading.Lock()
@@ -96,6 +97,13 @@ def _import_tf2onnx(name: str) -> ModuleType:
     return import_module(name)
 
 
+def _import_tf_keras(name: str) -> ModuleType:
+    """Keras 2, which looks for a Keras 3 that is TensorFlow's and warns of it."""
+    require("tensorflow", name)
+    with quiet_tensorflow():
+        return import_module(name)
+
+
 def _import_onnxruntime(name: str) -> ModuleType:
     """ONNX Runtime without its telemetry.
 
@@ -121,6 +129,7 @@ _IMPORTS: dict[str, Callable[[str], ModuleType]] = {
     "openvino": _import_openvino,
     "tensorflow": _import_tensorflow,
     "tf2onnx": _import_tf2onnx,
+    "tf_keras": _import_tf_keras,
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import hepvae
 from hepvae import export_onnx, model_path
-from hepvae.conversion.export import _check_graph, _without_gemm_warnings
+from hepvae.conversion.export import _check_graph, without_gemm_warnings
 from hepvae.models.bundled import MODELS, reference_jets
 
 pytest.importorskip("tensorflow")
@@ -112,7 +112,7 @@ def test_weights_are_stored_in_float32(model):
 
 
 def test_no_other_warning_is_kept_quiet(caplog):
-    with _without_gemm_warnings():
+    with without_gemm_warnings():
         logging.warning("For now, onnxruntime only support float32 type for Gemm rewriter")
         logging.warning("something else")
     logging.warning("after the Gemm rewriter")

@@ -129,9 +129,9 @@ def _converted(tf2onnx: Any, onnx: Any, model: VAE) -> Any:
 
     model, free = traceable(model)
     function = traced(model, (*LOSSES, RECONSTRUCTION), jets=TRACED_JETS, by_product=True)
-    with _without_gemm_warnings():
+    with without_gemm_warnings():
         proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
-    _store_weights_in_float32(onnx, proto.graph)
+    store_weights_in_float32(onnx, proto.graph)
     rewrite(onnx, proto, free_particles=free)
     return proto
 
@@ -158,7 +158,7 @@ def least_particles(card: ModelCard) -> int:
 
 
 @contextmanager
-def _without_gemm_warnings() -> Iterator[None]:
+def without_gemm_warnings() -> Iterator[None]:
     """tf2onnx warns, on the root logger, of each product in float64 that it leaves as it is."""
     root = logging.getLogger()
     handlers = root.handlers[:]  # and gives it a handler, where there is none
@@ -191,7 +191,7 @@ def _check_graph(proto: Any, path: Path) -> None:
         )
 
 
-def _store_weights_in_float32(onnx: Any, graph: Any) -> None:
+def store_weights_in_float32(onnx: Any, graph: Any) -> None:
     """Weights that a model uses in float64 are float32 in Keras; tf2onnx writes them out as float64.
 
     Half the file. ONNX Runtime casts them once, when it loads the model.

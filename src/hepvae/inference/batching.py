@@ -25,8 +25,6 @@ from .tuning import tuned
 __all__ = ["Batcher"]
 
 Array = npt.NDArray[np.float32]
-#: What a runtime computes where hepvae computes the distances.
-_WITHOUT_DISTANCES = ("kl_loss", RECONSTRUCTION)
 
 
 class Batcher:
@@ -48,7 +46,13 @@ class Batcher:
         tuning = tuned(runtime.name, card) or runtime.default_tuning
         if not options.batching:
             tuning = Tuning(sys.maxsize, "operators")
-        self.tuning = Tuning(options.block_size or tuning.block_size, options.parallel or tuning.parallel)
+        size = options.block_size or tuning.block_size
+        self._size = card.batch_size
+        if self._size is not None:  # of which a block has no more: what is missing is filled up
+            size = min(size, self._size)
+        self.tuning = Tuning(size, options.parallel or tuning.parallel)
+        #: What a runtime computes where hepvae computes the distances.
+        self._without_distances = card.without_distances
         runtime.operator_threads = runtime.threads if self.tuning.parallel == "operators" else 1
         least, most = runtime.least_particles, self._spec.n_particles
         self._classes = length_classes(least, most) if options.batching and least and least < most else None
@@ -89,10 +93,21 @@ class Batcher:
         """The named outputs for some ragged jets; see `Inferer.losses_of`."""
         blocks = self._cut(len(chosen), np.minimum(jets.counts[chosen], self._spec.n_particles))
 
-        def filled(block: Block) -> Array:
-            return pad_into(jets, chosen[block.jets], self._spec, block.length)
+        lost: list[npt.NDArray[np.int64]] = []
 
-        return self._run_blocks(blocks, filled, len(chosen), outputs)
+        def filled(block: Block) -> Array:
+            padded = pad_into(jets, chosen[block.jets], self._spec, block.length)
+            if not self._spec.momenta_only:  # those were examined; columns of the file may hold anything
+                wrong = ~np.isfinite(padded.sum(axis=(1, 2)))
+                if wrong.any():
+                    lost.append(np.arange(len(chosen))[block.jets][wrong])
+                    padded[wrong] = 0
+            return padded
+
+        results = self._run_blocks(blocks, filled, len(chosen), outputs)
+        for result in results if lost else ():
+            result[np.concatenate(lost)] = np.nan
+        return results
 
     def _cut(self, count: int, lengths: npt.NDArray[np.integer] | None) -> list[Block]:
         classes = None if lengths is None else self._classes
@@ -125,11 +140,13 @@ class Batcher:
         """The named outputs for one block, checked."""
         if self.runtime.reco_loss is None:
             return self._checked(batch, outputs)
-        kl_loss, reconstruction = self._checked(batch, _WITHOUT_DISTANCES)
-        values = {"kl_loss": kl_loss, RECONSTRUCTION: reconstruction}
+        names = self._without_distances
+        values = dict(zip(names, self._checked(batch, names)))
         if outputs != (RECONSTRUCTION,):
-            values["reco_loss"] = chamfer(batch, reconstruction, self._mask, self._factor)
-            values["loss"] = values["reco_loss"] + np.float32(self.card.beta) * kl_loss
+            values["reco_loss"] = chamfer(batch, values[RECONSTRUCTION], self._mask, self._factor)
+            values["loss"] = values["reco_loss"]
+            if "kl_loss" in names:
+                values["loss"] = values["reco_loss"] + np.float32(self.card.beta) * values["kl_loss"]
         return [values[name] for name in outputs]
 
     def _checked(self, batch: Array, outputs: tuple[str, ...]) -> list[Array]:
@@ -141,6 +158,10 @@ class Batcher:
             It gives other outputs than those named, or one of another shape or dtype: not one number for each
             jet, or another number of particles than the jets have.
         """
+        count = len(batch)
+        if self._size is not None and count < self._size:
+            fill = np.broadcast_to(batch[-1:] if count else np.float32(0), (self._size - count, *batch.shape[1:]))
+            batch = np.concatenate([batch, fill])
         try:
             values: Sequence[Array] = self.runtime.run(batch, outputs)
         except MemoryError as error:
@@ -151,14 +172,16 @@ class Batcher:
             raise ModelError(f"{self.path}: {self.runtime.name} gives {len(values)} outputs, expected {outputs}")
         for name, value in zip(outputs, values):
             # Each jet's own, and where there is a particle axis as long a one as the batch has.
-            shape = (len(batch), *(batch.shape[1:] if self._shapes[name] else ()))
+            length, *features = self._shapes[name] or (0,)
+            tail = (batch.shape[1] if length == self._spec.n_particles else length, *features)
+            shape = (len(batch), *(tail if self._shapes[name] else ()))
             if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.shape != shape:
                 kind = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
                 raise ModelError(
                     f"{self.path}: output {name!r} on {self.runtime.name} is {kind}: expected float32 {shape}"
                     f" for jets of shape {batch.shape}"
                 )
-        return [np.ascontiguousarray(value) for value in values]
+        return [np.ascontiguousarray(value[:count]) for value in values]
 
 
 def _places(jets: Array, spec: InputSpec) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import MissingPackageError, ModelError, OptionError
 from ..models.bundled import MODELS, model_folder
+from ..models.contract import SAVED_MODEL
 from ..options import nearest
 from .inferer import Inferer
 from .runtime import Runtime
@@ -78,7 +79,8 @@ def load_inferer(path: str | Path, *, runtime: str | None = None, **options: Any
     Parameters
     ----------
     path : str or path
-        A model file (``.onnx``, ``.tflite``, ``.keras``), a model directory, or the name of a bundled model.
+        A model file (``.onnx``, ``.tflite``, ``.keras``, a ``saved_model`` folder), a model directory, or the name
+        of a bundled model.
     runtime : str, optional
         Name of the runtime; by default the one that the kind of the file is for, and
         ``onnxruntime`` before ``tensorflow`` for a directory that holds both files.
@@ -135,13 +137,20 @@ def _chosen(path: Path, names: Sequence[str]) -> tuple[type[Runtime], Path]:
     for name in names:
         runtime = runtime_class(name)
         for suffix in runtime.suffixes:
-            file = path / f"model{suffix}" if path.is_dir() else path
+            file = path / _file_name(suffix) if path.is_dir() and path.name != SAVED_MODEL else path
+            if file.name == suffix == SAVED_MODEL and file.joinpath("saved_model.pb").is_file():
+                return runtime, file
             if file.is_file() and file.suffix == suffix:
                 return runtime, file
             suffixes.append(suffix)
     if path.is_dir():
-        raise ModelError(f"{path}: expected {' or '.join(f'model{suffix}' for suffix in suffixes)} in it")
+        raise ModelError(f"{path}: expected {' or '.join(map(_file_name, dict.fromkeys(suffixes)))} in it")
     raise ModelError(f"{path}: expected a model file of kind {', '.join(dict.fromkeys(suffixes))}")
+
+
+def _file_name(suffix: str) -> str:
+    """Of a file of this kind in a model directory."""
+    return suffix if suffix == SAVED_MODEL else f"model{suffix}"
 
 
 def model_path(name: str, *, runtime: str = "onnxruntime") -> Path:

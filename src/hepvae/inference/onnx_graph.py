@@ -15,6 +15,8 @@ __all__ = ["check_graph", "keep_outputs", "read_model"]
 
 #: Of a tensor, for one jet: those of bundled models have up to 3e5.
 MOST_VALUES = 2**25
+#: Of the operators of ONNX: its own, and those of classical models.
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 #: Operators whose outputs are not a function of their inputs.
 RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 
@@ -47,7 +49,7 @@ def check_graph(model: Any, path: Path) -> None:
             if attribute.HasField("g") or attribute.graphs:
                 raise ModelError(f"{path}: operator {node.op_type} {node.name!r} is control flow: expected none")
             tensors += [attribute.t, *attribute.tensors]
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in DOMAINS:
             raise ModelError(
                 f"{path}: operator {node.op_type} of {node.domain!r}: expected operators of ONNX only"
             )

@@ -22,7 +22,6 @@ from ..models.contract import (
     PARTICLES_AXIS,
     RECO_LOSS_KEY,
     RECO_LOSSES,
-    RECONSTRUCTION,
 )
 from ..options import check_flag
 from .blocks import Tuning
@@ -93,7 +92,7 @@ class OnnxRuntime(Runtime):
         reco_loss = metadata.get(RECO_LOSS_KEY)
         if options.compiled_distances and options.providers == (CPU,) and reco_loss in RECO_LOSSES:
             self.reco_loss = RECO_LOSSES[RECO_LOSSES.index(reco_loss)]
-            keep_outputs(model, ("kl_loss", RECONSTRUCTION))
+            keep_outputs(model, card.without_distances)
         self._content = model.SerializeToString()
         self._sessions: dict[tuple[int | None, int], Any] = {}
         granted = self._session(None, 1).get_providers()

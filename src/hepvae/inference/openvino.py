@@ -38,6 +38,7 @@ class OpenVino(Runtime):
         card = checked.open(path, OnnxRuntimeOptions(compiled_distances=False))
         self.least_particles = checked.least_particles
         self._path, self._features, self._lock = path, card.spec.shape[1], threading.Lock()
+        self._jets = card.batch_size or -1
         self._core, self._compiled = openvino.Core(), dict[int, Any]()
         self._idle: defaultdict[int, list[Any]] = defaultdict(list)
         return card
@@ -60,7 +61,7 @@ class OpenVino(Runtime):
         }
         try:
             model = self._core.read_model(self._path)
-            model.reshape({INPUT: [-1, particles, self._features]})
+            model.reshape({INPUT: [self._jets, particles, self._features]})
             return self._core.compile_model(model, "CPU", settings)
         except RuntimeError as error:  # all that OpenVINO raises
             message = f"{self._path}: not a model that OpenVINO can load: {one_line(error)}"

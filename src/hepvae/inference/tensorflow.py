@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import OptionError
+from ..errors import ModelError, OptionError, one_line
 from ..extras import quiet_tensorflow, require
 from ..models.card import ModelCard
-from ..models.contract import INPUT, RECONSTRUCTION
+from ..models.contract import INPUT, RECONSTRUCTION, SAVED_MODEL, SAVED_MODEL_CARD
+from ..models.saved_model import check_saved_model
 from .blocks import Tuning
 from .runtime import InferenceOptions, Runtime
 
@@ -49,6 +51,10 @@ def traced(
     return tf.function(losses, input_signature=signature, jit_compile=jit)
 
 
+def _by_name(function: Callable[..., dict[str, Any]], particles: Any) -> dict[str, Any]:
+    return function(**{INPUT: particles})
+
+
 @dataclass(frozen=True, kw_only=True)
 class TensorFlowOptions(InferenceOptions):
     """Options of TensorFlow.
@@ -65,7 +71,7 @@ class TensorFlow(Runtime):
     """A model in a ``.keras`` file, on TensorFlow, as a ``tf.function`` traced once."""
 
     name = "tensorflow"
-    suffixes = (".keras",)
+    suffixes = (".keras", SAVED_MODEL)
     options = TensorFlowOptions
     default_tuning = Tuning(128, "operators")
     #: Whether XLA compiles it.
@@ -81,13 +87,43 @@ class TensorFlow(Runtime):
             known = ", ".join(d.name.removeprefix("/device:") for d in self._tf.config.list_logical_devices())
             raise OptionError(f"device {options.device!r} is not there: TensorFlow has {known}")
 
+        self._functions: dict[tuple[str, ...], Callable[[Any], dict[str, Any]]] = {}
+        if path.is_dir():
+            return self._open_saved_model(path)
         from ..models.vae import load_vae
 
         model = load_vae(path)
         card: ModelCard = model.card
-        self._functions: dict[tuple[str, ...], Callable[[Any], dict[str, Any]]] = {
-            names: traced(model, names, jit=self.jit) for names in (card.losses, (RECONSTRUCTION,))
-        }
+        for names in (card.losses, (RECONSTRUCTION,)):
+            self._functions[names] = traced(model, names, jit=self.jit)
+        return card
+
+    def _open_saved_model(self, path: Path) -> ModelCard:
+        """Load a folder that an adoption wrote: a graph of constants, without code of others."""
+        file = path / SAVED_MODEL_CARD
+        if not file.is_file():
+            raise ModelError(f"{path}: no {SAVED_MODEL_CARD} in it: not adopted by hepvae; see 'hepvae adopt'")
+        card = ModelCard.from_json(file.read_text(), str(file))
+        check_saved_model(path)
+        try:
+            loaded = self._tf.saved_model.load(str(path))
+            signatures = {
+                name: loaded.signatures[name] for name in ("losses", RECONSTRUCTION) if name in loaded.signatures
+            }
+        except Exception as error:  # whatever TensorFlow's reading of a damaged folder runs into
+            raise ModelError(f"{path}: not a model that TensorFlow can load: {one_line(error)}") from error
+        for name, signature in signatures.items():
+            names = card.losses if name == "losses" else (RECONSTRUCTION,)
+            if set(signature.structured_outputs) != set(names):
+                raise ModelError(
+                    f"{path}: gives {', '.join(signature.structured_outputs)}: expected {', '.join(names)}"
+                )
+            function = self._tf.function(signature, jit_compile=True) if self.jit else signature
+            self._functions[names] = partial(_by_name, function)
+        expected = {card.losses, *([(RECONSTRUCTION,)] if card.reconstruction else [])}
+        if set(self._functions) != expected:
+            raise ModelError(f"{path}: has not the functions of a model that hepvae adopted")
+        self._kept = loaded
         return card
 
     def _set_threads(self, required: bool) -> None:

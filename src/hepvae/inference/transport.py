@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import io
 import os
 import shutil
 import socket
+import tarfile
 import tempfile
 import threading
 from collections import OrderedDict
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError
+from ..models.contract import SAVED_MODEL
 from ..output.files import whole_file
 
 if TYPE_CHECKING:
@@ -36,10 +39,30 @@ _lock = threading.Lock()
 _kept: OrderedDict[tuple[object, ...], Inferer] = OrderedDict()
 
 
+def _content(path: Path) -> bytes:
+    """What a model file holds; of a SavedModel folder all its files, as a tar archive without times and owners."""
+    if not path.is_dir():
+        return path.read_bytes()
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and not file.is_symlink():
+                entry = tarfile.TarInfo(file.relative_to(path).as_posix())
+                entry.size = file.stat().st_size
+                with file.open("rb") as content:
+                    tar.addfile(entry, content)
+    return archive.getvalue()
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def digest(path: Path) -> str:
-    """sha256 of a model file; ModelError where it cannot be read."""
+    """sha256 of a model file or a SavedModel folder; ModelError where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(_content(path)).hexdigest()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -53,9 +76,9 @@ def bytes_to_carry(path: Path, sha256: str, travels: Travels | None) -> bytes | 
         It is not there any more, or another one.
     """
     try:
-        if travels == "path" or (travels is None and path.stat().st_size > MOST_BYTES):
+        if travels == "path" or (travels is None and _size(path) > MOST_BYTES):
             return None
-        content = path.read_bytes()
+        content = _content(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read to be sent: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != sha256:
@@ -91,7 +114,7 @@ def local_file(path: Path, sha256: str, content: bytes | None) -> Path:
     ModelError
         It travelled by its path, and here there is no such file or another one.
     """
-    there = path.is_file()
+    there = path.exists()
     if there and digest(path) == sha256:
         return path
     if content is None:
@@ -103,9 +126,19 @@ def local_file(path: Path, sha256: str, content: bytes | None) -> Path:
     file.parent.mkdir(exist_ok=True)
     with _lock:  # two inferers of one model may be opened at once
         if not file.exists():
-            with whole_file(file) as temporary:
-                temporary.write_bytes(content)
+            _write(file, content)
     return file
+
+
+def _write(file: Path, content: bytes) -> None:
+    if file.name != SAVED_MODEL:
+        with whole_file(file) as temporary:
+            temporary.write_bytes(content)
+        return
+    temporary = Path(tempfile.mkdtemp(dir=file.parent))
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        tar.extractall(temporary, filter="data")
+    temporary.rename(file)
 
 
 @cache

@@ -73,6 +73,11 @@ class ModelCard:
             outputs[RECONSTRUCTION] = self.reconstruction.shape or self.spec.shape
         return outputs
 
+    @property
+    def without_distances(self) -> tuple[str, ...]:
+        """The outputs that the others follow from, where hepvae computes the distances of particles."""
+        return (*(name for name in self.losses if name == "kl_loss"), RECONSTRUCTION)
+
     def with_provenance(self, **provenance: object) -> ModelCard:
         """The same card with more provenance."""
         return replace(self, provenance={**self.provenance, **provenance})

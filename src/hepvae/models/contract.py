@@ -17,6 +17,8 @@ __all__ = [
     "RECONSTRUCTION",
     "RECO_LOSSES",
     "RECO_LOSS_KEY",
+    "SAVED_MODEL",
+    "SAVED_MODEL_CARD",
     "RecoLoss",
 ]
 
@@ -34,3 +36,6 @@ LEAST_PARTICLES_KEY = "hepvae.least_particles"
 RECO_LOSS_KEY = "hepvae.reco_loss"
 RecoLoss = Literal["chamfer", "masked chamfer"]
 RECO_LOSSES: tuple[RecoLoss, ...] = get_args(RecoLoss)
+
+#: Folder, in the directory of an adopted model, of its TensorFlow form, and where that has its `ModelCard`.
+SAVED_MODEL, SAVED_MODEL_CARD = "saved_model", "assets.extra/hepvae.json"

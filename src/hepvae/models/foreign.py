@@ -31,8 +31,10 @@ __all__ = [
     "LossRecipe",
     "NetworkFeature",
     "Outputs",
+    "Values",
     "draft",
     "read_card",
+    "resolved",
 ]
 
 #: What a mask is called among the features of a tensor: 1 for a particle, 0 for padding.

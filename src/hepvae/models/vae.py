@@ -18,7 +18,7 @@ from .card import ModelCard
 from .layers import Mask
 from .losses import DISTANCES, LOSSES, chamfer, chamfer_by_product, check_distance, kl_divergence, points
 
-__all__ = ["VAE", "load_vae"]
+__all__ = ["VAE", "check_weights", "load_vae"]
 
 
 @keras.saving.register_keras_serializable("hepvae")
@@ -120,7 +120,7 @@ def load_vae(path: str | Path) -> VAE:
         config = json.loads(config)
         if config.get("registered_name") != "hepvae>VAE":
             raise ModelError(f"a Keras {config.get('class_name')}, not a VAE of hepvae")
-        card, held = ModelCard.from_dict(config["config"]["card"]), _check_weights(weights)
+        card, held = ModelCard.from_dict(config["config"]["card"]), check_weights(weights)
         values = hyperparameters(card.architecture, card.hyperparameters)
         least = architecture(card.architecture).least_weights(card.spec, values)
         if least > held:  # before memory is taken for them
@@ -143,7 +143,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(info)
 
 
-def _check_weights(weights: bytes) -> int:
+def check_weights(weights: bytes) -> int:
     """How many values weights have.
 
     Raises

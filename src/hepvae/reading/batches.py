@@ -46,7 +46,7 @@ def padded_jets(
     LayoutError
         A region is asked for of a file with one jet an entry.
     """
-    for events in iterate_source(source, report, options, single_jets=True):
+    for events in iterate_source(source, report, options.of_spec(spec), single_jets=True):
         together = 2 if "jets" in events.fields else 1
         if together == 2:
             events = selection.select(events)

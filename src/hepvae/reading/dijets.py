@@ -10,6 +10,7 @@ import awkward as ak
 import numpy as np
 
 from ..errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
+from ..jets.spec import InputSpec
 from ..options import check_whole_number
 from .access import Attempts, file_error
 from .layouts import EVENT_COLUMNS, SCHEMAS, Schema, SchemaName, find_schema
@@ -29,6 +30,7 @@ def read_dijets(
     tree: str | None = None,
     entry_start: int | None = None,
     entry_stop: int | None = None,
+    spec: InputSpec | None = None,
 ) -> ak.Array:
     """Read dijet events with their constituents into memory.
 
@@ -42,6 +44,8 @@ def read_dijets(
         Name of the tree (default: ``Events``, or the only one there is).
     entry_start, entry_stop : int, optional
         Range of entries, counted through all files in their order.
+    spec : InputSpec, optional
+        Of a model (``inferer.spec``): further columns of constituents and jets that it takes are read as well.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def read_dijets(
     '100 * 2 * var * float32'
     """
     chunks = iterate_dijets(
-        files, step_size=None, schema=schema, tree=tree, entry_start=entry_start, entry_stop=entry_stop
+        files, step_size=None, schema=schema, tree=tree, entry_start=entry_start, entry_stop=entry_stop, spec=spec
     )
     return ak.concatenate(list(chunks))
 
@@ -78,6 +82,7 @@ def iterate_dijets(
     tree: str | None = None,
     entry_start: int | None = None,
     entry_stop: int | None = None,
+    spec: InputSpec | None = None,
 ) -> Iterator[ak.Array]:
     """Read dijet events chunk by chunk, in bounded memory.
 
@@ -103,6 +108,7 @@ def iterate_dijets(
     [1000, 1000, 61]
     """
     options = ReadOptions(tree, schema, step_size)
+    options = options if spec is None else options.of_spec(spec)
     start = 0 if entry_start is None else check_whole_number("entry_start", entry_start, lowest=0)
     stop = math.inf if entry_stop is None else check_whole_number("entry_stop", entry_stop, lowest=0)
     if stop < start:
@@ -222,7 +228,7 @@ def _chunks(
         report.schema, report.entries = name, table.num_entries
         per_event = [column for column in EVENT_COLUMNS if column in table.names]
         if found is None:
-            yield 0, _no_events(table.read(per_event, 0, 0), table.where)
+            yield 0, _no_events(table.read(per_event, 0, 0), options, table.where)
             return
         if found.single_jets and not single_jets:
             raise LayoutError(
@@ -230,6 +236,8 @@ def _chunks(
             )
         with _as_fault_of(table, "columns cannot be read"):
             found, report.weights = settle_weights(found, table.names, table.num_entries, table.read, table.where)
+        if options.columns or options.jet_columns:
+            found = found.with_columns(options.columns, options.jet_columns, table.names, table.where)
         branches = [*found.branches, *per_event]
         start, stop = (int(min(entry, table.num_entries)) for entry in entries)
         if done is not None:
@@ -261,9 +269,10 @@ def _as_fault_of(table: Table, doing: str) -> Iterator[None]:
         raise file_error(table.where, error, doing) from error
 
 
-def _no_events(per_event: dict[str, ak.Array], where: str) -> ak.Array:
+def _no_events(per_event: dict[str, ak.Array], options: ReadOptions, where: str) -> ak.Array:
     """Of a file that has no entries, and not all branches."""
     schema = next(iter(SCHEMAS.values())).fitted(())
+    schema = schema.with_columns(options.columns, options.jet_columns, None, where)
     nothing = ak.Array(
         ak.contents.ListOffsetArray(ak.index.Index64([0]), ak.contents.NumpyArray(np.empty(0, "f4")))
     )

@@ -38,6 +38,9 @@ EVENT_COLUMNS = (*IDENTIFIERS, "genWeight")
 #: Of NanoAOD: one minus the pt of a jet before corrections over that after them.
 RAW_FACTOR = "FatJet_rawFactor"
 
+#: Fields of a declaration that name branches which only some models need.
+NO_BRANCHES = ("jet_branches", "candidate_branches", "constituent_branches", "further")
+
 JET_COLUMNS = ("pt", "eta", "phi", "mass")
 CONSTITUENT_COLUMNS = ("pt", "eta", "phi")
 
@@ -85,6 +88,10 @@ class Collections:
     jet_of_link: str | Counts | FirstOf
     candidate_of_link: str
     jet_radius: float = JET_RADIUS
+    jet_branches: str = "FatJet_{}"
+    """Names of further columns of the jets."""
+    candidate_branches: str = "PFCand_{}"
+    """Likewise of the candidates."""
 
     @property
     def jets_per_entry(self) -> None:
@@ -103,6 +110,12 @@ class JetByJet:
     mjj: str | FirstOf | None = None
     """A branch with the mjj of the two jets, which must agree with their momenta; `None` where there is none."""
     jet_radius: float = JET_RADIUS
+    jet_branches: tuple[str, ...] = ()
+    """Names of further columns, for each jet."""
+    constituent_branches: tuple[str, ...] = ()
+    """Likewise of its constituents."""
+    further: tuple[Named, ...] = ()
+    """For each jet: columns of its constituents that are formulas, used where they are needed."""
 
     @property
     def jets_per_entry(self) -> int:
@@ -130,6 +143,53 @@ class Schema:
         """Whether an entry is one jet, and no event."""
         return self.layout.jets_per_entry == 1
 
+    def with_columns(
+        self, constituents: Collection[str], jets: Collection[str], present: Collection[str] | None, where: str
+    ) -> Schema:
+        """The same with further columns of constituents and of jets, by their names in the collection.
+
+        ``present`` are the branches of the file; None: they are not looked for.
+
+        Raises
+        ------
+        LayoutError
+            The file has no such branch; the message names it, and the nearest.
+        """
+        layout = self.layout
+        if isinstance(layout, Collections):
+            pt, of_candidates = layout.candidates["pt"], dict(layout.candidates)
+            for name in constituents:
+                branch = layout.candidate_branches.format(name)
+                # PUPPI scales the whole momentum.
+                if name == "mass" and isinstance(pt, Formula):
+                    of_candidates[name] = replace(pt, columns=(branch, *pt.columns[1:]))
+                else:
+                    of_candidates[name] = branch
+            of_jets = layout.jets | _further(layout.jet_branches, jets)
+            schema = replace(self, layout=replace(layout, jets=of_jets, candidates=of_candidates))
+        else:
+            each = []
+            formulas = layout.further or ({},) * len(layout.jets)
+            for pattern, known, columns in zip(layout.constituent_branches, formulas, layout.constituents):
+                each.append(columns | {name: known.get(name, pattern.format(name)) for name in constituents})
+            both = zip(layout.jet_branches, layout.jets)
+            of_each = tuple(columns | _further(pattern, jets) for pattern, columns in both)
+            schema = replace(self, layout=replace(layout, jets=of_each, constituents=tuple(each)))
+        for branch in schema.branches:
+            if present is not None and branch not in present:
+                raise LayoutError(
+                    f"{where}: no branch {branch!r}, which the model needs for"
+                    f" {', '.join((*constituents, *jets))}{nearest(branch, present)}"
+                )
+        return schema
+
+
+def _further(pattern: str, names: Collection[str]) -> dict[str, str]:
+    """Columns of jets by short names; a branch may be named as the file has it, or without its collection."""
+    prefix = pattern.format("")
+    short = [name.removeprefix(prefix) for name in names]
+    return {name: pattern.format(name) for name in short}
+
 
 def branches_of(part: Any, every: bool = False) -> Iterator[str]:
     """The branches named in a part of a declaration; of a `FirstOf`, those of its first way, or of every one."""
@@ -143,7 +203,8 @@ def branches_of(part: Any, every: bool = False) -> Iterator[str]:
             yield from branches_of(one, every)
     elif is_dataclass(part):
         for field in fields(part):
-            yield from branches_of(getattr(part, field.name), every)
+            if field.name not in NO_BRANCHES:
+                yield from branches_of(getattr(part, field.name), every)
 
 
 def _fitted(part: Any, present: Collection[str]) -> Any:
@@ -155,7 +216,8 @@ def _fitted(part: Any, present: Collection[str]) -> Any:
     if isinstance(part, tuple):
         return tuple(_fitted(one, present) for one in part)
     if is_dataclass(part) and not isinstance(part, type):
-        return replace(part, **{field.name: _fitted(getattr(part, field.name), present) for field in fields(part)})
+        named = [field.name for field in fields(part) if field.name not in NO_BRANCHES]
+        return replace(part, **{name: _fitted(getattr(part, name), present) for name in named})
     return part
 
 
@@ -186,6 +248,7 @@ def _nano(candidates: str, links: str, candidate_index: str) -> Collections:
         candidates={**momenta, "pt": FirstOf(weighted, momenta["pt"])},
         jet_of_link=FirstOf(f"{links}_jetIdx", Counts("FatJet_nConstituents"), Counts("FatJet_nPFCand")),
         candidate_of_link=f"{links}_{candidate_index}",
+        candidate_branches=f"{candidates}_{{}}",
     )
 
 
@@ -219,8 +282,30 @@ def _jetclass() -> tuple[Named, Named]:
     return jet, constituents
 
 
-def _jet_by_jet(*jets: tuple[Named, Named], mjj: FirstOf | None = None) -> JetByJet:
-    return JetByJet(tuple(jet for jet, _ in jets), tuple(constituents for _, constituents in jets), mjj)
+#: Mass of a constituent of JetClass, which has energies.
+_JETCLASS_FURTHER: Named = {
+    "mass": Formula(mass, (_jetclass()[1]["pt"], _jetclass()[1]["eta"], "part_energy")),
+}
+
+
+def _jet_by_jet(
+    *jets: tuple[Named, Named],
+    names: tuple[str, str],
+    mjj: FirstOf | None = None,
+    further: tuple[Named, ...] = (),
+) -> JetByJet:
+    """``names``: patterns of further columns of jet 1 and of its constituents."""
+    of_jet, of_constituents = (
+        tuple(pattern.replace("j1", f"j{i}", 1) for i in range(1, len(jets) + 1)) for pattern in names
+    )
+    return JetByJet(
+        tuple(jet for jet, _ in jets),
+        tuple(constituents for _, constituents in jets),
+        mjj,
+        jet_branches=of_jet,
+        constituent_branches=of_constituents,
+        further=further,
+    )
 
 
 #: What a user may name: a layout, or ``auto`` to look at the branches.
@@ -232,9 +317,12 @@ SCHEMAS = {
     for schema in (
         Schema("nanoaodv15", _nano("PFCand", "FatJetPFCand", "pfCandIdx")),
         Schema("pfnano", _nano("PFCands", "FatJetPFCands", "pFCandsIdx")),
-        Schema("dijets", _jet_by_jet(_plain("j1"), _plain("j2"))),
-        Schema("study", _jet_by_jet(_study("j1"), _study("j2"), mjj=FirstOf("mJJ", None))),
-        Schema("jetclass", _jet_by_jet(_jetclass())),
+        Schema("dijets", _jet_by_jet(_plain("j1"), _plain("j2"), names=("j1_{}", "j1_constituents_{}"))),
+        Schema(
+            "study",
+            _jet_by_jet(_study("j1"), _study("j2"), mjj=FirstOf("mJJ", None), names=("j1_{}", "j1_particles_{}")),
+        ),
+        Schema("jetclass", _jet_by_jet(_jetclass(), names=("jet_{}", "part_{}"), further=(_JETCLASS_FURTHER,))),
     )
 }
 

@@ -14,7 +14,6 @@ from ..errors import DataError
 from ..jets.quality import NOT_OWN, examine_jets, too_many_not_own
 from ..jets.selection import dijet_events, load_vector
 from .layouts import (
-    CONSTITUENT_COLUMNS,
     EVENT_COLUMNS,
     JET_COLUMNS,
     RAW_FACTOR,
@@ -34,7 +33,7 @@ Places = npt.NDArray[np.int64]
 #: How far mjj of the file and that of the momenta may be apart, and for which share of the events they may be.
 MJJ_TOLERANCE, MJJ_EXCEPTIONS = 0.02, 0.1
 
-MJJ_OF_FILE = "mjj of the file"
+MJJ_OF_FILE, PLACE = "mjj of the file", "place of the jet"
 
 #: What to do about jets whose constituents are not theirs, in a file.
 OTHER_FILE = "were its jets cut, sorted or replaced without the links? take the file from before that"
@@ -71,7 +70,7 @@ class Linking:
         jets, candidates, links = self._flattened(columns, first_entry)
         jets_per_event = ak.to_numpy(ak.num(jets["pt"]))
         # Where each jet stands among all jets of the chunk: the links are followed by it below.
-        jets["place"] = ak.unflatten(np.arange(jets_per_event.sum()), jets_per_event)
+        jets[PLACE] = ak.unflatten(np.arange(jets_per_event.sum()), jets_per_event)
         per_event = {name: columns[name] for name in EVENT_COLUMNS if name in columns}
         per_event["entry"] = np.arange(first_entry, first_entry + len(jets_per_event))
         mjj = getattr(self.layout, "mjj", None)
@@ -82,7 +81,7 @@ class Linking:
             self._check_mjj(events, mjj)
             events = events[[name for name in events.fields if name != MJJ_OF_FILE]]
 
-        chosen = ak.to_numpy(ak.flatten(events.jets.place, axis=None))
+        chosen = ak.to_numpy(ak.flatten(events.jets[PLACE], axis=None))
         constituents = _constituents(candidates, links, chosen, jets_per_event.sum())
         flat = _jets_with(ak.flatten(events.jets, axis=1), constituents)
         self._check_own(flat, np.repeat(ak.to_numpy(events.entry), 2))
@@ -117,20 +116,21 @@ class Linking:
         layout = self.layout
         self._check_forms(columns)
         if isinstance(layout, Collections):
-            jets = {c: _value(layout.jets[c], columns) for c in JET_COLUMNS}
-            candidates = {c: _value(layout.candidates[c], columns) for c in CONSTITUENT_COLUMNS}
+            jets = {c: _value(column, columns) for c, column in layout.jets.items()}
+            candidates = {c: _value(column, columns) for c, column in layout.candidates.items()}
             for what, collection in (("jets", jets), ("candidates", candidates)):
                 self._check_lengths(what, collection, first_entry)
             return jets, candidates, self._links(columns, layout, jets["pt"], candidates["pt"], first_entry)
         jets = {
             c: _float32(ak.concatenate([_value(jet[c], columns)[:, np.newaxis] for jet in layout.jets], axis=1))
-            for c in JET_COLUMNS
+            for c in layout.jets[0]
         }
-        each = [{c: _float32(_value(jet[c], columns)) for c in CONSTITUENT_COLUMNS} for jet in layout.constituents]
+        names = layout.constituents[0]
+        each = [{c: _float32(_value(jet[c], columns)) for c in names} for jet in layout.constituents]
         for i, constituents in enumerate(each, start=1):
             self._check_lengths(f"the constituents of jet {i}", constituents, first_entry)
         counts = np.stack([ak.to_numpy(ak.num(constituents["pt"])) for constituents in each], axis=1)
-        candidates = {c: ak.concatenate([one[c] for one in each], axis=1) for c in CONSTITUENT_COLUMNS}
+        candidates = {c: ak.concatenate([one[c] for one in each], axis=1) for c in names}
         link_jet = np.repeat(np.arange(counts.size), counts.ravel())
         # What is padded with zeros has no more constituents than before.
         there = _flat(candidates["pt"]) != 0
@@ -299,9 +299,10 @@ def _pt_ratio(layout: Collections | JetByJet, columns: Columns, first_entry: int
 
 def _jets_with(flat: ak.Array, constituents: Any) -> Any:
     load_vector()
+    names = [*JET_COLUMNS, *(name for name in flat.fields if name not in (*JET_COLUMNS, PLACE))]
     return ak.contents.RecordArray(
-        [*(ak.contents.NumpyArray(ak.to_numpy(flat[c])) for c in JET_COLUMNS), constituents],
-        [*JET_COLUMNS, "constituents"],
+        [*(ak.contents.NumpyArray(ak.to_numpy(flat[c])) for c in names), constituents],
+        [*names, "constituents"],
         parameters={"__record__": "Momentum4D"},
     )
 
@@ -320,9 +321,9 @@ def _constituents(
     return ak.contents.ListOffsetArray(
         ak.index.Index64(np.concatenate([[0], np.cumsum(counts)])),
         ak.contents.RecordArray(
-            [ak.contents.NumpyArray(_flat(candidates[c])[candidate[order]]) for c in CONSTITUENT_COLUMNS],
-            list(CONSTITUENT_COLUMNS),
-            parameters={"__record__": "Momentum3D"},
+            [ak.contents.NumpyArray(_flat(values)[candidate[order]]) for values in candidates.values()],
+            list(candidates),
+            parameters={"__record__": "Momentum4D" if "mass" in candidates else "Momentum3D"},
         ),
     )
 

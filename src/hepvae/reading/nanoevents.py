@@ -8,6 +8,7 @@ import awkward as ak
 import numpy as np
 
 from ..errors import LayoutError
+from ..jets.spec import InputSpec
 from .layouts import EVENT_COLUMNS, RAW_FACTOR, Schema, SchemaName, find_schema
 from .linking import Linking, settle_weights, weight_columns
 
@@ -28,7 +29,7 @@ def is_nanoevents(events: Any) -> bool:
     return JETS in ak.fields(events)
 
 
-def dijets_of(events: ak.Array, schema: SchemaName = "auto") -> ak.Array:
+def dijets_of(events: ak.Array, schema: SchemaName = "auto", spec: InputSpec | None = None) -> ak.Array:
     """Dijet events, as `read_dijets` gives them, of NanoEvents.
 
     Only the columns of the layout are touched, so that of virtual arrays only these are read.
@@ -54,7 +55,7 @@ def dijets_of(events: ak.Array, schema: SchemaName = "auto") -> ak.Array:
     there = np.flatnonzero(~ak.to_numpy(ak.is_none(events))) if _may_miss(events) else None
     if there is not None:
         events = ak.drop_none(events, axis=0)
-    found, places = _layout(events, schema)
+    found, places = _layout(events, schema, spec)
     columns = {name: _column(events, place) for name, place in places.items()}
     found, _ = settle_weights(
         found,
@@ -64,27 +65,35 @@ def dijets_of(events: ak.Array, schema: SchemaName = "auto") -> ak.Array:
         WHERE,
     )
     columns = {name: column for name, column in columns.items() if name != RAW_FACTOR}
+    found = _with_columns(found, spec, places)
     dijets = Linking(found.layout, WHERE, WITH_CONSTITUENTS).dijets(columns, 0)
     if there is not None:
         dijets = ak.with_field(dijets, there[ak.to_numpy(dijets.entry)], "entry")
     return dijets
 
 
-def needed(events: ak.Array, schema: SchemaName = "auto") -> list[ak.Array]:
+def needed(events: ak.Array, schema: SchemaName = "auto", spec: InputSpec | None = None) -> list[ak.Array]:
     """The columns of NanoEvents that `dijets_of` touches; of other events, all."""
     if not is_nanoevents(events):
         return [events]
-    return [_column(events, place) for place in _layout(events, schema)[1].values()]
+    return [_column(events, place) for place in _layout(events, schema, spec)[1].values()]
 
 
-def _layout(events: ak.Array, schema: SchemaName) -> tuple[Schema, dict[str, tuple[str, ...]]]:
+def _with_columns(found: Schema, spec: InputSpec | None, places: dict[str, tuple[str, ...]]) -> Schema:
+    return found if spec is None else found.with_columns(spec.columns, spec.jet_columns, places.keys(), WHERE)
+
+
+def _layout(
+    events: ak.Array, schema: SchemaName, spec: InputSpec | None
+) -> tuple[Schema, dict[str, tuple[str, ...]]]:
     """The layout of NanoEvents, and where each of its columns is."""
     places = _places(events)
     found = find_schema(places.keys(), WHERE, schema)
     if found.single_jets:
         raise LayoutError(f"{WHERE}: have one jet an entry ({found.name} layout): expected events with two jets")
     per_event = [column for column in EVENT_COLUMNS if places.get(column) == (column,)]
-    return found, {name: places[name] for name in (*found.branches, *weight_columns(found, places), *per_event)}
+    branches = (*_with_columns(found, spec, places).branches, *weight_columns(found, places), *per_event)
+    return found, {name: places[name] for name in branches}
 
 
 def aligned(dijets: ak.Array, count: int) -> ak.Array:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 from typing import Any
 
 from ..errors import OptionError
+from ..jets.spec import InputSpec
 from ..options import check_choice, check_whole_number
 from .access import ACCESS, Access
 from .layouts import SCHEMAS, SchemaName
@@ -38,6 +39,14 @@ class ReadOptions:
     step_size: str | int | None = STEP_SIZE
     """Uncompressed size of a chunk, or number of entries; None reads a file at once."""
     access: Access = ACCESS
+    columns: tuple[str, ...] = ()
+    """Of the constituents, besides pt, eta and phi: what a model needs, by name in their collection."""
+    jet_columns: tuple[str, ...] = ()
+    """Of the jets, besides pt, eta, phi and mass."""
+
+    def of_spec(self, spec: InputSpec) -> ReadOptions:
+        """The same with the columns that a model takes."""
+        return replace(self, columns=spec.columns, jet_columns=spec.jet_columns)
 
     def __post_init__(self) -> None:
         if self.tree is not None and (not isinstance(self.tree, str) or not self.tree):

@@ -17,7 +17,6 @@ from ..inference import Inferer
 from ..jets.health import Health
 from ..jets.padding import FlatJets, flatten_jets
 from ..jets.quality import Counts, ExaminedJets, examine_jets
-from ..models.losses import LOSSES
 from ..reading.dijets import iterate_source
 from ..reading.layouts import EVENT_COLUMNS, JET_COLUMNS
 from ..reading.options import ReadOptions
@@ -26,7 +25,7 @@ from ..reading.sources import Source
 from .jets import Losses, jet_losses
 from .options import ScoringConfig
 from .strategy import ScoreStrategy
-from .unfinished import COLUMNS
+from .unfinished import columns_of
 
 __all__ = ["ChunkScorer", "flat_pairs", "score_pairs", "scored_chunks"]
 
@@ -50,7 +49,7 @@ def score_pairs(
     """Losses (events, 2) by name, scores (events,), and the jets that could not be scored, counted by reason."""
     losses, problems = jet_losses(jets, inferer)
     losses = {name: values.reshape(-1, 2) for name, values in losses.items()}
-    return losses, strategy.score(losses["reco_loss"], losses["kl_loss"], inferer.card), problems
+    return losses, strategy.score_of(losses, inferer.card), problems
 
 
 @dataclass(frozen=True)
@@ -122,10 +121,12 @@ def _scored_rows(prepared: _Prepared, report: FileReport, inferer: Inferer, conf
     report.events_scored += int(scored.sum())
     columns = dict(prepared.columns)
     for jet in (1, 2):
-        columns |= {f"j{jet}_{name}": losses[name][:, jet - 1] for name in LOSSES}
+        columns |= {f"j{jet}_{name}": losses[name][:, jet - 1] for name in losses}
     columns["score"] = score
     # One block of memory: it is sent from a worker, and written, as it is.
-    rows = np.empty(int(scored.sum()), [(name, columns[name].dtype) for name in COLUMNS if name in columns])
+    rows = np.empty(
+        int(scored.sum()), [(name, columns[name].dtype) for name in columns_of(losses) if name in columns]
+    )
     for name in rows.dtype.names or ():
         rows[name] = columns[name][scored]
     return rows

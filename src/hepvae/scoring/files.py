@@ -69,9 +69,9 @@ def score_files(
     output : path
         A TTree ``Events`` is written, one entry per scored event: the identifiers and ``genWeight``
         that the input has, ``j1_pt``, ``j1_eta``, ``j1_phi``, ``j1_mass``, ``j1_loss``,
-        ``j1_reco_loss``, ``j1_kl_loss``, the same for ``j2``, ``mjj``, ``deta``, ``score``; and how
-        they were computed, as the string ``hepvae``. With the suffix ``.parquet`` the same columns are written
-        as Parquet, and the string is in its metadata. The file appears when it is whole.
+        ``j1_reco_loss``, ``j1_kl_loss`` (or what the card of the model names), the same for ``j2``, ``mjj``,
+        ``deta``, ``score``; and how they were computed, as the string ``hepvae``. With the suffix ``.parquet`` the
+        same columns are written as Parquet, and the string is in its metadata. The file appears when it is whole.
     strategy, kl_weight, convention
         As for `score_dijets`.
     region, **cuts
@@ -137,6 +137,7 @@ def stream_scores(
 ) -> ScoreReport:
     """As `score_files`, with options that are there."""
     config = ScoringConfig(config.strategy.of(check_inferer(inferer).card), config.selection)
+    read = read.of_spec(inferer.spec)
     sources = resolve(files, read.tree, read.access, keep_failures=True)
     output = Path(output)
     for source in sources:
@@ -161,7 +162,7 @@ def stream_scores(
             logger.warning(
                 "%s: nothing is resumed, since what was kept was scored with other: %s", output, changed
             )
-        scores = UnfinishedScores(journal, sources)
+        scores = UnfinishedScores(journal, sources, inferer.card.losses)
         report = ScoreReport(str(output))
         for i, source in enumerate(sources):
             fresh = FileReport(source.path, health=Health(inferer.spec.n_particles))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from .strategy import Convention, ScoreStrategy, Strategy
 
 __all__ = ["rescore_file", "rescored", "write_rescored"]
 
-#: Of both jets, by the names that scored files have.
-RECO, KL = (tuple(f"j{jet}_{loss}" for jet in (1, 2)) for loss in ("reco_loss", "kl_loss"))
+
+def _losses(column: Callable[[str], npt.NDArray[Any]], card: ModelCard) -> dict[str, npt.NDArray[Any]]:
+    """What a model gave both jets, (events, 2) each, from columns by the names that scored files have."""
+    return {name: np.stack([column(f"j{jet}_{name}") for jet in (1, 2)], axis=1) for name in card.losses}
 
 
 def model_card(scored: ScoredFile) -> ModelCard:
@@ -32,8 +34,8 @@ def model_card(scored: ScoredFile) -> ModelCard:
 
 def rescored(scored: ScoredFile, strategy: ScoreStrategy) -> npt.NDArray[np.floating[Any]]:
     """Scores (events,) by a strategy, from the losses in a scored file."""
-    reco_loss, kl_loss = (np.stack([scored.column(name) for name in names], axis=1) for names in (RECO, KL))
-    return strategy.score(reco_loss, kl_loss, model_card(scored))
+    card = model_card(scored)
+    return strategy.score_of(_losses(scored.column, card), card)
 
 
 def rescore_file(
@@ -93,8 +95,7 @@ def write_rescored(
 def _blocks(scored: ScoredFile, strategy: ScoreStrategy, card: ModelCard) -> Iterator[Block]:
     """All rows with the other score; those of a friend that have none keep it."""
     for rows in scored.blocks(list(scored.kinds), ROWS_AT_ONCE):
-        reco_loss, kl_loss = (np.stack([rows[name] for name in names], axis=1) for names in (RECO, KL))
-        score = strategy.score(reco_loss, kl_loss, card)
+        score = strategy.score_of(_losses(rows.__getitem__, card), card)
         if MASK in rows:
             score = np.where(rows[MASK], score, np.float32(np.nan))
         yield {**rows, "score": score}

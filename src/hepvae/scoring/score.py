@@ -47,9 +47,9 @@ def score_dijets(
     Returns
     -------
     awkward array
-        The events, in their order, with ``j1_loss``, ``j1_reco_loss``, ``j1_kl_loss``, the same for
-        ``j2``, and ``score``, all float32. Of NanoEvents their dijets, one for each event in its place, and
-        None for an event with fewer than two jets.
+        The events, in their order, with ``j1_loss``, ``j1_reco_loss``, ``j1_kl_loss`` (or what the card of the
+        model names), the same for ``j2``, and ``score``, all float32. Of NanoEvents their dijets, one for each
+        event in its place, and None for an event with fewer than two jets.
 
     Raises
     ------
@@ -70,9 +70,10 @@ def score_dijets(
     """
     used = ScoreStrategy(strategy, kl_weight, convention).of(check_inferer(inferer).card)
     if is_lazy(events):
-        return map_lazily(partial(score_dijets, inferer=inferer, **vars(used)), events, needed)
+        columns = partial(needed, spec=inferer.spec)
+        return map_lazily(partial(score_dijets, inferer=inferer, **vars(used)), events, columns)
     if is_nanoevents(events):
-        return aligned(_with_scores(dijets_of(events), inferer, used), len(events))
+        return aligned(_with_scores(dijets_of(events, spec=inferer.spec), inferer, used), len(events))
     return _with_scores(events, inferer, used)
 
 

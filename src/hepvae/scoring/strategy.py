@@ -78,7 +78,13 @@ class ScoreStrategy:
             )
         if self.convention == "sum" and "latent" not in card.hyperparameters:
             raise OptionError("convention 'sum': the model does not say how many latent dimensions it has")
-        return self if self.kl_weight is not None else replace(self, kl_weight=card.beta)
+        if self.kl_weight is None:
+            return replace(self, kl_weight=card.beta)
+        if "kl_loss" not in card.losses and self.kl_weight != card.beta:
+            raise OptionError(
+                f"kl_weight is {self.kl_weight:g}: the model has no kl_loss, it gives {', '.join(card.losses)}"
+            )
+        return self
 
     def score(self, reco_loss: Floats, kl_loss: Floats, card: ModelCard) -> Floats:
         """Score of each event.
@@ -100,12 +106,33 @@ class ScoreStrategy:
         OptionError
             The strategy is a function that does not give one number for each event.
         """
+        return self.score_of({"reco_loss": reco_loss, "kl_loss": kl_loss}, card)
+
+    def score_of(self, losses: Mapping[str, Floats], card: ModelCard) -> Floats:
+        """Score of each event, from all that a model gives its jets.
+
+        Parameters
+        ----------
+        losses : mapping of str to array, (events, 2)
+            By the names of the card. A jet's score is reco_loss + kl_weight * kl_loss where there are both, else
+            its ``loss``, else the one number that the model gives.
+        card : ModelCard
+
+        Returns
+        -------
+        array, (events,)
+            Of the dtype of the losses.
+        """
         weight = self.of(card).kl_weight
-        number = reco_loss.dtype.type
-        if self.convention == "sum":
-            reco_loss = number(card.spec.n_particles) * reco_loss
-            kl_loss = number(card.hyperparameters["latent"]) * kl_loss
-        jet = reco_loss + number(weight) * kl_loss
+        if "reco_loss" in losses and "kl_loss" in losses:
+            reco_loss, kl_loss = losses["reco_loss"], losses["kl_loss"]
+            number = reco_loss.dtype.type
+            if self.convention == "sum":
+                reco_loss = number(card.spec.n_particles) * reco_loss
+                kl_loss = number(card.hyperparameters["latent"]) * kl_loss
+            jet = reco_loss + number(weight) * kl_loss
+        else:
+            jet = losses["loss" if "loss" in losses else card.losses[0]]
         if not callable(self.strategy):
             return STRATEGIES[self.strategy](jet[:, 0], jet[:, 1])
         score = np.asarray(self.strategy(jet[:, 0], jet[:, 1]))
@@ -114,7 +141,7 @@ class ScoreStrategy:
                 f"strategy {self.name!r} gives {score.dtype} {score.shape}: expected a number for each of"
                 f" {len(jet)} events"
             )
-        return score.astype(number)
+        return score.astype(jet.dtype)
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,21 @@ from ..reading.reports import FileReport
 from ..reading.sources import Source, stamp
 from .formats import MASK, ROWS_AT_ONCE, write_scores
 
-__all__ = ["COLUMNS", "UnfinishedScores", "unfinished"]
+__all__ = ["UnfinishedScores", "columns_of", "unfinished"]
 
-#: All columns that rows may have, in the order of the scored file.
-COLUMNS = (
-    *("entry", *EVENT_COLUMNS),
-    *(f"j{jet}_{name}" for jet in (1, 2) for name in (*JET_COLUMNS, *LOSSES)),
-    *("mjj", "deta", "score"),
-)
 #: Read at once to check rows that were kept.
 BLOCK_BYTES = 1 << 22
 
 Rows = npt.NDArray[np.void]
+
+
+def columns_of(losses: Iterable[str]) -> tuple[str, ...]:
+    """All columns that rows may have, in the order of the scored file, for what a model gives each jet."""
+    return (
+        *("entry", *EVENT_COLUMNS),
+        *(f"j{jet}_{name}" for jet in (1, 2) for name in (*JET_COLUMNS, *losses)),
+        *("mjj", "deta", "score"),
+    )
 
 
 def unfinished(output: Path) -> Path:
@@ -52,15 +55,17 @@ class UnfinishedScores:
         In `unfinished`.
     sources : list of Source
         The input files, in the order of the output.
+    losses : sequence of str
+        What the model gives each jet.
     """
 
-    def __init__(self, journal: Journal, sources: list[Source]):
-        self._journal, self._sources = journal, sources
+    def __init__(self, journal: Journal, sources: list[Source], losses: Sequence[str] = LOSSES):
+        self._journal, self._sources, self._allowed = journal, sources, columns_of(losses)
         self._keys = [json.dumps([*stamp(source.path), source.tree]) for source in sources]
         self._files = [f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.rows" for key in self._keys]
         self._parts: dict[int, _Part] = {}
         for i, (key, name) in enumerate(zip(self._keys, self._files)):
-            part = _Part.of(journal.parts.get(key))
+            part = _Part.of(journal.parts.get(key), self._allowed)
             if part is not None and part.digest == _digest(journal, name, part.size):
                 self._parts[i] = part
         for name in {*journal.names()} - {self._files[i] for i in self._parts}:
@@ -84,7 +89,7 @@ class UnfinishedScores:
         if len(rows):
             ours, others = ([f"{name} ({kind})" for name, kind in which] for which in (described, self._columns))
             check_columns(self._sources[i].path, others, ours)
-        if not all(_is_column(name, kind) for name, kind in described):
+        if not all(_is_column(name, kind, self._allowed) for name, kind in described):
             raise LayoutError(f"{self._sources[i].path}: expected columns of numbers, not {rows.dtype}")
 
     def add(self, i: int, rows: Rows) -> None:
@@ -165,23 +170,23 @@ class _Part:
         return {"report": self.report.to_dict(), **names}
 
     @classmethod
-    def of(cls, content: Any) -> _Part | None:
+    def of(cls, content: Any, allowed: Sequence[str]) -> _Part | None:
         """From what `to_dict` gave; None where it is not what this version writes."""
         try:
             columns = [(name, kind) for name, kind in content["columns"]]
             report = FileReport.from_dict(content["report"])
             part = cls(report, columns, content["bytes"], content["sha256"])
-            row = np.dtype(columns).itemsize if all(_is_column(*column) for column in columns) else 0
+            row = np.dtype(columns).itemsize if all(_is_column(*column, allowed) for column in columns) else 0
             consistent = part.size == row * report.events_scored and report.events_scored <= report.entries
             return part if consistent and report.failure is None else None
         except (TypeError, KeyError, ValueError, AttributeError):
             return None
 
 
-def _is_column(name: Any, kind: Any) -> bool:
+def _is_column(name: Any, kind: Any, allowed: Sequence[str]) -> bool:
     """Whether it is a column that scored files have, of plain numbers of this machine."""
     return (
-        name in COLUMNS
+        name in allowed
         and isinstance(kind, str)
         and kind[:1] in "<>|="
         and kind[1:2] in "biuf"
