@@ -46,7 +46,7 @@ def test_some_of_the_events(narrow):
     some = narrow.of(narrow.mjj > 1500)
     assert 0 < len(some.mjj) < len(narrow.mjj) and some.mjj.min() > 1500
     assert np.array_equal(some.score(), narrow.score()[narrow.mjj > 1500])
-    assert len(some.reco_loss) == len(some.identifiers) == len(some.mjj)
+    assert len(some.losses["reco_loss"]) == len(some.identifiers) == len(some.mjj)
     twice = some.scaled(2.0)
     assert twice.weight.sum() == pytest.approx(2 * some.weight.sum())
     assert twice.effective_events == pytest.approx(some.effective_events) == pytest.approx(len(some.mjj))

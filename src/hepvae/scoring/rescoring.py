@@ -17,10 +17,10 @@ from .formats import MASK, ROWS_AT_ONCE, Block, ScoredFile, open_scored, write_s
 from .options import OutputOptions
 from .strategy import Convention, ScoreStrategy, Strategy
 
-__all__ = ["rescore_file", "rescored", "write_rescored"]
+__all__ = ["losses_of", "model_card", "rescore_file", "rescored", "write_rescored"]
 
 
-def _losses(column: Callable[[str], npt.NDArray[Any]], card: ModelCard) -> dict[str, npt.NDArray[Any]]:
+def losses_of(column: Callable[[str], npt.NDArray[Any]], card: ModelCard) -> dict[str, npt.NDArray[Any]]:
     """What a model gave both jets, (events, 2) each, from columns by the names that scored files have."""
     return {name: np.stack([column(f"j{jet}_{name}") for jet in (1, 2)], axis=1) for name in card.losses}
 
@@ -35,7 +35,7 @@ def model_card(scored: ScoredFile) -> ModelCard:
 def rescored(scored: ScoredFile, strategy: ScoreStrategy) -> npt.NDArray[np.floating[Any]]:
     """Scores (events,) by a strategy, from the losses in a scored file."""
     card = model_card(scored)
-    return strategy.score_of(_losses(scored.column, card), card)
+    return strategy.score_of(losses_of(scored.column, card), card)
 
 
 def rescore_file(
@@ -95,7 +95,7 @@ def write_rescored(
 def _blocks(scored: ScoredFile, strategy: ScoreStrategy, card: ModelCard) -> Iterator[Block]:
     """All rows with the other score; those of a friend that have none keep it."""
     for rows in scored.blocks(list(scored.kinds), ROWS_AT_ONCE):
-        score = strategy.score_of(_losses(rows.__getitem__, card), card)
+        score = strategy.score_of(losses_of(rows.__getitem__, card), card)
         if MASK in rows:
             score = np.where(rows[MASK], score, np.float32(np.nan))
         yield {**rows, "score": score}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..reading.dijets import iterate_dijets
 from ..reading.sources import resolve, stamp
 from ..scoring.files import score_files
 from ..scoring.formats import open_scored
-from ..scoring.rescoring import KL, RECO, model_card
+from ..scoring.rescoring import losses_of, model_card
 from ..scoring.strategy import ScoreStrategy, Strategy
 from ..version import __version__
 from .weights import Floats, effective_events
@@ -42,10 +43,8 @@ class SearchSample:
     """(events,), GeV."""
     weight: Floats
     """(events,), in any unit; ones where the files have none."""
-    reco_loss: Floats
-    """(events, 2), of jet 1 and jet 2."""
-    kl_loss: Floats
-    """(events, 2)."""
+    losses: Mapping[str, Floats]
+    """What the model gives a jet, by name: (events, 2) each, of jet 1 and jet 2."""
     card: ModelCard
     """Of the model."""
     strategy: ScoreStrategy
@@ -55,15 +54,14 @@ class SearchSample:
 
     def score(self, strategy: ScoreStrategy | None = None) -> Floats:
         """Scores (events,), float64, by the strategy of the sample or another one."""
-        score = (strategy or self.strategy).score(self.reco_loss, self.kl_loss, self.card)
+        score = (strategy or self.strategy).score_of(self.losses, self.card)
         return np.asarray(score, np.float64)
 
     def of(self, events: npt.NDArray[np.bool_] | npt.NDArray[np.int_]) -> SearchSample:
         """The same with some of the events, given by a mask or their indices."""
-        arrays = ("mjj", "weight", "reco_loss", "kl_loss", "identifiers")
-        values: dict[str, Any] = {name: getattr(self, name) for name in arrays}
+        values: dict[str, Any] = {name: getattr(self, name) for name in ("mjj", "weight", "identifiers")}
         kept: dict[str, Any] = {name: None if v is None else v[events] for name, v in values.items()}
-        return replace(self, **kept)
+        return replace(self, losses={name: v[events] for name, v in self.losses.items()}, **kept)
 
     def scaled(self, factor: float) -> SearchSample:
         """The same with all weights times a factor."""
@@ -87,16 +85,16 @@ def load_sample(path: str | Path, name: str) -> SearchSample:
     """
     with open_scored(path) as scored:
         mjj = scored.column("mjj").astype(np.float64)
-        reco, kl = (np.stack([scored.column(column) for column in names], axis=1) for names in (RECO, KL))
         weight = scored.column("genWeight") if "genWeight" in scored.kinds else np.ones_like(mjj)
         known = all(column in scored.kinds for column in IDENTIFIERS)
         identifiers = np.stack([scored.column(c).astype(np.int64) for c in IDENTIFIERS], axis=1) if known else None
         card, strategy = model_card(scored), ScoreStrategy.from_dict(scored.provenance)
+        losses = losses_of(scored.column, card)
     if len(mjj) == 0 or weight.min() < 0 or not weight.sum() > 0:
         raise DataError(
             f"{name}: {len(mjj)} scored events, weights add up to {weight.sum():g}: expected some, none below zero"
         )
-    return SearchSample(name, mjj, weight.astype(np.float64), reco, kl, card, strategy, identifiers)
+    return SearchSample(name, mjj, weight.astype(np.float64), losses, card, strategy, identifiers)
 
 
 def score_sample(
