@@ -34,7 +34,6 @@ class Contender:
     call: Callable[[Batch], Any]
     card: ModelCard
     threads: int | None
-    arena = None
 
     def __call__(self, batch: Batch) -> Any:
         return self.call(batch)

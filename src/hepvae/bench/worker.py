@@ -64,14 +64,14 @@ class Worker:
         self.inferer: Any
         if self.runtime in CONTENDERS:
             self.inferer = CONTENDERS[self.runtime](Path(self.path), self.threads)
-        else:  # what is asked of a runtime here is a batch of so many jets, as it is
-            options = {"threads": self.threads, "batching": False, "compiled_distances": False}
-            self.inferer = load_inferer(self.path, runtime=self.runtime, **options)
+        else:  # a batch of so many jets, as it is, and all of the graph; LiteRT computes no distances of its own
+            options = {"batching": False, "compiled_distances": self.runtime == "litert"}
+            self.inferer = load_inferer(self.path, runtime=self.runtime, threads=self.threads, **options)
         load_s = time.perf_counter() - start
         return {
             "load_s": load_s,
             "threads": self.inferer.threads,
-            "arena": getattr(self.inferer, "arena", None),
+            "arena": getattr(getattr(self.inferer, "options", None), "arena", None),
             "rss_model_bytes": resident()["now"] - before,
             "card": self.inferer.card.to_dict(),
         }
