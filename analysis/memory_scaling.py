@@ -218,7 +218,8 @@ def main(arguments=None) -> int:
             for (form, runtime), f in fits.items()
         },
         figure_path=options.output / "memory.png",
-        machine=f"{environment()['processor']}, {default_threads()} threads",
+        label="CPU inference",
+        right=f"{environment()['processor']}, {default_threads()} threads",
     )
     console.print(f"{options.output / 'memory.json'}\n{options.output / 'memory.png'}", highlight=False)
     return 0

@@ -55,6 +55,23 @@ def test_files_that_are_none(content, message, results, tmp_path, capsys):
     assert "b.json" in said and message in said and said.count("\n") == 1
 
 
+def test_studies_that_differ_say_so_first(results, tmp_path, capsys):
+    """One thread against two printed "B is faster", and nothing else."""
+    first, second = results("a.json", records(TIMES)), tmp_path / "b.json"
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["environment"] |= {"threads": 2, "packages": {"onnxruntime": "2.0"}}
+    content["settings"] = {"effort": {"seconds": 3.0}}
+    second.write_text(json.dumps(content))
+    assert main(["bench-compare", first, str(second)]) == 0
+    printed = capsys.readouterr().out
+    rows = [line.split() for line in printed.splitlines()]
+    assert ["threads", "not", "set", "2"] in rows and ["onnxruntime", "1.0", "2.0"] in rows
+    assert ["seconds", "not", "set", "3.0"] in rows
+    assert printed.index("What else differs") < printed.index("geometric mean")
+    assert main(["bench-compare", first, first]) == 0
+    assert "What else differs" not in capsys.readouterr().out
+
+
 def test_nothing_in_common(results, capsys):
     other = {("else", "tensorflow", 1): 1.0}
     assert main(["bench-compare", results("a.json", records(TIMES)), results("b.json", records(other))]) == 1

@@ -193,7 +193,7 @@ def test_command_serves_until_it_is_told_to_end(served_folder):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         address = process.stdout.readline().strip()
         port = int(re.fullmatch(r"root://127\.0\.0\.1:(\d+)//GtoWW15na\.root", address)[1])
-        assert "serving 2 ROOT files" in process.stderr.readline()
+        assert "serving 3 ROOT files" in process.stderr.readline()
         assert listens(port)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0

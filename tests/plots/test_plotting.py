@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -47,6 +51,42 @@ def test_scores_are_normalised_and_labelled(tmp_path, rng):
     assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
     for stairs in figure.axes[0].findobj(lambda a: type(a).__name__ == "StepPatch"):
         assert np.nansum(stairs.get_data().values) == pytest.approx(1)
+
+
+def test_experiment_of_the_label_is_bold_and_its_rest_italic():
+    figure = plot_history({"loss": [1], "val_loss": [1]}, label="CMS Simulation Preliminary", lumi=138)
+    texts = {t.get_text(): t for t in figure.findobj(lambda a: hasattr(a, "get_fontweight"))}
+    assert texts["CMS"].get_fontweight() == "bold"
+    assert texts["Simulation Preliminary"].get_fontstyle() == "italic"
+    assert "138" in words(figure)
+
+
+def test_option_that_no_plot_has():
+    with pytest.raises(hepvae.OptionError, match="plots have no option 'lable'; nearest: 'label'"):
+        plot_history({"loss": [1], "val_loss": [1]}, lable="x")
+
+
+def test_backend_that_matplotlib_does_not_know():
+    """MPLBACKEND=nonsense ended in a traceback of matplotlib, though nothing here needs a backend."""
+    code = "import logging; logging.basicConfig()\n"
+    code += "from hepvae.plots import plot_history; plot_history({'loss': [1], 'val_loss': [1]})\n" * 2
+    environment = {**os.environ, "MPLBACKEND": "nonsense"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("MPLBACKEND is 'nonsense', which matplotlib does not know: ignored") == 1
+
+
+def test_data_on_a_stack(rng, tmp_path):
+    scores = {name: (rng.lognormal(0, 1, 500), np.ones(500)) for name in ("QCD", "W+jets", "Data", "G to WW")}
+    paths = [tmp_path / "s.png", tmp_path / "s.pdf"]
+    figure = plot_scores(score_histogram(scores), data="Data", stack=("QCD", "W+jets"), figure_path=paths)
+    assert all(path.stat().st_size for path in paths)
+    assert "Data /\nbackground" in words(figure) and "Events" in words(figure)
+    without = plot_scores(score_histogram({n: scores[n] for n in ("QCD", "G to WW")}), stack=["QCD"])
+    assert "S / √B" in words(without)
+    outside = plot_scores(score_histogram({"QCD": ([1.0, 5.0, 50.0, 500.0], np.ones(4))}, limits=(2, 100)))
+    assert "QCD (50.0% outside)" in words(outside)
 
 
 def test_history(tmp_path):

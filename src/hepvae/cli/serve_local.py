@@ -26,16 +26,17 @@ from ..output.text import terminal_text
 def serve_local(folder: Path, port: int | None, rtt: float) -> int:
     """Serve the folder DIR through root:// on this machine, until Ctrl-C."""
     from ..bench.delay_proxy import delay_proxy
-    from ..bench.xrootd_server import root_address, xrootd_server
+    from ..bench.xrootd_server import files_to_serve, root_address, xrootd_server
 
+    served = files_to_serve(folder)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, from the first line of output on
     with suppress(KeyboardInterrupt), ExitStack() as running:
         used = running.enter_context(xrootd_server(folder, port=None if rtt else port))
         if rtt:
             used = running.enter_context(delay_proxy(used, rtt, port or 0))
-        files = sorted(folder.glob("*.root"))
-        for file in files or [folder / "*.root"]:
-            click.echo(terminal_text(f"{root_address(used)}{file.name}"))
+        files = [name for name in served if name.endswith(".root")]
+        for name in files or ["*.root"]:
+            click.echo(terminal_text(f"{root_address(used)}{name}"))
         sys.stdout.flush()
         click.echo(terminal_text(f"serving {len(files)} ROOT files of {folder}; Ctrl-C ends it"), err=True)
         signal.pause()

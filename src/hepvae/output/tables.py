@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .text import markdown_text
+from .text import markdown_text, terminal_text
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -29,11 +29,11 @@ class Table:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = RichTable(title=Text(title), box=None, pad_edge=False)
+        table = RichTable(title=Text(terminal_text(title)), box=None, pad_edge=False)
         for i, name in enumerate(self.header):
-            table.add_column(Text(name), justify="left" if i < self.left else "right")
+            table.add_column(Text(terminal_text(name)), justify="left" if i < self.left else "right")
         for row in self.rows:
-            table.add_row(*map(Text, row))  # a name with brackets is no markup
+            table.add_row(*(Text(terminal_text(cell)) for cell in row))  # a name with brackets is no markup
         return table
 
     def to_markdown(self) -> str:
