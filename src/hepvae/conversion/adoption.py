@@ -108,6 +108,14 @@ def adopt(
         runtimes differ by more than the parity allows.
     FileError
         The folder exists, or cannot be written.
+
+    Examples
+    --------
+    >>> inputs = {"tensor": "particles", "features": ["eta", "phi", "pt"], "n_particles": 100}
+    >>> card = {"name": "other", "input": inputs, "output": {"losses": {"loss": "loss"}}}
+    >>> parities = hepvae.adopt(hepvae.model_path("conv"), card, output="adopted")
+    >>> parities["source"].worst <= 5e-4, hepvae.load_inferer("adopted").runtime
+    (True, 'onnxruntime')
     """
     output = Path(output)
     if output.exists() and not overwrite and (not output.is_dir() or any(output.iterdir())):

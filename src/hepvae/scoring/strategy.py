@@ -15,11 +15,12 @@ from ..models import MASKED
 from ..models.card import ModelCard
 from ..options import check_choice, check_number
 
-__all__ = ["CONVENTIONS", "STRATEGIES", "Convention", "ScoreStrategy", "Strategy"]
+__all__ = ["CONVENTIONS", "STRATEGIES", "Convention", "ScoreStrategy", "Strategy", "StrategyName"]
 
 Floats = npt.NDArray[np.floating[Any]]
 #: A function takes the losses of jets 1 and 2, (events,) each, as those of `STRATEGIES` do.
-Strategy = Literal["min", "max", "sum", "j1", "j2"] | Callable[[Any, Any], Any]
+StrategyName = Literal["min", "max", "sum", "j1", "j2"]
+Strategy = StrategyName | Callable[[Any, Any], Any]
 Convention = Literal["mean", "sum"]
 
 #: How the losses of jet 1 and jet 2 become the score of the event.

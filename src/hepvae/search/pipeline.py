@@ -25,7 +25,7 @@ from ..output.text import console as plain_console
 from ..plots.style import ENERGY_TEV, LABEL
 from ..reading.dijets import read_dijets
 from ..reading.sources import distinct_names
-from ..scoring.strategy import ScoreStrategy, Strategy
+from ..scoring.strategy import ScoreStrategy, StrategyName
 from . import slices
 from .report import (
     Report,
@@ -121,7 +121,7 @@ class SearchOptions:
     """Bundled names or paths; by default the study's, and the one that was bundled last, which is the best."""
     search_model: str | None = None
     """The name of that whose score is cut on; None: the last."""
-    strategies: tuple[Strategy, ...] = ("min", "max", "sum")
+    strategies: tuple[StrategyName, ...] = ("min", "max", "sum")
     """The first is cut on."""
     working_points: tuple[str, ...] = ("eff50", "eff10", "eff1")
     luminosity: float = 138.0
@@ -261,7 +261,7 @@ def scored_samples(options: SearchOptions, inferers: Mapping[str, Any]) -> dict[
 
 
 def windowed(
-    samples: Mapping[str, SearchSample], signal: str, mass: float, strategy: Strategy
+    samples: Mapping[str, SearchSample], signal: str, mass: float, strategy: StrategyName
 ) -> tuple[ScoredEvents, ScoredEvents]:
     """Scores and weights of background and signal in the mjj window of the signal."""
     background, resonance = (samples[name].of(in_window(samples[name].mjj, mass)) for name in (BACKGROUND, signal))
