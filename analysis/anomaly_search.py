@@ -37,6 +37,8 @@ def parsed(arguments) -> SearchOptions:
         text += "" if default is None or name in options else f" (default: {shown})"
         parser.add_argument(flag, default=default, help=text.replace("%", "%%"), **options)
 
+    add("--data", "files that are searched; by default toys of the background", nargs="+", metavar="FILE")
+    parser.add_argument("--unblind", action="store_true", help="show data above the loosest working point")
     add("--background", "files of QCD; by default the bundled sample", nargs="+", metavar="FILE")
     add("--signal", "NAME=MASS=FILES, the mass in GeV; several times; by default the bundled", action="append")
     add("--control", "files of independent QCD; by default a quarter of the background", nargs="+", metavar="FILE")
@@ -50,6 +52,14 @@ def parsed(arguments) -> SearchOptions:
     add("--fit-stop", "GeV", type=float)
     add("--toys", "of each kind", type=int)
     add("--inject", "name of the signal to inject; by default the first")
+    add("--inject-mass", "GeV", type=float)
+    add("--scan-start", "GeV, the lowest mass", type=float)
+    add("--replicas", "of the regressions of the working points", type=int)
+    add("--cuts-from", "what working points are to be fitted to without --data: data or simulation")
+    add("--criterion", "that chooses the number of parameters, f-test or aic")
+    add("--normalisation", "relative uncertainty of the signal: luminosity, efficiencies", type=float)
+    add("--scale", "relative uncertainty of the jet energy scale", type=float)
+    add("--resolution", "relative uncertainty of the resolution of mjj", type=float)
     add("--seed", "of all that is random", type=int)
     add("--label", "text above the plots")
     add("--energy", "of the collisions, TeV", type=float)

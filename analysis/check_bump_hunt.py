@@ -63,7 +63,7 @@ def checked(expected, edges, shape, n_parameters, toys: int, seed: int):
             bias[significance].append(pulls.mean())
             spread.append(pulls.std())
             if not significance:
-                uniform.append(uniformity(found.p_value[:, 0]))
+                uniform.append(uniformity([found]))
                 above.append(np.mean(found.significance > 2))
     largest = [max(of, key=abs) for of in bias.values()]
     return min(uniform), np.mean(above), largest, spread

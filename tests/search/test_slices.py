@@ -164,19 +164,46 @@ def test_masses_to_scan(expectation, signal):
 def test_toys_and_data_are_scanned_alike(expectation, signal):
     needed = slices.yields_of_significance(3.0, expectation, signal)[INCLUSIVE]
     counts = slices.throw_slices(expectation, signal, 60, injected=needed, seed=2)
-    found = slices.scan_toys_in_slices(counts, [2000.0, 2500.0], expectation, signal)
+    how = slices.FitOptions(4)
+    found = slices.scan_toys_in_slices(counts, [2000.0, 2500.0], expectation, signal, how)
     assert list(found) == [INCLUSIVE, *NAMES, COMBINED]
     assert np.median(found[INCLUSIVE].significance[:, 1]) == pytest.approx(3, abs=0.5)
     assert np.median(found["tight"].significance[:, 1]) > np.median(found[INCLUSIVE].significance[:, 1]) + 1
     assert abs(found[COMBINED].pulls(needed)[:, 1].mean()) < 0.5
-    one = slices.scan_slices({name: toys[0] for name, toys in counts.items()}, [2000, 2500], expectation, signal)
+    data = {name: toys[0] for name, toys in counts.items()}
+    one = slices.scan_slices(data, [2000, 2500], expectation, signal, how)
     for name, scan in one.items():
         assert scan.significance == pytest.approx(found[name].significance[0], abs=0.01), name
 
 
+def test_toys_have_cuts_of_their_own(expectation, signal):
+    """Toys had exactly the shares that were expected: they could not see what is wrong with cuts."""
+    rates = {"tight": np.full((1, len(EDGES) - 1), 0.3)}
+    counts = slices.throw_slices(expectation, signal, 300, pass_rates=rates, seed=3)
+    spread = {name: np.log(of.sum(axis=1)).std() for name, of in counts.items()}
+    assert spread["tight"] == pytest.approx(0.27, abs=0.05) and spread["rest"] < 0.05
+    total = np.sum(list(counts.values()), axis=0).sum(axis=1)
+    assert total.std() / total.mean() < 3e-3  # what one slice loses, others gain
+
+
+def test_limits_say_what_the_cut_is_worth(expectation, signal):
+    data = {name: toys[0] for name, toys in slices.throw_slices(expectation, signal, 1, seed=5).items()}
+    limits = slices.limits_in_slices(data, [2500.0], expectation, signal, slices.FitOptions(4))
+    assert list(limits) == [INCLUSIVE, *NAMES, COMBINED]
+    gain = limits[INCLUSIVE].expected[2] / limits[COMBINED].expected[2]
+    assert gain == pytest.approx(np.hypot(0.6 / np.sqrt(0.1), 0.4 / np.sqrt(0.9)), rel=0.15)
+    assert limits["tight"].expected[2] < limits[INCLUSIVE].expected[2] < limits["rest"].expected[2]
+
+
+def test_spurious_signal_of_each_slice(expectation, signal):
+    faked = slices.spurious_in_slices(expectation.events, [2500.0], expectation, signal, slices.FitOptions())
+    assert set(faked) == {INCLUSIVE, *NAMES}
+    assert all(0 <= one[0] < 1000 for one in faked.values())
+
+
 def scan_of(significance) -> ToyScan:
     ones = np.ones_like(significance)
-    return ToyScan("x", np.arange(significance.shape[1]), significance, ones, significance, {})
+    return ToyScan("x", np.arange(significance.shape[1]), significance, ones, significance, {}, ones[:, 0])
 
 
 def test_exceedances_of_independent_masses():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .jets import plot_event, plot_reconstruction, plot_residuals
+from .limits import plot_limits
 from .pass_rate import plot_pass_rate
 from .scores import plot_jet_against_jet, plot_losses, plot_score_against_mjj, plot_scores
 from .separation import plot_expected_significance, plot_roc, plot_significance_improvement
@@ -20,6 +21,7 @@ __all__ = [
     "plot_expected_significance",
     "plot_history",
     "plot_jet_against_jet",
+    "plot_limits",
     "plot_losses",
     "plot_p_values",
     "plot_pass_rate",

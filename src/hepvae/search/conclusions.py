@@ -92,17 +92,15 @@ def selection_conclusion(injected: float, significances: Mapping[str, float]) ->
     return f"{start}{found}."
 
 
-def toys_conclusions(excess: Sequence[Exceedance], smallest_uniform: float, tests: int) -> list[str]:
-    """Whether toys without signal are what chance makes of them.
+def toys_conclusions(excess: Sequence[Exceedance], uniform: float) -> list[str]:
+    """Whether background-only toys are what chance gives.
 
     Parameters
     ----------
     excess : sequence of Exceedance
         For some levels, rising.
-    smallest_uniform : float
-        Of the p-values of some tests that local p-values are uniform.
-    tests : int
-        How many.
+    uniform : float
+        See `uniformity`.
     """
     sentences = []
     for one in excess[-2:]:
@@ -111,12 +109,8 @@ def toys_conclusions(excess: Sequence[Exceedance], smallest_uniform: float, test
             f"Without signal, {one.observed:.1%} of {one.toys} toys have more than {one.level:g} standard"
             f" deviations somewhere: {verdict} chance allows ({one.expected:.1%} expected, p = {one.p_value:.2g})."
         )
-    chance = 1 - (1 - smallest_uniform) ** tests
-    uniform = "are uniform" if chance >= UNLIKELY else "are not uniform"
-    sentences.append(
-        f"Local p-values without signal {uniform}: the smallest of {tests} Kolmogorov-Smirnov p-values is"
-        f" {smallest_uniform:.2g}, and {chance:.0%} of as many would have one as small."
-    )
+    fine = "no smaller than uniform ones" if uniform >= UNLIKELY else "smaller than uniform ones"
+    sentences.append(f"Local p-values without signal are {fine} (p = {uniform:.2g}, with all correlations).")
     return sentences
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "YieldPrior",
     "chi2_of_groups",
     "chosen_order",
+    "expected_events",
     "fit_backgrounds",
     "fit_spectrum",
     "merged_bins",
@@ -187,6 +188,12 @@ def _added(one: Slice, yields: Floats, nuisances: Floats) -> Floats | None:
     return more if added is None else added + more
 
 
+def expected_events(one: Slice, theta: Floats, yields: Floats, nuisances: Floats) -> Floats:
+    """Background and signal (toys, bins) for coefficients (toys, 5)."""
+    background, added = _background(one, theta, nuisances), _added(one, yields, nuisances)
+    return background if added is None else _sum(background, added)[0]
+
+
 def _deviance(counts: Floats, expected: Floats, scale: Floats) -> Floats:
     """Half the Poisson deviance (Baker and Cousins, NIM 221 (1984) 437), summed over bins."""
     logarithm = np.log(np.where(counts > 0, counts, 1.0) / expected)
@@ -211,10 +218,7 @@ def nll(
     if prior is not None:
         total = total + 0.5 * prior.weight * (yields - prior.centre) ** 2
     for one, theta in zip(slices, coefficients):
-        expected, added = _background(one, theta, nuisances), _added(one, yields, nuisances)
-        if added is not None:
-            expected, _, _ = _sum(expected, added)
-        total = total + _deviance(one.counts, expected, one.scale)
+        total = total + _deviance(one.counts, expected_events(one, theta, yields, nuisances), one.scale)
     return total
 
 

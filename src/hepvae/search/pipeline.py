@@ -2,24 +2,25 @@
 
 Figures of merit compare models and strategies for each signal in its mjj window. One model goes on: working points
 of its score, decorrelated from mjj, make orthogonal slices; in each of them, in all together and without a cut,
-mjj is searched for a resonance, in toys of a luminosity, without and with the events of one of the signals.
+mjj is searched for a resonance, in data or in toys of a luminosity, without and with the events of a signal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from ..errors import OptionError
+from ..errors import DataError, OptionError
 from ..execution.progress import progress_bar
 from ..inference import load_inferer, named_model
 from ..jets.selection import select_dijets
 from ..models.bundled import MODELS, RESONANCES, sample_path
-from ..options import check_number, check_whole_number
+from ..options import check_choice, check_number, check_whole_number
 from ..output.files import make_folder
 from ..output.text import console as plain_console
 from ..plots.style import ENERGY_TEV, LABEL
@@ -27,6 +28,7 @@ from ..reading.dijets import read_dijets
 from ..reading.sources import distinct_names
 from ..scoring.strategy import ScoreStrategy, StrategyName
 from . import slices
+from .fits import CRITERIA, Criterion
 from .report import (
     Report,
     file_name,
@@ -36,23 +38,29 @@ from .report import (
     show_data,
     show_events,
     show_expected,
+    show_limits,
     show_reconstruction,
     show_samples,
     show_scores,
     show_separation,
+    show_systematics,
     show_toys_with_signal,
     show_toys_without_signal,
 )
 from .samples import SearchSample, events_of, picobarns_per_weight, score_sample
+from .scans import Systematics
 from .separation import FiguresOfMerit, ScoredEvents, figures_of_merit, in_window, roc
-from .slices import INCLUSIVE, Expectation, SlicedSignal
-from .spectrum import dijet_edges
-from .working_points import Cuts, cut_background, working_point_efficiency
+from .slices import INCLUSIVE, Expectation, FitOptions, SlicedSignal
+from .spectrum import Floats, dijet_edges
+from .working_points import Cuts, WorkingPoints, cut_background, working_point_efficiency
 
 __all__ = ["BACKGROUND", "CONTROL", "SearchOptions", "SignalFiles", "search"]
 
 #: Names of samples in every table and plot.
-BACKGROUND, CONTROL = "qcdSig", "control"
+BACKGROUND, CONTROL, DATA = "qcdSig", "control", "data"
+
+#: The slice of events that pass no working point.
+BELOW = "rest"
 
 #: Events whose reconstruction is plotted, and most anomalous events of a sample that are drawn.
 RECONSTRUCTED, DISPLAYED = 1000, 3
@@ -112,8 +120,12 @@ class SearchOptions:
 
     output: Path
     """Folder of the report; scored files are kept in it."""
+    data: Any = None
+    """Files that are searched; None: toys of what the background is expected to be."""
+    unblind: bool = False
+    """Show the data above the loosest working point."""
     background: Any = None
-    """Files of QCD; None: the bundled sample."""
+    """Files of simulated QCD; None: the bundled sample."""
     signals: tuple[SignalFiles, ...] = field(default_factory=_bundled_signals)
     control: Any = None
     """Files of independent QCD; None: a quarter of the background is held out."""
@@ -135,7 +147,24 @@ class SearchOptions:
     toys: int = 200
     """Of each kind."""
     inject: str | None = None
-    """The name of the signal that is injected; None: the first."""
+    """The name of the signal that is injected and searched for; None: the first."""
+    inject_mass: float = 2500.0
+    """GeV."""
+    scan_start: float = 1800.0
+    """The lowest mass that is scanned, GeV: there has to be a sideband below it."""
+    replicas: int = 20
+    """Of the regressions of the working points, which tell how flat they are; 0: none."""
+    cuts_from: Literal["data", "simulation"] = "data"
+    """What the working points of a search without data are to be fitted to: data, of as many events as are
+    expected, or the simulation here, whose fluctuations toys then have."""
+    criterion: Criterion = "f-test"
+    """That chooses the number of parameters, on the spectrum that is fitted."""
+    normalisation: float = 0.05
+    """Relative uncertainty of the signal by luminosity and efficiencies."""
+    scale: float = 0.02
+    """Relative uncertainty of the jet energy scale."""
+    resolution: float = 0.05
+    """Relative uncertainty of the resolution of mjj."""
     seed: int = 1
     label: str = LABEL
     """Text above the plots."""
@@ -146,11 +175,20 @@ class SearchOptions:
         for name, what in (("signals", "signals"), ("models", "models"), ("strategies", "strategies")):
             if not getattr(self, name):
                 raise OptionError(f"no {what}: expected one or more")
-        names = [signal.name for signal in self.signals]
-        if len(set(names)) < len(names) or {BACKGROUND, CONTROL} & set(names):
+        labels = [label for label, _ in self.labelled]
+        if len(set(labels)) < len(labels) or {BACKGROUND, CONTROL, DATA} & set(labels):
             raise OptionError(
-                f"signals {', '.join(names)}: expected names of their own, not {BACKGROUND} or {CONTROL}"
+                f"signals {', '.join(labels)}: expected names of their own, not {BACKGROUND}, {CONTROL} or {DATA}"
             )
+        names = list(dict.fromkeys(signal.name for signal in self.signals))
+        check_number("mass to inject", self.inject_mass, lowest=self.fit_start, highest=self.fit_stop, unit="GeV")
+        check_number("lowest mass to scan", self.scan_start, lowest=0, highest=self.fit_stop, unit="GeV")
+        if self.replicas:
+            check_whole_number("replicas", self.replicas, lowest=2)
+        check_choice("criterion", self.criterion, CRITERIA)
+        check_choice("cuts from", self.cuts_from, ("data", "simulation"))
+        for what in ("normalisation", "scale", "resolution"):
+            check_number(f"uncertainty {what}", getattr(self, what), lowest=0, highest=0.9)
         check_number("luminosity", self.luminosity, lowest=1e-6, highest=1e9, unit="fb-1")
         check_number("energy", self.energy, lowest=0.1, highest=1e3, unit="TeV")
         if self.cross_section is not None:
@@ -172,9 +210,27 @@ class SearchOptions:
                 raise OptionError(f"{what} {value}: expected one of {', '.join(known)}")
 
     @property
+    def labelled(self) -> list[tuple[str, SignalFiles]]:
+        """Samples of signals, with what tables call them: those of one name have their mass in it."""
+        names = [signal.name for signal in self.signals]
+        return [
+            (one.name if names.count(one.name) == 1 else f"{one.name} {one.mass:g} GeV", one)
+            for one in self.signals
+        ]
+
+    @property
     def masses(self) -> dict[str, float]:
-        """GeV, by signal."""
-        return {signal.name: signal.mass for signal in self.signals}
+        """GeV, by sample of a signal."""
+        return {label: signal.mass for label, signal in self.labelled}
+
+    def samples_of(self, name: str) -> dict[str, float]:
+        """Mass (GeV) of each sample of a signal."""
+        return {label: signal.mass for label, signal in self.labelled if signal.name == name}
+
+    @property
+    def searched(self) -> str:
+        """The sample that is cut on and whose spectrum is fitted."""
+        return BACKGROUND if self.data is None else DATA
 
     @property
     def injected(self) -> str:
@@ -190,8 +246,9 @@ class SearchOptions:
     def files(self) -> dict[str, Any]:
         """Of each sample, by its name."""
         background = sample_path(BACKGROUND) if self.background is None else self.background
-        files = {BACKGROUND: background} | {signal.name: signal.files for signal in self.signals}
-        return files if self.control is None else files | {CONTROL: self.control}
+        files = {BACKGROUND: background} | {label: signal.files for label, signal in self.labelled}
+        more = {CONTROL: self.control, DATA: self.data}
+        return files | {name: of for name, of in more.items() if of is not None}
 
 
 def search(options: SearchOptions) -> list[Path]:
@@ -218,15 +275,18 @@ def search(options: SearchOptions) -> list[Path]:
     samples = scored[options.model]
     show_samples(report, samples, BACKGROUND, options.fit_start)
     separation(options, scored, report)
+    control = samples.get(CONTROL) if options.data is None else None
     cuts = cut_background(
-        *(samples[BACKGROUND], samples.get(CONTROL), options.working_points),
+        *(samples[options.searched], control, options.working_points),
         start=options.fit_start,
         stop=options.fit_stop,
+        replicas=options.replicas,
         seed=options.seed,
     )
-    show_cuts(report, cuts, samples[BACKGROUND], independent=CONTROL in samples)
+    show_cuts(report, cuts, samples[options.searched], independent=control is not None)
     bump_hunt(options, samples, cuts, report)
-    shown = {name: sample for name, sample in samples.items() if name != CONTROL}
+    hidden = {CONTROL} if options.unblind else {CONTROL, DATA}
+    shown = {name: sample for name, sample in samples.items() if name not in hidden}
     show_scores(report, shown, options.model)
     events = read_dijets(options.files[BACKGROUND], entry_stop=RECONSTRUCTED)
     show_reconstruction(report, select_dijets(events, region="signal"), inferers)
@@ -252,6 +312,8 @@ def scored_samples(options: SearchOptions, inferers: Mapping[str, Any]) -> dict[
         }
     for samples in scored.values():
         background = samples[BACKGROUND]
+        if DATA in samples:  # events are counted
+            samples[DATA] = replace(samples[DATA], weight=np.ones_like(samples[DATA].weight))
         if options.cross_section is None:
             picobarns = picobarns_per_weight(files[BACKGROUND])
         else:
@@ -295,43 +357,156 @@ def separation(options: SearchOptions, scored: Mapping[str, Mapping[str, SearchS
     show_curves(report, {legend_name(s): curves[one, s] for s in options.masses}, "signals", one)
 
 
-def expected(
-    options: SearchOptions, samples: Mapping[str, SearchSample], cuts: Cuts, report: Report
-) -> tuple[Expectation, SlicedSignal, float, dict[str, float]]:
+@dataclass(frozen=True)
+class _Hunt:
+    """What the search of mjj is given."""
+
+    expectation: Expectation
+    signal: SlicedSignal
+    injected: float
+    """Signal events."""
+    significances: dict[str, float]
+    """Of these, expected."""
+    masses: Floats
+    """(masses,), GeV, to scan."""
+    pass_rates: dict[str, Floats]
+    """(nuisances, bins) by slice."""
+
+
+def expected(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: Cuts, report: Report) -> _Hunt:
     """Background and signal in the slices, the number of signal events to inject, and what they are worth."""
-    background, injected = samples[BACKGROUND], samples[options.injected]
-    mass, names = options.masses[options.injected], cuts.points.slice_names
-    edges = dijet_edges(options.fit_start, options.fit_stop)
+    background, name, points = samples[options.searched], options.injected, cuts.points
+    edges = usable_edges(options, points, report)
+    names = points.slice_names
     expectation = slices.expect_background(background.mjj, background.weight, cuts.slices, names, edges)
-    of_signal = cuts.points.slices(injected.score(), injected.mjj)
-    signal = slices.slice_signal({mass: (injected.mjj, injected.weight, of_signal)}, names)
+    sliced = {}
+    for label, mass in options.samples_of(name).items():
+        sample = samples[label]
+        sliced[mass] = (sample.mjj, sample.weight, points.slices(sample.score(), sample.mjj))
+    signal = slices.slice_signal(sliced, names, options.inject_mass)
     needed = slices.yields_of_significance(SIGNIFICANCE, expectation, signal)
     number = needed[INCLUSIVE]
     significances = slices.significances(number, expectation, signal)
-    weighted = (background.mjj, background.weight), (injected.mjj, injected.weight)
-    counting = slices.countings_in_slices(*weighted, of_signal, names, mass, expectation.shares)
-    show_expected(report, options.injected, expectation, signal, number, significances, needed, counting)
-    return expectation, signal, number, significances
+    # that of the sample nearest in mass, as if it had the mass that is injected
+    nearest = min(sliced, key=lambda mass: abs(mass - signal.mass))
+    mjj, weight, of_signal = sliced[nearest]
+    weighted = (background.mjj, background.weight), (mjj * signal.mass / nearest, weight)
+    counting = slices.countings_in_slices(*weighted, of_signal, names, signal.mass, expectation.shares)
+    show_expected(report, name, expectation, signal, number, significances, needed, counting)
+    masses = slices.steps_in_mass(signal, expectation, options.scan_start)
+    pass_rates: dict[str, Floats] = {}
+    if options.replicas:
+        share = pass_rate_scale(options, background, cuts, expectation, report)
+        modes = points.pass_rate_nuisances((edges[1:] + edges[:-1]) / 2)
+        pass_rates = {of: share * rates for of, rates in modes.items()}
+    return _Hunt(expectation, signal, number, significances, masses, pass_rates)
+
+
+def usable_edges(options: SearchOptions, points: WorkingPoints, report: Report) -> Floats:
+    """Bins of the fit, up to the last mjj that the regressions saw: beyond, cuts keep another share."""
+    edges = dijet_edges(options.fit_start, options.fit_stop)
+    covered = edges[points.covers(edges)]
+    if len(covered) < 2 or covered[0] > edges[0]:
+        raise DataError(
+            f"working points were fitted to events from {points.mjj[0]:.0f} to {points.mjj[-1]:.0f} GeV: expected"
+            f" some from {edges[0]:g} GeV on"
+        )
+    if covered[-1] < edges[-1]:
+        report.conclude(
+            f"Fits of mjj end at {covered[-1]:.0f} GeV instead of {edges[-1]:.0f} GeV: events beyond are too few"
+            " for the regression of the cuts."
+        )
+    return covered
+
+
+def pass_rate_scale(
+    options: SearchOptions, background: SearchSample, cuts: Cuts, expectation: Expectation, report: Report
+) -> float:
+    """How large the fluctuations of the pass rates are, relative to those of the events that were fitted.
+
+    A search takes its cuts from the data: where simulation stands for them, their fluctuations fall with the root
+    of the number of events.
+    """
+    if options.data is not None or options.cuts_from == "simulation":
+        return 1.0
+    above = background.of(background.mjj > expectation.edges[0])
+    fitted = above.effective_events * cuts.fitted_events / len(background.mjj)
+    scale = float(np.sqrt(min(fitted / expectation.fit.expected.sum(), 1.0)))
+    report.conclude(
+        f"Toys have the fluctuations of cuts that are fitted to as many events as are expected: {scale:.2g} of"
+        f" those of the {fitted:,.0f} effective events here."
+    )
+    return scale
 
 
 def bump_hunt(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: Cuts, report: Report) -> None:
-    """The search of mjj in slices: what is expected, toys without and with signal, and one of them as data."""
-    name = options.injected
-    expectation, signal, number, significances = expected(options, samples, cuts, report)
-    masses = slices.steps_in_mass(signal, expectation)
-    with progress_bar("toys", 3) as advance:
-        counts = slices.throw_slices(expectation, signal, options.toys, seed=options.seed)
-        without = slices.scan_toys_in_slices(counts, masses, expectation, signal)
+    """The search of mjj in slices: what is expected, toys without and with signal, the data, and limits.
+
+    Without data, one of the toys with signal stands for them. With data that are not unblinded, all that is shown
+    of them is the slice below the loosest working point, and toys stand for the rest.
+    """
+    hunt = expected(options, samples, cuts, report)
+    expectation, signal, masses = hunt.expectation, hunt.signal, hunt.masses
+    plain = FitOptions(criterion=options.criterion)
+
+    def with_systematics(counts: Mapping[str, Any]) -> FitOptions:
+        faked = slices.spurious_in_slices(counts, masses, expectation, signal, plain)
+        systematics = Systematics(hunt.pass_rates, faked, options.scale, options.resolution, options.normalisation)
+        return replace(plain, systematics=systematics)
+
+    def at_injected(how: FitOptions) -> FitOptions:
+        systematics = how.systematics or Systematics()
+        here = list(masses).index(signal.mass)
+        faked = {name: of[[here]] for name, of in systematics.spurious.items()}
+        return replace(how, systematics=replace(systematics, spurious=faked))
+
+    with progress_bar("toys", 4) as advance:
+        of_toys = with_systematics(expectation.events)
+        throw: dict[str, Any] = {"pass_rates": hunt.pass_rates, "seed": options.seed}
+        counts = slices.throw_slices(expectation, signal, options.toys, **throw)
+        without = slices.scan_toys_in_slices(counts, masses, expectation, signal, of_toys)
         advance(1)
-        counts = slices.throw_slices(expectation, signal, options.toys, injected=number, seed=options.seed + 1)
-        with_signal = slices.scan_toys_in_slices(counts, [signal.mass], expectation, signal)
+        throw = {"pass_rates": hunt.pass_rates, "seed": options.seed + 1, "injected": hunt.injected}
+        counts = slices.throw_slices(expectation, signal, options.toys, **throw)
+        with_signal = slices.scan_toys_in_slices(counts, [signal.mass], expectation, signal, at_injected(of_toys))
         advance(1)
-        data = {of: toys[0] for of, toys in counts.items()}
-        scans = slices.scan_slices(data, masses, expectation, signal)
+        toy = {name: toys[0] for name, toys in counts.items()}
+        data = toy if options.data is None else observed_counts(options, samples[DATA], cuts, expectation, toy)
+        of_data = with_systematics(data)
+        scans = slices.scan_slices(data, masses, expectation, signal, of_data)
+        statistical = slices.scan_slices(data, masses, expectation, signal, plain)
+        advance(1)
+        limits = slices.limits_in_slices(data, masses, expectation, signal, of_data)
         advance(1)
     show_toys_without_signal(report, without, seed=options.seed)
-    show_toys_with_signal(report, name, with_signal, signal, number, significances)
-    show_data(report, name, data, scans, without, expectation, signal, number)
+    show_toys_with_signal(report, options.injected, with_signal, signal, hunt.injected, hunt.significances)
+    uncertainties = {name: one.uncertainties for name, one in statistical.items()}
+    if of_data.systematics is not None:
+        show_systematics(report, of_data.systematics, uncertainties, list(masses).index(signal.mass))
+    if options.data is not None and not options.unblind:
+        hidden = [name for name in expectation.shares if name != BELOW]
+        report.conclude(f"Blinded: in {', '.join(hidden)}, a toy stands for the data (--unblind shows them).")
+        scans = {name: one for name, one in scans.items() if name in (INCLUSIVE, BELOW)}
+    source = "Toy" if options.data is None else "Data"
+    injected = hunt.injected if options.data is None else 0.0
+    show_data(report, options.injected, scans, without, expectation, signal, injected, source)
+    in_fb = {name: one.scaled(1 / options.luminosity) for name, one in limits.items()}
+    show_limits(report, options.injected, in_fb, observed=options.data is None or options.unblind)
+
+
+def observed_counts(
+    options: SearchOptions,
+    data: SearchSample,
+    cuts: Cuts,
+    expectation: Expectation,
+    toy: Mapping[str, npt.NDArray[np.int_]],
+) -> dict[str, npt.NDArray[np.int_]]:
+    """Counts (bins,) of the data in each slice; where they are blinded, of a toy."""
+    shown = {}
+    for i, name in enumerate(expectation.shares):
+        of_slice = np.histogram(data.mjj[cuts.slices == i], expectation.edges)[0]
+        shown[name] = of_slice if options.unblind or name == BELOW else toy[name]
+    return shown
 
 
 def most_anomalous(
@@ -339,7 +514,7 @@ def most_anomalous(
 ) -> None:
     """Displays of events of the background, and of the injected signal."""
     report.section("Most anomalous events", f"Of the background, and of {options.injected}.")
-    for name in (BACKGROUND, options.injected):
+    for name in (BACKGROUND, next(iter(options.samples_of(options.injected)))):
         sample = samples[name]
         some = sample.of(np.argsort(-sample.score())[:DISPLAYED])
         if some.identifiers is None:

@@ -32,12 +32,11 @@ from ..plots.histograms import (
 )
 from . import conclusions
 from .counting import Counting
-from .fits import fit_spectrum
+from .limits import Limits
 from .samples import IDENTIFIERS, SearchSample
-from .scans import COMBINED, Scan, ToyScan
+from .scans import COMBINED, Scan, Systematics, ToyScan
 from .separation import FiguresOfMerit, Measured, Roc
 from .slices import INCLUSIVE, Expectation, SlicedSignal
-from .spectrum import Spectrum
 from .toys import exceedances, global_p_value, uniformity
 from .working_points import LEAST_IN_SEARCH, Cuts
 
@@ -50,16 +49,18 @@ __all__ = [
     "show_data",
     "show_events",
     "show_expected",
+    "show_limits",
     "show_reconstruction",
     "show_samples",
     "show_scores",
     "show_separation",
+    "show_systematics",
     "show_toys_with_signal",
     "show_toys_without_signal",
 ]
 
-#: Masses, evenly among those scanned, at which p-values of toys are tested to be uniform.
-TESTED_MASSES = 5
+#: Fits with signal that describe their spectrum worse give no p-value of a signal.
+LEAST_FIT_P = 0.01
 
 
 @dataclass
@@ -229,7 +230,7 @@ def show_cuts(report: Report, cuts: Cuts, background: SearchSample, *, independe
     )
     rows, sentences = [], []
     for name in points.names:
-        flatness = cuts.before[name].chi_square(), cuts.after[name].chi_square()
+        flatness = cuts.before[name].chi_square(), cuts.after[name].chi_square(None, cuts.training(name))
         share = Measured(*(100 * float(v[0]) for v in (cuts.share[name].rate, cuts.share[name].uncertainty)))
         texts = [f"{found.value:.1f} / {found.ndf}" if found.ndf else "-" for found in flatness]
         p_value = f"{flatness[1].p_value:.2g}" if flatness[1].ndf else "-"
@@ -292,8 +293,9 @@ def show_expected(
     report.section(
         f"{name} in slices of the score",
         f"The smooth expectation is a fit of {fit.n_parameters} parameters to all simulated background (p ="
-        f" {fit.p_value:.2g}); in a slice, that times its share. An F-test on the expectation asks for"
-        f" {expectation.n_parameters} parameters in fits of data. Injected are the {injected:,.0f} events that"
+        f" {fit.p_value:.2g}); in a slice, that times its share. What is expected is fitted with"
+        f" {expectation.n_parameters} parameters, which an F-test of the expectation finds. Injected are the"
+        f" {injected:,.0f} events that"
         f" give {level:.1f} standard deviations inclusively. Significances are those of fits of mjj with the"
         " background profiled, or by counting in the mjj window (20 % around the mass), with the background"
         " known but without the shape of the signal.",
@@ -346,34 +348,30 @@ def show_toys_without_signal(report: Report, scans: Mapping[str, ToyScan], *, se
     """Whether toys without signal are what chance makes of them; seed is that of `exceedances`."""
     first = next(iter(scans.values()))
     masses, toys = first.masses, len(first.significance)
-    tested = np.unique(np.linspace(0, len(masses) - 1, TESTED_MASSES).round().astype(int))
     report.section(
         "Toys without signal",
-        f"{toys} toys, scanned at {len(masses)} masses from {masses[0]:.0f} to {masses[-1]:.0f} GeV. KS is the"
-        f" smallest of {len(tested)} Kolmogorov-Smirnov p-values that local p-values are uniform, at"
-        f" {', '.join(f'{mass:.0f}' for mass in masses[tested])} GeV. Then the share of toys whose largest local"
-        " significance, over the masses, is above 1, 2 and 3, and in brackets the share that chance has.",
+        f"{toys} toys, scanned at {len(masses)} masses from {masses[0]:.0f} to {masses[-1]:.0f} GeV. Each toy has"
+        " cuts of its own, from the replicas of the regression, and chooses the number of its parameters. p: chance"
+        " of local p-values as small, if they are uniform, with the correlations of the masses. Then the share of"
+        " toys whose largest local significance, over the masses, is above 1, 2 and 3, and in brackets what is"
+        " expected.",
     )
-    smallest = {name: min(uniformity(one.p_value[:, i]) for i in tested) for name, one in scans.items()}
     slices = [one for name, one in scans.items() if name not in (INCLUSIVE, COMBINED)]
     excess = {name: exceedances([one], seed=seed) for name, one in scans.items()}
     excess["all slices"] = exceedances(slices, seed=seed)
+    uniform = {name: uniformity([one], seed=seed) for name, one in scans.items()}
+    uniform["all slices"] = uniformity(slices, seed=seed)
     rows = [
-        [
-            name,
-            f"{smallest[name]:.2g}" if name in smallest else "",
-            *(f"{one.observed:.1%} ({one.expected:.1%})" for one in found),
-        ]
-        for name, found in excess.items()
+        [name, f"{uniform[name]:.2g}", *(f"{one.observed:.1%} ({one.expected:.1%})" for one in of)]
+        for name, of in excess.items()
     ]
-    report.table("Largest local significance", ("scan", "KS", "above 1", "above 2", "above 3"), rows)
-    tests = len(tested) * len(smallest)
-    report.conclude(*conclusions.toys_conclusions(excess["all slices"], min(smallest.values()), tests))
+    report.table("Largest local significance", ("scan", "p", "above 1", "above 2", "above 3"), rows)
+    report.conclude(*conclusions.toys_conclusions(excess["all slices"], uniform["all slices"]))
     report.results["toys_without_signal"] = {
         "toys": toys,
         "masses": masses.tolist(),
-        "smallest_ks_p_value": smallest,
-        "largest_above": {name: [vars(one) for one in found] for name, found in excess.items()},
+        "uniformity_p_value": uniform,
+        "largest_above": {name: [vars(one) for one in of] for name, of in excess.items()},
     }
 
 
@@ -408,36 +406,143 @@ def show_toys_with_signal(
 def show_data(
     report: Report,
     name: str,
-    counts: Mapping[str, np.ndarray],
     scans: Mapping[str, Scan],
     without: Mapping[str, ToyScan],
     expectation: Expectation,
     signal: SlicedSignal,
     injected: float,
+    source: str,
 ) -> None:
-    """One set of data: counts (bins,) of each slice, its scans, and scans of toys without signal."""
-    report.section("One toy as data", "The first toy with signal. Global p-values are from the toys without.")
+    """Scans of one set of data (or what stands for them), against scans of toys without signal."""
+    report.section(
+        "Scan of the data",
+        "Global p-values are from the toys without signal. Where a fit with signal describes its spectrum badly"
+        f" (p below {LEAST_FIT_P:g}) no p-value is given: the function, not a signal, may be what deviates.",
+    )
     rows, kept = [], report.results.setdefault("scan", {})
     for scan, one in scans.items():
         at, chance = one.most_significant, global_p_value(one, without[scan])
         fitted = f"{one.yields[at]:,.0f} ± {one.uncertainties[at]:,.0f}"
         local = f"{one.significance[at]:.2f}", f"{one.p_value[at]:.2g}"
         whole = f"{chance.value:.3f} ± {chance.uncertainty:.3f}"
-        rows.append([scan, f"{one.masses[at]:.0f}", fitted, *local, whole])
+        if one.fit_p_value < LEAST_FIT_P:
+            local, whole = ("-", "-"), "-"
+            report.conclude(
+                f"{scan}: no p-value of a signal, as p of the fit without one is {one.fit_p_value:.2g}."
+            )
+        orders = ", ".join(str(fit.n_parameters) for fit in one.fits.values())
+        rows.append([scan, f"{one.masses[at]:.0f}", fitted, *local, whole, orders, f"{one.fit_p_value:.2g}"])
         kept[scan] = {v: getattr(one, v).tolist() for v in ("masses", "significance", "yields", "uncertainties")}
-        kept[scan]["global_p_value"] = chance.value
-    header = ("scan", "mass, GeV", "yield", "local significance", "local p", "global p")
+        kept[scan] |= {"global_p_value": chance.value, "fit_p_value": _known(one.fit_p_value)}
+    header = (
+        "scan",
+        "mass, GeV",
+        "yield",
+        "local significance",
+        "local p",
+        "global p",
+        "parameters (p of the fit)",
+    )
     report.table("Largest excess", header, rows)
-    title = f"Toy with {injected:,.0f} events\nof {legend_name(name)}"
+    title = f"{source} with {injected:,.0f} events\nof {legend_name(name)}" if injected else source
     report.plot(plotting.plot_p_values, scans.values(), name="p_values", right=report.right, title=title)
     edges, templates = expectation.edges, signal.templates(expectation.edges)
-    spectra = {INCLUSIVE: (np.sum(list(counts.values()), axis=0), signal.inclusive.template(signal.mass, edges))}
-    spectra |= {scan: (counts[scan], templates[scan]) for scan in counts}
-    for scan, (events, template) in spectra.items():
-        fit = fit_spectrum(Spectrum(edges, events), n_parameters=expectation.n_parameters)
+    spectra = {INCLUSIVE: signal.inclusive.template(signal.mass, edges)} | templates
+    for scan, template in spectra.items():
+        if scan not in scans:
+            continue
+        fit = scans[scan].fits[scan]
         signals = {f"Injected {legend_name(name)}": injected * template}
-        shown = {"signals": signals, "points": "Toy", "title": scan, "right": report.right}
+        shown = {"signals": signals if injected else None, "points": source, "title": scan, "right": report.right}
         report.plot(plotting.plot_spectrum, fit, name=f"spectrum_{scan}", **shown)
+
+
+def show_systematics(
+    report: Report, systematics: Systematics, uncertainties: Mapping[str, np.ndarray], at: int
+) -> None:
+    """What nuisance parameters there are, and how large they are beside the statistical uncertainty of the yield.
+
+    Parameters
+    ----------
+    uncertainties : mapping of scan to array (masses,)
+        Of the yield, without nuisance parameters.
+    at : int
+        Index of the mass of the table.
+    """
+    report.section(
+        "Systematic uncertainties",
+        "Each is a nuisance parameter with a Gaussian constraint. Pass rate: of the cuts, from bootstrap replicas"
+        " of the regression, mean over the bins. Spurious signal: the largest yield that smooth spectra of other"
+        " families of functions fake, at the mass of the signal, over the statistical uncertainty of the yield.",
+    )
+    rows = []
+    for name, faked in systematics.spurious.items():
+        rate = systematics.pass_rates.get(name)
+        band = "" if rate is None else _percent(float(np.sqrt(np.sum(rate**2, axis=0)).mean()))
+        rows.append([name, band, figure(float(faked[at])), f"{faked[at] / uncertainties[name][at]:.2f}"])
+    header = ("slice", "pass rate", "spurious signal, events", "over statistical")
+    report.table("Background", header, rows)
+    report.table(
+        "Signal",
+        ("source", "size"),
+        [
+            ["luminosity and efficiencies", _percent(systematics.normalisation)],
+            ["jet energy scale", _percent(systematics.scale)],
+            ["jet energy resolution", _percent(systematics.resolution)],
+        ],
+    )
+    report.results["systematics"] = {
+        "spurious_signal": {name: faked.tolist() for name, faked in systematics.spurious.items()},
+        **{name: getattr(systematics, name) for name in ("normalisation", "scale", "resolution")},
+    }
+
+
+def show_limits(report: Report, name: str, limits: Mapping[str, Limits], *, observed: bool) -> None:
+    """Upper limits on cross-section times branching ratio times acceptance, before and after the cut.
+
+    Parameters
+    ----------
+    name : str
+        Of the signal.
+    limits : mapping of scan to Limits
+        In fb.
+    observed : bool
+        Show the observed ones.
+    """
+    report.section(
+        "Upper limits",
+        "95 % CLs (asymptotic) on cross-section times branching ratio times acceptance of the selection, before"
+        " any cut on the score, against the mass. Shapes and shares of the signal are interpolated between the"
+        " masses of its samples; beyond them, those of the nearest are scaled.",
+    )
+    best = COMBINED if COMBINED in limits else next(name for name in limits if name != INCLUSIVE)
+    inclusive, after = limits[INCLUSIVE], limits[best]
+    rows = [
+        [f"{mass:.0f}", *(figure(float(v)) for v in (inclusive.expected[2, i], *after.expected[1:4, i]))]
+        + [figure(float(after.observed[i])) if observed else ""]
+        for i, mass in enumerate(after.masses)
+    ]
+    header = ("mass, GeV", "expected without cut, fb", "-1 sigma", "expected", "+1 sigma", "observed")
+    report.table(f"Limits on {name}, {best} slices", header, rows)
+    gain = inclusive.expected[2] / after.expected[2]
+    report.conclude(
+        f"{name}: the slices improve the expected limit by a factor of {gain.min():.2f} to {gain.max():.2f} over"
+        " the spectrum without a cut."
+    )
+    report.results["limits_fb"] = {
+        scan: {"masses": one.masses.tolist(), "expected": one.expected.tolist()}
+        | ({"observed": one.observed.tolist()} if observed else {})
+        for scan, one in limits.items()
+        if np.isfinite(one.expected).all()
+    }
+    report.plot(
+        *(plotting.plot_limits, after),
+        others={"no cut": inclusive},
+        observed=observed,
+        name="limits",
+        title=legend_name(name),
+        right=report.right,
+    )
 
 
 def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str) -> None:

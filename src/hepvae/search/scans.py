@@ -16,8 +16,11 @@ from .fits import (
     Criterion,
     Slice,
     SpectrumFit,
+    chi2_of_groups,
+    expected_events,
     fit_backgrounds,
     fit_spectrum,
+    merged_bins,
     minimum,
 )
 from .spectrum import Floats, SignalShape, Spectrum
@@ -94,6 +97,8 @@ class Scan:
     sign of the yield."""
     fits: dict[str, SpectrumFit]
     """Backgrounds without signal of the slices that took part."""
+    fit_p_value: float
+    """Chance of a chi-square as large as that of the fit with a signal at the most significant mass."""
 
     @property
     def p_value(self) -> Floats:
@@ -122,6 +127,8 @@ class ToyScan:
     """(toys, masses)."""
     n_parameters: dict[str, npt.NDArray[np.int_]]
     """(toys,) for each slice that took part: of its background."""
+    fit_p_values: Floats
+    """(toys,), as `Scan.fit_p_value`."""
 
     @property
     def p_value(self) -> Floats:
@@ -197,6 +204,7 @@ def scan(
         group: Scan(
             *(group, one.masses, one.yields[0], one.uncertainties[0], one.significance[0]),
             {name: fits[name] for name in one.n_parameters},
+            float(one.fit_p_values[0]),
         )
         for group, one in toys.items()
     }
@@ -251,7 +259,8 @@ def scan_toys(
         systematic = nuisances_of(parts, shapes, masses, systematics)
         fitted = fit_tests(group, parts, systematic, masses)
         orders_of = {name: alone[name].slice.n_parameters for name in templates}
-        scans[group] = ToyScan(group, masses, *fitted, orders_of)
+        strongest = np.argmax(fitted[2], axis=1)
+        scans[group] = ToyScan(group, masses, *fitted, orders_of, goodness_of_fit(parts, systematic, strongest))
     return scans
 
 
@@ -359,6 +368,30 @@ def fit_tests(
         values[:, some] = best.yields, best.uncertainties, np.copysign(np.sqrt(q), best.yields)
     yields, uncertainties, significance = values.reshape(3, toys, len(masses))
     return yields, uncertainties, significance
+
+
+def goodness_of_fit(
+    parts: Mapping[str, tuple[BackgroundFits, Floats]],
+    nuisances: Mapping[str, Nuisances],
+    mass: npt.NDArray[np.int_],
+) -> Floats:
+    """Chances (toys,) of chi-squares as large as those of fits with a signal at some masses, indices (toys,).
+
+    A signal that is there spoils a fit without it, and is no reason to doubt the function. Constraints of nuisance
+    parameters count as measurements.
+    """
+    from scipy.special import chdtrc
+
+    toys = len(mass)
+    slices, start = sliced(parts, nuisances, np.arange(toys), mass)
+    best = minimum(slices, start)
+    chi2, ndf = np.sum(best.nuisances**2, axis=1), np.full(toys, -1)
+    for one, theta in zip(slices, best.coefficients):
+        expected = expected_events(one, theta, best.yields, best.nuisances)
+        starts = merged_bins(expected.mean(axis=0) * one.scale)
+        chi2 = chi2 + chi2_of_groups(one.counts, expected, one.scale, starts)
+        ndf = ndf + len(starts) - one.n_parameters
+    return np.where(ndf > 0, chdtrc(np.maximum(ndf, 1), chi2), np.nan)
 
 
 def in_slices(

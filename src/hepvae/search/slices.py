@@ -11,30 +11,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, OptionError
 from .counting import Counting
-from .fits import SpectrumFit, chi2_of_groups, fit_spectrum, merged_bins
+from .fits import ORDERS, Criterion, SpectrumFit, chi2_of_groups, fit_spectrum, merged_bins
+from .limits import Limits, upper_limits
 from .pass_rates import ChiSquare
-from .scans import COMBINED, Scan, ToyScan, scan, scan_toys
+from .scans import COMBINED, Scan, Systematics, ToyScan, scan, scan_toys
 from .separation import in_window
 from .spectrum import Floats, SignalShape, Spectrum, signal_shape
+from .spurious import spurious_signal
 from .toys import expected_significance, throw_toys, yield_of_significance
-from .weights import effective_events
+from .weights import effective_events, ratio
 
 __all__ = [
     "INCLUSIVE",
     "Expectation",
+    "FitOptions",
     "SlicedSignal",
     "countings_in_slices",
     "expect_background",
+    "limits_in_slices",
     "scan_slices",
     "scan_toys_in_slices",
     "significances",
     "slice_signal",
+    "spurious_in_slices",
     "steps_in_mass",
     "throw_slices",
     "yields_of_significance",
@@ -68,7 +74,7 @@ class Expectation:
     flatness: dict[str, ChiSquare]
     """Of the simulated spectrum of each slice against `events`."""
     n_parameters: int
-    """That an F-test finds on the smooth expectation: for all fits of data and toys."""
+    """That an F-test finds on the smooth expectation: for what is expected (Asimov); toys choose theirs."""
 
     @property
     def edges(self) -> Floats:
@@ -303,12 +309,45 @@ def countings_in_slices(
 
 
 def throw_slices(
-    expectation: Expectation, signal: SlicedSignal, toys: int, *, injected: float = 0.0, seed: int
+    expectation: Expectation,
+    signal: SlicedSignal,
+    toys: int,
+    *,
+    injected: float = 0.0,
+    pass_rates: Mapping[str, Floats] | None = None,
+    seed: int,
 ) -> dict[str, npt.NDArray[np.int_]]:
-    """Counts (toys, bins) of toys in each slice, with a number of signal events expected in all of them."""
-    templates = signal.templates(expectation.edges)
-    means = {name: events + injected * templates[name] for name, events in expectation.events.items()}
+    """Counts (toys, bins) of toys in each slice, with a number of signal events expected in all of them.
+
+    Parameters
+    ----------
+    injected : float
+        Signal events.
+    pass_rates : mapping of slice to array (nuisances, bins), optional
+        As of `Systematics`: each toy has cuts of its own.
+    """
+    templates, rng = signal.templates(expectation.edges), np.random.default_rng([seed, 2])
+    rates = pass_rates or {}
+    nuisances = rng.normal(size=(toys, max([0, *(len(rate) for rate in rates.values())])))
+    means = {name: np.tile(events, (toys, 1)) for name, events in expectation.events.items()}
+    for name, rate in rates.items():
+        means[name] = means[name] * np.exp(nuisances @ rate)
+    # what one slice loses, others gain
+    kept = expectation.fit.expected / np.sum(list(means.values()), axis=0)
+    means = {name: mean * kept + injected * templates[name] for name, mean in means.items()}
     return throw_toys(means, toys, seed=seed)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How data and toys are fitted."""
+
+    n_parameters: int | Sequence[int] = ORDERS
+    """Of the background; of several, the criterion chooses on the spectrum that is fitted, in each slice."""
+    criterion: Criterion = "f-test"
+    """As for `fit_spectrum`."""
+    systematics: Systematics | None = None
+    """Nuisance parameters; spurious signal also of `INCLUSIVE`."""
 
 
 def scan_toys_in_slices(
@@ -316,6 +355,7 @@ def scan_toys_in_slices(
     masses: Sequence[float] | Floats,
     expectation: Expectation,
     signal: SlicedSignal,
+    options: FitOptions,
 ) -> dict[str, ToyScan]:
     """Scans of toys: `INCLUSIVE` (the sum of the slices), each slice, and `COMBINED`.
 
@@ -324,14 +364,24 @@ def scan_toys_in_slices(
     counts : mapping of slice to array (toys, bins)
     masses : array (masses,)
         GeV.
+    options : FitOptions
     """
-    edges, n = expectation.edges, expectation.n_parameters
+    edges = expectation.edges
+    how: dict[str, Any] = {"criterion": options.criterion, "systematics": options.systematics}
     every = {INCLUSIVE: np.sum(list(counts.values()), axis=0)}
-    inclusive = scan_toys(every, {INCLUSIVE: edges}, signal.inclusive, masses, n_parameters=n)
-    shares = signal.shares_at(masses)
-    return inclusive | scan_toys(
-        counts, dict.fromkeys(counts, edges), signal.shapes, masses, shares=shares, n_parameters=n
+    n = options.n_parameters
+    return scan_toys(every, {INCLUSIVE: edges}, signal.inclusive, masses, n_parameters=n, **how) | scan_toys(
+        *(counts, dict.fromkeys(counts, edges), signal.shapes, masses),
+        shares=signal.shares_at(masses),
+        n_parameters=n,
+        **how,
     )
+
+
+def _spectra(counts: Mapping[str, npt.NDArray[np.int_]], edges: Floats) -> tuple[Spectrum, dict[str, Spectrum]]:
+    """Of all slices together, and of each."""
+    slices = {name: Spectrum(edges, of_slice.astype(np.float64)) for name, of_slice in counts.items()}
+    return Spectrum(edges, np.sum(list(counts.values()), axis=0, dtype=np.float64)), slices
 
 
 def scan_slices(
@@ -339,11 +389,46 @@ def scan_slices(
     masses: Sequence[float] | Floats,
     expectation: Expectation,
     signal: SlicedSignal,
+    options: FitOptions,
 ) -> dict[str, Scan]:
     """As `scan_toys_in_slices`, of one set of data, counts (bins,)."""
-    edges, n = expectation.edges, expectation.n_parameters
-    spectra = {name: Spectrum(edges, of_slice.astype(np.float64)) for name, of_slice in counts.items()}
-    every = {INCLUSIVE: Spectrum(edges, np.sum(list(counts.values()), axis=0))}
-    inclusive = scan(every, signal.inclusive, masses, n_parameters=n)
-    shares = signal.shares_at(masses)
-    return inclusive | scan(spectra, signal.shapes, masses, shares=shares, n_parameters=n)
+    every, spectra = _spectra(counts, expectation.edges)
+    how: dict[str, Any] = {"criterion": options.criterion, "systematics": options.systematics}
+    n = options.n_parameters
+    return scan({INCLUSIVE: every}, signal.inclusive, masses, n_parameters=n, **how) | scan(
+        spectra, signal.shapes, masses, shares=signal.shares_at(masses), n_parameters=n, **how
+    )
+
+
+def limits_in_slices(
+    counts: Mapping[str, npt.NDArray[np.int_]],
+    masses: Sequence[float] | Floats,
+    expectation: Expectation,
+    signal: SlicedSignal,
+    options: FitOptions,
+) -> dict[str, Limits]:
+    """Limits on all selected signal events, before the cut: from all events (`INCLUSIVE`), each slice, `COMBINED`.
+
+    Those of a slice are divided by its share of the signal, and infinite where it has none.
+    """
+    every, spectra = _spectra(counts, expectation.edges)
+    how: dict[str, Any] = {"criterion": options.criterion, "systematics": options.systematics}
+    n, shares = options.n_parameters, signal.shares_at(masses)
+    limits = upper_limits({INCLUSIVE: every}, signal.inclusive, masses, n_parameters=n, **how)
+    limits |= upper_limits(spectra, signal.shapes, masses, shares=shares, n_parameters=n, **how)
+    return {name: one.scaled(ratio(1.0, shares.get(name, 1.0), np.inf)) for name, one in limits.items()}
+
+
+def spurious_in_slices(
+    counts: Mapping[str, npt.NDArray[np.int_] | Floats],
+    masses: Sequence[float] | Floats,
+    expectation: Expectation,
+    signal: SlicedSignal,
+    options: FitOptions,
+) -> dict[str, Floats]:
+    """Spurious signal (masses,) of each slice and `INCLUSIVE`, from counts (bins,): see `spurious_signal`."""
+    every = {INCLUSIVE: np.sum(list(counts.values()), axis=0), **counts}
+    shapes = {INCLUSIVE: signal.inclusive, **signal.shapes}
+    edges = dict.fromkeys(every, expectation.edges)
+    how: dict[str, Any] = {"n_parameters": options.n_parameters, "criterion": options.criterion}
+    return spurious_signal(every, edges, shapes, masses, **how)

@@ -149,12 +149,12 @@ class WorkingPoints:
         OptionError
             The working points have no replicas.
         """
-        band: Floats = np.std(self._variations_at(np.asarray(mjj, np.float64)), axis=0)
+        band: Floats = np.std(self.variations_at(np.asarray(mjj, np.float64)), axis=0)
         return band
 
     def slice_variations(self, mjj: npt.ArrayLike) -> dict[str, Floats]:
         """Relative change of the share of each slice, (replicas, ...), by its name; as `pass_rate_band`."""
-        variations = self._variations_at(np.asarray(mjj, np.float64))
+        variations = self.variations_at(np.asarray(mjj, np.float64))
         shares = np.array([1.0, *self.efficiencies, 0.0])
         changes = [
             np.zeros_like(variations[:, 0]),
@@ -190,7 +190,8 @@ class WorkingPoints:
         modes = (values[:kept, None] * vectors[:kept]).reshape(-1, slices, bins)
         return {name: modes[:, i] for i, name in enumerate(by_slice)}
 
-    def _variations_at(self, mjj: Floats) -> Floats:
+    def variations_at(self, mjj: Floats) -> Floats:
+        """`variations` at some mjj, (replicas, efficiencies, ...); an OptionError without replicas."""
         if self.variations is None:
             raise OptionError("working points without replicas have no pass-rate band: fit them with some")
         flat = self.variations.reshape(-1, len(self.mjj))
@@ -413,6 +414,14 @@ class Cuts:
     share: dict[str, PassRate]
     """The same in one bin of mjj."""
 
+    def training(self, name: str) -> Floats | None:
+        """Relative changes (replicas, bins) of the pass rate of a working point by the events it was fitted to."""
+        if self.points.variations is None:
+            return None
+        edges = self.after[name].edges
+        changes: Floats = self.points.variations_at((edges[1:] + edges[:-1]) / 2)[:, self.points.names.index(name)]
+        return changes
+
     @property
     def dropped(self) -> list[str]:
         """Working points that fewer than `LEAST_IN_SEARCH` effective background events would pass."""
@@ -450,6 +459,7 @@ def cut_background(
     *,
     start: float,
     stop: float,
+    replicas: int = 0,
     seed: int = 1,
 ) -> Cuts:
     """Fit the working points that the background affords, and test them on events that the fit has not seen.
@@ -463,6 +473,8 @@ def cut_background(
         ``eff10`` and the like; those that too few effective events would pass are left out.
     start, stop : float
         Range of the fit of mjj, GeV.
+    replicas : int
+        As for `fit_working_points`.
     seed : int
         Of what is held out, and of the folds.
 
@@ -485,7 +497,8 @@ def cut_background(
             f" expected {LEAST_IN_SEARCH} or more"
         )
     score = fitted.score()
-    points = fit_working_points(score, fitted.mjj, fitted.weight, list(efficiencies.values()), seed=seed)
+    wanted = list(efficiencies.values())
+    points = fit_working_points(score, fitted.mjj, fitted.weight, wanted, replicas=replicas, seed=seed)
     slices = np.empty(len(seen), np.int8)
     slices[seen] = points.slices(score, fitted.mjj, points.fold)
     slices[~seen] = points.slices(left.score(), left.mjj)
