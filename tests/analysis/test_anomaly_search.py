@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 from helpers.scripts import run_script
 
@@ -24,6 +25,7 @@ def test_from_samples_to_the_scan(tmp_path):
         "min",
         "--toys",
         40,
+        "--datacard",
         "--label",
         "Private",
         "--output",
@@ -50,6 +52,14 @@ def test_from_samples_to_the_scan(tmp_path):
         assert median == pytest.approx(expected["significance"][name], abs=1)
     assert all(abs(one["mean_pull"]["value"]) < 0.7 for one in results["toys_with_signal"].values())
     assert set(results["scan"]) == {"inclusive", "rest", "eff50-10", "eff10", "combined"}
+    assert expected["mass"] == 2500 and results["options"]["toys"] == 40
+    limits = results["limits_fb"]
+    assert (np.array(limits["combined"]["expected"]) > 0).all()
+    assert {path.name for path in (tmp_path / "datacard").iterdir()} == {
+        "datacard.txt",
+        "shapes.root",
+        "workspace.json",
+    }
     masses = results["toys_without_signal"]["masses"]
     assert expected["mass"] in masses and len(results["scan"]["combined"]["significance"]) == len(masses)
 
@@ -73,8 +83,25 @@ def test_from_samples_to_the_scan(tmp_path):
 def test_errors_are_one_line(arguments, message, tmp_path):
     done = run_script("anomaly_search", "--models", "conv", "--output", tmp_path, *arguments)
     assert done.returncode == 1
-    assert done.stderr.startswith("anomaly_search: ") and message in done.stderr
+    assert done.stderr.startswith("hepvae search: ") and message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_data_are_blinded_until_asked_for(tmp_path):
+    """Of the slices that the search is about, a toy is shown: the events of the data only with --unblind."""
+    data = ("--data", sample_path("qcdSig"), "--models", "conv", "--strategies", "min", "--toys", 10)
+    options = ("--working-points", "eff50", "--inject-mass", 2000, "--scan-start", 1900, "--fit-stop", 3000)
+    done = run_script("anomaly_search", *data, *options, "--output", tmp_path / "blind")
+    assert (done.returncode, done.stderr) == (0, "")
+    results = json.loads((tmp_path / "blind" / "results.json").read_text())
+    assert set(results["scan"]) == {"inclusive", "rest"}
+    assert "observed" not in results["limits_fb"]["inclusive"]
+    assert "Blinded: in eff50, a toy stands for the data (--unblind shows them)." in results["conclusions"]
+    done = run_script("anomaly_search", *data, *options, "--unblind", "--output", tmp_path / "open")
+    assert (done.returncode, done.stderr) == (0, "")
+    results = json.loads((tmp_path / "open" / "results.json").read_text())
+    assert set(results["scan"]) == {"inclusive", "rest", "eff50", "combined"}
 
 
 @pytest.mark.slow
@@ -97,5 +124,5 @@ def test_names_with_anything_in_them(tmp_path):
 
 def test_signal_without_a_mass(tmp_path):
     done = run_script("anomaly_search", "--signal", "na=file.root", "--output", tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "signal 'na=file.root': expected NAME=MASS=FILES, the mass in GeV" in done.stderr

@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": ("hepvae.cli.inspect:inspect", "what ROOT files hold, and what a model would see of it"),
     "plot": ("hepvae.cli.plot:plot", "anomaly-score histograms of scored files"),
     "model": ("hepvae.cli.model:model", "the card of a model"),
+    "search": ("hepvae.cli.search:search", "search dijets for a resonance in slices of the score, with limits"),
     "train": ("hepvae.cli.train:train", "train a model on dijets"),
     "export": ("hepvae.cli.export:export", "write model.onnx of a model directory"),
     "tune": ("hepvae.cli.tune:tune", "measure how a model is run fastest on this machine, and keep it"),

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, OptionError
+from ..execution.command import effective_options
 from ..execution.progress import progress_bar
 from ..inference import load_inferer, named_model
 from ..jets.selection import select_dijets
@@ -28,6 +29,7 @@ from ..reading.dijets import read_dijets
 from ..reading.sources import distinct_names
 from ..scoring.strategy import ScoreStrategy, StrategyName
 from . import slices
+from .datacard import channels_of, write_datacard
 from .fits import CRITERIA, Criterion
 from .report import (
     Report,
@@ -48,7 +50,7 @@ from .report import (
     show_toys_without_signal,
 )
 from .samples import SearchSample, events_of, picobarns_per_weight, score_sample
-from .scans import Systematics
+from .scans import Scan, Systematics
 from .separation import FiguresOfMerit, ScoredEvents, figures_of_merit, in_window, roc
 from .slices import INCLUSIVE, Expectation, FitOptions, SlicedSignal
 from .spectrum import Floats, dijet_edges
@@ -138,6 +140,8 @@ class SearchOptions:
     working_points: tuple[str, ...] = ("eff50", "eff10", "eff1")
     luminosity: float = 138.0
     """fb^-1."""
+    datacard: bool = False
+    """Write a datacard of Combine and a workspace of pyhf for the mass that is injected."""
     cross_section: float | None = None
     """pb, of the background; None: from its tree ``Runs``."""
     fit_start: float = 1460.0
@@ -271,6 +275,7 @@ def search(options: SearchOptions) -> list[Path]:
     make_folder(options.output)
     drawing = {"label": options.label, "energy": options.energy}
     report = Report(options.output, plain_console(160), drawing, options.luminosity)
+    report.results["options"] = effective_options()
     scored = scored_samples(options, inferers)
     samples = scored[options.model]
     show_samples(report, samples, BACKGROUND, options.fit_start)
@@ -490,8 +495,25 @@ def bump_hunt(options: SearchOptions, samples: Mapping[str, SearchSample], cuts:
     source = "Toy" if options.data is None else "Data"
     injected = hunt.injected if options.data is None else 0.0
     show_data(report, options.injected, scans, without, expectation, signal, injected, source)
+    if options.datacard:
+        write_cards(options, statistical, of_data.systematics or Systematics(), hunt, report)
     in_fb = {name: one.scaled(1 / options.luminosity) for name, one in limits.items()}
     show_limits(report, options.injected, in_fb, observed=options.data is None or options.unblind)
+
+
+def write_cards(
+    options: SearchOptions, scans: Mapping[str, Scan], systematics: Systematics, hunt: _Hunt, report: Report
+) -> None:
+    """A datacard whose strength of one is a cross-section of 1 fb; where data are blinded, of toys."""
+    fits = {name: scans[name].fits[name] for name in hunt.expectation.shares}
+    here, signal = list(hunt.masses).index(hunt.signal.mass), hunt.signal
+    events = options.luminosity
+    channels = channels_of(fits, signal.shapes, signal.shares, signal.mass, events, systematics, here)
+    paths = write_datacard(options.output / "datacard", channels, systematics.normalisation)
+    report.conclude(
+        f"Datacard of {signal.mass:g} GeV: {', '.join(path.name for path in paths)} in the folder datacard; a"
+        " strength of one is a cross-section times branching ratio times acceptance of 1 fb."
+    )
 
 
 def observed_counts(

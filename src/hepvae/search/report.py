@@ -351,10 +351,10 @@ def show_toys_without_signal(report: Report, scans: Mapping[str, ToyScan], *, se
     report.section(
         "Toys without signal",
         f"{toys} toys, scanned at {len(masses)} masses from {masses[0]:.0f} to {masses[-1]:.0f} GeV. Each toy has"
-        " cuts of its own, from the replicas of the regression, and chooses the number of its parameters. p: chance"
-        " of local p-values as small, if they are uniform, with the correlations of the masses. Then the share of"
-        " toys whose largest local significance, over the masses, is above 1, 2 and 3, and in brackets what is"
-        " expected.",
+        " cuts of its own, from the replicas of the regression, and chooses the number of its parameters. p: the"
+        " chance of local p-values as small, if they are uniform, with the correlations of the masses. Then the"
+        " share of toys whose largest local significance, over the masses, is above 1, 2 and 3, and in brackets"
+        " what is expected.",
     )
     slices = [one for name, one in scans.items() if name not in (INCLUSIVE, COMBINED)]
     excess = {name: exceedances([one], seed=seed) for name, one in scans.items()}

@@ -1,0 +1,93 @@
+"""``hepvae search``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..execution.command import PATH, Choice, Command, Number, Whole, option
+from ..search.fits import CRITERIA
+from ..search.pipeline import SearchOptions, SignalFiles
+
+
+def _listed(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)
+
+
+def _signals(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[SignalFiles, ...]:
+    return tuple(map(SignalFiles.parse, texts))
+
+
+def _list_option(name: str, default: tuple[str, ...], text: str) -> Callable[[Any], Any]:
+    return option(name, default=",".join(default), callback=_listed, metavar="A,B,...", help=text)
+
+
+_DEFAULT = SearchOptions
+
+
+@click.command("search", cls=Command)
+@option("--data", multiple=True, metavar="FILES", help="what is searched; more than once  [default: toys]")
+@option("--background", multiple=True, metavar="FILES", help="simulated QCD; more than once  [default: bundled]")
+@option(
+    "--signal",
+    "signals",
+    multiple=True,
+    callback=_signals,
+    metavar="NAME=MASS=FILES",
+    help="a resonance, GeV; more than once, also of one name at several masses  [default: bundled]",
+)
+@option(
+    "--control", multiple=True, metavar="FILES", help="independent QCD  [default: a quarter of the background]"
+)
+@_list_option("--models", _DEFAULT.models, "bundled names or paths")
+@option("--search-model", help="whose score is cut on  [default: the last]")
+@_list_option("--strategies", _DEFAULT.strategies, "the first is cut on")
+@_list_option("--working-points", _DEFAULT.working_points, "shares of the background to keep, in per cent")
+@option("--lumi", "luminosity", type=Number(), default=_DEFAULT.luminosity, help="fb^-1")
+@option("--cross-section", type=Number(), help="pb, of the background  [default: of its tree Runs]")
+@option("--fit-start", type=Number(), default=_DEFAULT.fit_start, help="GeV")
+@option("--fit-stop", type=Number(), default=_DEFAULT.fit_stop, help="GeV")
+@option("--scan-start", type=Number(), default=_DEFAULT.scan_start, help="GeV, the lowest mass")
+@option("--toys", type=Whole(), default=_DEFAULT.toys, help="of each kind")
+@option("--inject", help="name of the signal that is injected and searched for  [default: the first]")
+@option("--inject-mass", type=Number(), default=_DEFAULT.inject_mass, help="GeV")
+@option("--replicas", type=Whole(0), default=_DEFAULT.replicas, help="of the working points' regressions")
+@option(
+    "--cuts-from",
+    type=Choice(("data", "simulation")),
+    default=_DEFAULT.cuts_from,
+    help="without --data: what the search is to take its working points from",
+)
+@option("--criterion", type=Choice(CRITERIA), default=_DEFAULT.criterion, help="of the number of parameters")
+@option(
+    "--normalisation", type=Number(), default=_DEFAULT.normalisation, help="relative uncertainty of the signal"
+)
+@option("--scale", type=Number(), default=_DEFAULT.scale, help="uncertainty of the jet energy scale")
+@option("--resolution", type=Number(), default=_DEFAULT.resolution, help="uncertainty of the resolution of mjj")
+@option("--seed", type=Whole(0), default=_DEFAULT.seed, help="of all that is random")
+@option("--label", default=_DEFAULT.label, help="above the plots")
+@option("--energy", type=Number(), default=_DEFAULT.energy, help="of the collisions, TeV")
+@option("--unblind", is_flag=True, help="show the data above the loosest working point")
+@option("--datacard", is_flag=True, help="write a datacard of Combine with its shapes, and a workspace of pyhf")
+@option("--output", required=True, type=PATH, metavar="DIR", help="folder of the report and of the scored files")
+def search(output: Path, **given: Any) -> int:
+    """Search dijet events for a resonance, from files to a report with limits.
+
+    Without --data, toys stand for them. With --data, what the tighter slices of the score hold is hidden until
+    --unblind.
+    """
+    from ..search.pipeline import search as run
+
+    start = time.perf_counter()
+    files = ("data", "background", "control")
+    given |= {name: list(given[name]) or None for name in files}
+    if not given["signals"]:
+        del given["signals"]
+    for path in run(SearchOptions(output, **given)):
+        print(path)
+    print(f"{time.perf_counter() - start:.0f} s")
+    return 0
