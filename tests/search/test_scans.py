@@ -195,6 +195,22 @@ def test_goodness_of_fit_gates_what_no_function_describes():
     assert one.fit_p_value > 0.5 and np.abs(one.significance).max() < 0.5
 
 
+def test_signals_hide_no_parameter():
+    """With a broad signal in the data, an F-test took three parameters for four: yields were off by two to three
+    standard deviations."""
+    broad, truth = gaussian(0.15), BackgroundFunction.of_parameters(EDGES, (0, 8, 5, -0.2, 0))
+    truth = 1.3e7 * truth / truth.sum()
+    template = broad.template(1800, EDGES)
+    number = yield_of_significance(4, {"": truth}, {"": template}, {"": EDGES}, n_parameters=4)
+    counts = throw_toys({"": truth + number * template}, 40, seed=6)
+    pulls = {
+        criterion: scan_toys(counts, {"": EDGES}, broad, [1800.0], criterion=criterion)[""].pulls(number).mean()
+        for criterion in ("f-test", "conservative")
+    }
+    assert pulls["f-test"] < -1
+    assert abs(pulls["conservative"]) < 0.25 + 3 / np.sqrt(40) / 2
+
+
 def test_energy_scale_widens_the_search(toys):
     """A signal that may be moved is not more significant, nor its yield better known."""
     spectra = {"": Spectrum(EDGES, EXPECTED["tight"] + 80 * NARROW.template(3000, EDGES))}

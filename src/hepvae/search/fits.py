@@ -43,8 +43,8 @@ __all__ = [
 ORDERS = (3, 4, 5)
 
 #: How the number of parameters is chosen.
-Criterion = Literal["f-test", "aic"]
-CRITERIA: tuple[Criterion, ...] = ("f-test", "aic")
+Criterion = Literal["f-test", "aic", "conservative"]
+CRITERIA: tuple[Criterion, ...] = ("f-test", "aic", "conservative")
 
 #: A parameter more has to improve the chi-square by more than chance does in this share of cases.
 F_TEST = 0.05
@@ -486,6 +486,9 @@ def fit_backgrounds(
         best = np.argmin(np.where(converged, 2 * likelihood + 2 * np.array(orders), np.inf), axis=1)
     else:
         best = chosen_order(chi2, ndf)
+    if criterion == "conservative":
+        more = np.minimum(best + 1, len(orders) - 1)
+        best = np.where(converged[np.arange(toys), more] & (ndf[more] > 0), more, best)
     every = np.arange(toys)
     if not (usable := converged[every, best]).all():
         where = "its fit" if toys == 1 else f"fit of the background of toy {int(np.argmin(usable))}"
@@ -558,7 +561,8 @@ def fit_spectrum(
     criterion : str
         ``"f-test"``: at 5 %, each is compared to the one chosen so far. ``"aic"``: the least of twice -ln L plus
         twice the number of parameters (Akaike), which takes a parameter more in 16 % of cases by chance and misses
-        fewer that matter.
+        fewer that matter. ``"conservative"``: one more than the F-test chooses: a signal can stand for a parameter
+        that is missing, and hide it from the test.
     family : str
         Of functions, one of `FAMILIES`.
 

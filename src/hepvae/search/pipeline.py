@@ -161,7 +161,7 @@ class SearchOptions:
     cuts_from: Literal["data", "simulation"] = "data"
     """What the working points of a search without data are to be fitted to: data, of as many events as are
     expected, or the simulation here, whose fluctuations toys then have."""
-    criterion: Criterion = "f-test"
+    criterion: Criterion = "conservative"
     """That chooses the number of parameters, on the spectrum that is fitted."""
     normalisation: float = 0.05
     """Relative uncertainty of the signal by luminosity and efficiencies."""

@@ -344,7 +344,7 @@ class FitOptions:
 
     n_parameters: int | Sequence[int] = ORDERS
     """Of the background; of several, the criterion chooses on the spectrum that is fitted, in each slice."""
-    criterion: Criterion = "f-test"
+    criterion: Criterion = "conservative"
     """As for `fit_spectrum`."""
     systematics: Systematics | None = None
     """Nuisance parameters; spurious signal also of `INCLUSIVE`."""
