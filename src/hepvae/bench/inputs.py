@@ -5,11 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import awkward as ak
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import HepvaeError, OptionError
 from ..jets.quality import examine_jets
@@ -30,9 +28,9 @@ class Sample:
 
     n_jets: int
     """Jets of the file."""
-    event: npt.NDArray[Any]
+    event: np.ndarray
     """int64: number of each event of the signal region."""
-    weight: npt.NDArray[Any]
+    weight: np.ndarray
 
 
 def read_sample(path: str) -> Sample:
@@ -56,9 +54,9 @@ class Inputs:
     files: tuple[str, ...] | None
     paths: list[str] = field(init=False)
     _running: ExitStack = field(init=False, default_factory=ExitStack)
-    _ports: dict[float, int | HepvaeError] = field(init=False, default_factory=dict)
+    _ports: dict = field(init=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         if self.files is None:
             self.paths = [str(sample_path(name)) for name in SAMPLES]
             self.names = list(SAMPLES.values())
@@ -66,11 +64,11 @@ class Inputs:
             self.paths = [source.path for source in resolve(list(self.files))]
             self.names = distinct_names(self.paths)
 
-    def __enter__(self) -> Inputs:
+    def __enter__(self):
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self._running.__exit__(*error)
+    def __exit__(self, *error):
+        return self._running.__exit__(*error)
 
     @property
     def are_remote(self) -> bool:
@@ -105,10 +103,9 @@ class Inputs:
                 self._ports[rtt_ms] = self._start(rtt_ms)
             except HepvaeError as error:  # once is enough to know
                 self._ports[rtt_ms] = error
-        port = self._ports[rtt_ms]
-        if isinstance(port, HepvaeError):
-            raise port
-        return port
+        if isinstance(self._ports[rtt_ms], HepvaeError):
+            raise self._ports[rtt_ms]
+        return self._ports[rtt_ms]
 
     def _start(self, rtt_ms: float) -> int:
         if rtt_ms:

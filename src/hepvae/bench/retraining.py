@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
 from ..conversion.training import train
 from ..errors import HepvaeError
@@ -24,17 +23,15 @@ EPOCHS, EVENTS = 2, 1500
 def main() -> int:
     request = json.load(sys.stdin)
     card = ModelCard.from_dict(request["card"])
-    architecture: Any = card.architecture  # which a card has checked, as its distance
-    distance: Any = card.distance
     try:
         trained = train(
             sample_path("qcdSide"),
-            architecture,
+            card.architecture,
             request["output"],
             spec=card.spec,
             hyperparameters=card.hyperparameters,
             beta=card.beta,
-            distance=distance,
+            distance=card.distance,
             max_events=EVENTS,
             epochs=EPOCHS,
             seed=request["seed"],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ModelError
 from ..inference import model_file, named_model
+from ..inference.transport import digest
 from ..models.card import ModelCard
 from ..reading.sources import distinct_names
 from .cells import Cell
@@ -44,7 +44,7 @@ class Subjects:
 
     def digests(self) -> dict[str, str]:
         """What the files hold, so that another model of the same name is another study."""
-        return {f"{m} {r}": hashlib.sha256(file.read_bytes()).hexdigest() for (m, r), file in self.files.items()}
+        return {f"{m} {r}": digest(file) for (m, r), file in self.files.items()}
 
     def folder(self, cell: Cell) -> Path:
         """Where a training of the study has its model directory."""

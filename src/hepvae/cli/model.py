@@ -31,12 +31,17 @@ def model(name: str, runtime: str | None, as_json: bool) -> int:
         "features": f"{', '.join(spec.features)} ({spec.coordinates} to the jet axis)"
         if spec.coordinates == "relative"
         else f"{', '.join(spec.features)} ({spec.coordinates})",
+        "features of jets": ", ".join(spec.jet_features),
         "mean": ", ".join(f"{value:.4g}" for value in card.mean),
         "std": ", ".join(f"{value:.4g}" for value in card.std),
-        "loss": f"reco_loss + {card.beta:g} kl_loss, distance of {card.distance}",
+        "loss": f"reco_loss + {card.beta:g} kl_loss, distance of {card.distance}"
+        if "kl_loss" in card.losses
+        else ", ".join(card.losses),
         **card.hyperparameters,
         **card.provenance,
     }
     for key, value in rows.items():
+        if value == "":  # of a model of another kind
+            continue
         click.echo(terminal_text(f"{key.replace('_', ' '):<22}{value}"))
     return 0

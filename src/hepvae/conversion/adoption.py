@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
@@ -24,6 +25,7 @@ from ..errors import FileError, HepvaeError, ModelError, one_line
 from ..extras import require
 from ..inference.loading import load_inferer
 from ..inference.onnx_graph import keep_outputs
+from ..jets.padding import pad_particles
 from ..models.bundled import reference_jets
 from ..models.card import ADOPTED, ModelCard, Reconstruction
 from ..models.contract import (
@@ -42,6 +44,7 @@ from ..models.foreign import ForeignCard, Values, draft, read_card, resolved
 from ..models.losses import check_distance
 from ..models.saved_model import RANDOM_OPERATORS, check_operators
 from ..output.files import make_folder
+from ..reading.dijets import read_dijets
 from .adapter import invertible, network_inputs, outputs_of
 from .networks import OnnxNetwork, TensorFlowNetwork, load_network, random_error, selected
 from .onnx_ops import OnnxOps, Value
@@ -86,8 +89,9 @@ def adopt(
     output : path
         The folder to write: ``model.onnx``, and ``saved_model/`` where the model is TensorFlow's. Nothing is left
         there when the adoption fails.
-    jets : awkward array, optional
-        Events, or jets with constituents, to check on; by default of the bundled samples.
+    jets : awkward array or files, optional
+        Events, or jets with constituents, to check on, or files as for `read_dijets`; by default of the bundled
+        samples.
     custom : dict or path, optional
         Names that the code of a Keras file needs, or a Python file that defines them; implies ``trust_code``.
     trust_code : bool
@@ -168,15 +172,14 @@ def _resolved(card: ForeignCard, networks: list[Any]) -> ForeignCard:
 
 def _check_jets(card: ForeignCard, jets: Any) -> Array:
     """Padded jets to check on, of an even number."""
-    from ..jets.padding import pad_particles
-
     if jets is None:
         padded = reference_jets(card.spec)
     elif isinstance(jets, np.ndarray):
         card.spec.check(jets)
         padded = np.asarray(jets, np.float32).reshape(-1, *card.spec.shape)
     else:
-        padded = pad_particles(jets, card.spec).reshape(-1, *card.spec.shape)
+        events = jets if isinstance(jets, ak.Array) else read_dijets(jets, entry_stop=CHECKED_JETS, spec=card.spec)
+        padded = pad_particles(events, card.spec).reshape(-1, *card.spec.shape)
     padded = padded[np.isfinite(padded).all(axis=(1, 2))][:CHECKED_JETS]
     if len(padded) < 2 * REGROUPED:
         raise ModelError(f"{len(padded)} jets to check the model on: expected at least {2 * REGROUPED}")

@@ -665,9 +665,12 @@ def draft(
         if level == "jet":
             lines.append('features = ["pt", "mass"]  # yours, in their order: hepvae.jets.features.FEATURES')
         else:
-            lines.append('axes = "jets, particles, features"  # or "jets, features, particles"')
-            free = shape is None or len(shape) < 3 or shape[1] is None
-            lines.append(f"n_particles = {100 if free else (shape or ())[1]}  # as it was trained with")
+            first, last = shape[1:] if shape is not None and rank == 3 else (None, None)
+            # Few features, many particles.
+            turned = first is not None and (last is None or first < last)
+            axes = AXES["constituents"][:: -1 if turned else 1]
+            lines.append(f'axes = "{axes[0]}"  # or "{axes[1]}"')
+            lines.append(f"n_particles = {(last if turned else first) or 100}  # as it was trained with")
             lines.append('coordinates = "relative"  # or "absolute", of eta and phi')
             lines.append(
                 'features = ["eta", "phi", "pt"]  # yours, in their order; each a name, or'
