@@ -1,0 +1,31 @@
+"""hepvae plot, from scored files to figures."""
+
+from __future__ import annotations
+
+import uproot
+
+import hepvae
+from hepvae.cli import main
+
+
+def test_columns_names_formats_and_histograms(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inferer = hepvae.load_inferer(hepvae.model_path("conv"))
+    for name in ("qcdSig", "GtoWW15na"):
+        hepvae.score_files(hepvae.sample_path(name), inferer, tmp_path / f"{name}.root")
+    samples = ["QCD, signal region=qcdSig.root", "G to WW=GtoWW15na.root"]
+    assert main(["plot", *samples, "--variable", "mjj", "--output", "mjj", "--save"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["mjj.png", "mjj.pdf", "mjj.root"]
+    with uproot.open("mjj.root") as file:
+        assert file["G_to_WW"].to_hist().sum(flow=True).value > 2000
+    assert main(["plot", *samples, "--variable", "mjj,score", "--output", "2d.png"]) == 0
+    for wrong, message in (
+        (["--output", "2d.png"], "2d.png: exists already"),
+        (["--variable", "mj"], "no column 'mj'; nearest: 'mjj'"),
+        (["--variable", "mjj,score,deta"], "--variable is 'mjj,score,deta'"),
+        (["--data", "DATA"], "--data 'DATA' is unknown: expected one of QCD, signal region, G to WW"),
+        (["--scale", "G to WW=much"], "--scale is 'much'"),
+    ):
+        assert main(["plot", *samples, *wrong]) in (1, 2)
+        said = capsys.readouterr().err
+        assert message in said and said.count("\n") == 1
