@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["ANALYSIS", "CHECKOUT", "NEEDS_PACKAGE", "REAL_DATA"]
+__all__ = ["ANALYSIS", "CHECKOUT", "FOREIGN_MODELS", "NEEDS_PACKAGE", "REAL_DATA"]
 
 CHECKOUT = Path(__file__).parents[2]
 #: The scripts.
 ANALYSIS = CHECKOUT / "analysis"
 #: Real CMS simulation, beside a checkout of the developers; absent elsewhere.
 REAL_DATA = CHECKOUT.parent / "shared" / "data"
+
+#: Models that other tools wrote, likewise.
+FOREIGN_MODELS = CHECKOUT.parent / "shared" / "models"
 
 #: The package that each runtime needs.
 NEEDS_PACKAGE = {
