@@ -143,9 +143,9 @@ def test_process_ends_with_its_owner(jets):
     path = str(hepvae.model_path("conv"))
     process = Process(path=path, runtime="onnxruntime", batch_size=8, threads=1, pipeline="numpy")
     process.ask("open")
-    process._process.stdin.close()  # as the system does when the owner is killed
+    process._requests.close()  # as the system does when the owner is killed
     assert process._process.wait(20) == 0
-    process._process.stdin = open(os.devnull, "wb")  # noqa: SIM115
+    process._requests = open(os.devnull, "wb")  # noqa: SIM115
     process.end()
 
 

@@ -30,7 +30,10 @@ def triple(x):
 """
 
 
-@pytest.mark.parametrize("problem", ["none", "damaged", "no folder"])
+@pytest.mark.parametrize(
+    "problem",
+    [pytest.param("none", marks=pytest.mark.slow), "damaged", pytest.param("no folder", marks=pytest.mark.slow)],
+)
 def test_cache_that_cannot_be_used(tmp_path, problem):
     """A damaged file in it ended every command until somebody deleted it."""
     cache = tmp_path / "cache"

@@ -167,6 +167,7 @@ def scored(path) -> dict:
         return file["Events"].arrays(library="np")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fate", ["killed", "stalled"])
 def test_server_that_is_gone_for_a_while(twenty, tmp_path, monkeypatch, fate):
     """All events of twenty files are scored once, and the report says what was tried again."""

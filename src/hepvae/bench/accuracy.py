@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..conversion.parity import Parity, compare_losses
 from ..models.card import ModelCard
@@ -17,6 +19,11 @@ from ..scoring.strategy import ScoreStrategy
 from .cells import Cell
 from .inputs import Sample
 from .plan import Plan
+from .timing import Opened
+
+Floats = npt.NDArray[np.float32]
+#: Scores and weights of events.
+SampleScores = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 __all__ = ["Accuracy", "parity_of", "scores_of"]
 
@@ -40,7 +47,7 @@ class Accuracy:
         self._folder = folder
         self.cells = {(c.model, c.training, c.runtime): c for unit in plan.units() for c in unit}
         """One cell of each model, training and runtime."""
-        self._batches: dict[tuple, int] = {}
+        self._batches: dict[tuple[str, str, str], int] = {}
         for unit in plan.units():
             for c in unit:
                 key = (c.model, c.training, c.runtime)
@@ -50,7 +57,7 @@ class Accuracy:
         name = hashlib.sha256(json.dumps([model, training, runtime]).encode()).hexdigest()[:16]
         return self._folder / f"{name}.npz"
 
-    def take(self, opened) -> None:
+    def take(self, opened: Opened) -> None:
         """Have the process of a cell write its losses, if it is the one to do so."""
         cell: Cell = opened.cell
         key = (cell.model, cell.training, cell.runtime)
@@ -58,25 +65,25 @@ class Accuracy:
         if cell.batch_size == self._batches[key] and not to.exists():
             opened.ask("losses", to=str(to), jets=JETS_OF_A_TRAINING if cell.training else None)
 
-    def losses(self, model: str, training: str) -> dict[str, dict[str, np.ndarray]]:
+    def losses(self, model: str, training: str) -> dict[str, dict[str, Floats]]:
         """Losses of all jets by name, for each runtime that gave them."""
         runtimes = [runtime for m, t, runtime in self.cells if (m, t) == (model, training)]
         files = {runtime: self._file(model, training, runtime) for runtime in runtimes}
         return {runtime: dict(np.load(file)) for runtime, file in files.items() if file.exists()}
 
 
-def _suitable(size: int) -> tuple:
+def _suitable(size: int) -> tuple[bool, int]:
     """Sizes from `BATCH` on before smaller ones, of these the smallest, of others the largest."""
     return (size < BATCH, abs(size - BATCH))
 
 
-def parity_of(losses: dict) -> dict[str, Parity]:
+def parity_of(losses: dict[str, dict[str, Floats]]) -> dict[str, Parity]:
     """Comparison of each further runtime with the first."""
     first, *others = losses
     return {other: compare_losses(losses[first], losses[other]) for other in others}
 
 
-def scores_of(losses, card: ModelCard, samples: dict[str, Sample]) -> dict[str, tuple]:
+def scores_of(losses: dict[str, Floats], card: ModelCard, samples: dict[str, Sample]) -> dict[str, SampleScores]:
     """Scores and weights of the events of each sample in the signal region.
 
     Parameters

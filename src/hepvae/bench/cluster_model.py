@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["Costs", "Rates", "chunk_cost", "limits", "slowest"]
 
@@ -40,7 +41,7 @@ class Rates:
     """Between a batch node and the storage of the same centre; over a continent 20e-3 and more."""
 
 
-def chunk_cost(events, seconds) -> tuple[float, float]:
+def chunk_cost(events: npt.ArrayLike, seconds: npt.ArrayLike) -> tuple[float, float]:
     """Seconds of a chunk of no events, and of an event more: a line through what chunks of some sizes took.
 
     Relative deviations are minimised, as chunks of all sizes are measured equally well; neither is negative.
@@ -80,5 +81,5 @@ def limits(costs: Costs, rates: Rates, workers: int, chunk: int) -> dict[str, fl
 def slowest(costs: Costs, rates: Rates, workers: int, chunk: int) -> tuple[str, float]:
     """The part that all wait for, and how many events a second it lets through."""
     found = limits(costs, rates, workers, chunk)
-    name = min(found, key=found.get)
+    name = min(found, key=lambda part: found[part])
     return name, found[name]

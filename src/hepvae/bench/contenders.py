@@ -9,9 +9,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..extras import require
-from ..inference import load_inferer
+from ..inference import Inferer, load_inferer
 from ..models.card import ModelCard
 from ..models.contract import INPUT
 from ..models.losses import LOSSES
@@ -19,28 +23,31 @@ from ..models.losses import LOSSES
 __all__ = ["CONTENDERS", "Contender"]
 
 
+#: Padded jets, or a loss of each.
+Batch = npt.NDArray[np.float32]
+
+
 @dataclass
 class Contender:
     """A model that is run in some way."""
 
-    call: Callable
+    call: Callable[[Batch], Any]
     card: ModelCard
     threads: int | None
-    arena = None
 
-    def __call__(self, batch):
+    def __call__(self, batch: Batch) -> Any:
         return self.call(batch)
 
 
-def _hepvae(folder: Path, threads: int):
+def _hepvae(folder: Path, threads: int) -> Inferer:
     return load_inferer(folder / "model.onnx", threads=threads)
 
 
-def _tf_function(folder: Path, threads: int):
+def _tf_function(folder: Path, threads: int) -> Inferer:
     return load_inferer(folder / "model.keras", threads=threads, batching=False)
 
 
-def _keras_model(folder: Path, threads: int):
+def _keras_model(folder: Path, threads: int) -> tuple[Any, Inferer]:
     inferer = _tf_function(folder, threads)  # which sets TensorFlow's threads
     from ..models.vae import load_vae
 
@@ -55,7 +62,7 @@ def _tf_product(folder: Path, threads: int) -> Contender:
     model, inferer = _keras_model(folder, threads)
     function = traced(model, LOSSES, by_product=True)
 
-    def call(batch):
+    def call(batch: Batch) -> dict[str, Any]:
         return {name: values.numpy() for name, values in function(tf.convert_to_tensor(batch)).items()}
 
     return Contender(call, inferer.card, threads)
@@ -95,7 +102,7 @@ def _session_run(folder: Path, threads: int) -> Contender:
 
 
 #: By the names that tables have for them.
-CONTENDERS = {
+CONTENDERS: dict[str, Callable[[Path, int], Inferer | Contender]] = {
     "hepvae": _hepvae,
     "tf.function": _tf_function,
     "tf.function, product": _tf_product,

@@ -48,6 +48,7 @@ def delay_proxy(port: int, rtt_ms: float, own_port: int = 0) -> Iterator[int]:
         start_new_session=True,  # Ctrl-C is for us, who then end it
     )
     with process:
+        assert process.stdin is not None and process.stdout is not None
         try:
             own = process.stdout.readline()
             if not own:
@@ -58,12 +59,12 @@ def delay_proxy(port: int, rtt_ms: float, own_port: int = 0) -> Iterator[int]:
             process.wait()
 
 
-async def forward(reader, writer, delay_s: float) -> None:
+async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float) -> None:
     """Pass on what comes in, each piece ``delay_s`` after it came."""
     clock = asyncio.get_running_loop().time
-    waiting: asyncio.Queue = asyncio.Queue(maxsize=4096)
+    waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=4096)
 
-    async def send():
+    async def send() -> None:
         while True:
             due, piece = await waiting.get()
             if due - clock() > GRAIN_S:
@@ -90,7 +91,7 @@ async def forward(reader, writer, delay_s: float) -> None:
 
 
 async def serve(port: int, rtt_ms: float, own_port: int) -> None:
-    async def connected(reader, writer):
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import HepvaeError
 from ..execution.progress import progress_bar
@@ -15,13 +18,20 @@ from ..execution.threads import default_threads
 from ..inference import model_path
 from ..jets.spec import InputSpec
 from ..models.bundled import SAMPLES, sample_path
+from ..output.tables import Table
 from .cells import Cell
-from .floor import floor_s, work
+from .floor import Work, floor_s, work
 from .intervals import Ratio, log_ratios, time_ratio
-from .processes import run_module
+from .processes import Answer, run_module
 from .timing import Effort, open_cells, time_in_turns
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["Engine", "print_engine", "run_engine"]
+
+#: What was to be reached, against what, the result, the target, and whether it is reached.
+Target = tuple[str, str, str, str, bool]
 
 OTHERS = ("tf.function", "tf.function, product", "plain export")
 #: What is timed together: model, batch size, and what hepvae is held against.
@@ -46,13 +56,13 @@ class Engine:
     """What came out."""
 
     threads: int
-    rates: dict = field(default_factory=dict)
+    rates: dict[tuple[str, int], dict[str, float]] = field(default_factory=dict)
     """Of this machine, by model and batch size: `floor.rates`, the mean of before and after these were timed."""
-    times: dict = field(default_factory=dict)
+    times: dict[tuple[str, int], dict[str, list[float]]] = field(default_factory=dict)
     """Seconds of a jet in each round, by model, batch size and contender."""
-    work: dict = field(default_factory=dict)
+    work: dict[str, Work] = field(default_factory=dict)
     """By model: `floor.Work`."""
-    pipeline: dict = field(default_factory=dict)
+    pipeline: Answer = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def ratio(self, model: str, batch_size: int, other: str) -> Ratio | None:
@@ -116,68 +126,60 @@ def run_engine(*, seconds: float = 1.0) -> Engine:
     return engine
 
 
-def print_engine(engine: Engine, console) -> None:
+def print_engine(engine: Engine, console: Console) -> None:
     """Tables of times and floors, then the targets with what was found."""
-    from rich.table import Table
-
     flop, copied = (
-        [found[name] / 1e9 for found in engine.rates.values()] for name in ("matrix_flop_per_s", "bytes_per_s")
+        [rates[name] / 1e9 for rates in engine.rates.values()] for name in ("matrix_flop_per_s", "bytes_per_s")
     )
     console.print(
-        f"This machine, {engine.threads} threads, from measurement to measurement: {min(flop):.0f} to"
-        f" {max(flop):.0f} GFLOP/s in float32 matrix products, {min(copied):.0f} to {max(copied):.0f} GB/s"
-        " of memory copies (read and written)",
-        highlight=False,
+        f"This machine, {engine.threads} thread{'s' * (engine.threads != 1)}, from measurement to measurement:"
+        f" {min(flop):.0f} to {max(flop):.0f} GFLOP/s in float32 matrix products, {min(copied):.0f} to"
+        f" {max(copied):.0f} GB/s of memory copies (read and written)"
     )
-    table = Table(title="What a jet takes, by its graph, padded to its full length")
-    for name in ("model", "matrix MFLOP", "other Mop", "weights kB", "in and out kB", "between operators kB"):
-        table.add_column(name, justify="left" if name == "model" else "right")
-    for model, w in engine.work.items():
-        sizes = (f"{b / 1e3:.1f}" for b in (w.weight_bytes, w.jet_bytes, w.between_bytes))
-        table.add_row(model, f"{w.matrix_flop / 1e6:.2f}", f"{w.other_flop / 1e6:.2f}", *sizes)
-    console.print(table)
+    header = ("model", "matrix MFLOP", "other Mop", "weights kB", "in and out kB", "between operators kB")
+    rows = [
+        [model, f"{w.matrix_flop / 1e6:.2f}", f"{w.other_flop / 1e6:.2f}"]
+        + [f"{b / 1e3:.1f}" for b in (w.weight_bytes, w.jet_bytes, w.between_bytes)]
+        for model, w in engine.work.items()
+    ]
+    console.print(Table(header, rows).to_rich("Work of a jet, by its graph, padded to its full length"))
 
-    names = list(dict.fromkeys(name for found in engine.times.values() for name in found))
-    table = Table(title="Microseconds of a jet, the median of rounds in turns; and the floor over hepvae's")
-    for name in ("model", "batch", *names, "floor", "share"):
-        table.add_column(name, justify="left" if name == "model" else "right")
-    for (model, batch_size), found in engine.times.items():
-        cells = [f"{1e6 * np.median(found[n]):.4g}" if n in found else "" for n in names]
-        floor = 1e6 * engine.floor_s(model, batch_size)
+    names = list(dict.fromkeys(name for times in engine.times.values() for name in times))
+    rows = []
+    for (model, batch_size), times in engine.times.items():
         share = engine.floor_share(model, batch_size)
-        table.add_row(
-            model, str(batch_size), *cells, f"{floor:.3g}", "" if share is None else f"{100 * share:.0f} %"
+        rows.append(
+            [model, str(batch_size)]
+            + [f"{1e6 * np.median(times[n]):.4g}" if n in times else "" for n in names]
+            + [f"{1e6 * engine.floor_s(model, batch_size):.3g}", "" if share is None else f"{100 * share:.0f} %"]
         )
-    console.print(table)
+    table = Table(["model", "batch", *names, "floor", "share"], rows)
+    console.print(table.to_rich("Microseconds of a jet, the median of rounds in turns; the floor over hepvae's"))
 
-    table = Table(title="Targets")
-    for name in ("what", "against", "found", "target", ""):
-        table.add_column(name)
-    for what, against, found, target, met in _targets(engine):
-        table.add_row(what, against, found, target, "met" if met else "missed")
-    console.print(table)
+    rows = [[*target, "met" if met else "missed"] for *target, met in _targets(engine)]
+    console.print(Table(("what", "against", "result", "target", ""), rows, left=5).to_rich("Targets"))
     for failure in engine.failures:
-        console.print(f"failed: {failure}", highlight=False)
+        console.print(f"failed: {failure}")
 
 
-def _targets(engine: Engine):
-    """What was to be reached, and was: rows of (what, against, found, target, whether)."""
+def _targets(engine: Engine) -> Iterator[Target]:
+    """What was to be reached, and what was."""
 
-    def at_least(what, against, ratio: Ratio | None, target: float):
+    def at_least(what: str, against: str, ratio: Ratio | None, target: float) -> Target:
         if ratio is None:
             return what, against, "not measured", f"{target:g}", False
         found = f"{ratio.value:.3g} ({ratio.low:.3g} to {ratio.high:.3g})"
         return what, against, found, f"at least {target:g}", ratio.value >= target
 
-    def at_most(what, against, value: float | None, target: float):
+    def at_most(what: str, against: str, value: float | None, target: float) -> Target:
         found = "not measured" if value is None else f"{value:.3g}"
         return what, against, found, f"at most {target:g}", value is not None and value <= target
 
-    def better(model, batch_size):
+    def better(model: str, batch_size: int) -> Ratio | None:
         found = [engine.ratio(model, batch_size, other) for other in OTHERS]
         return min((ratio for ratio in found if ratio), key=lambda ratio: ratio.value, default=None)
 
-    def share(model, batch_size):
+    def share(model: str, batch_size: int) -> Target:
         found = engine.floor_share(model, batch_size)
         text = "not measured" if found is None else f"{100 * found:.0f} %"
         return f"{model}, batch {batch_size}", "matrix-rate floor", text, "at least 40 %", (found or 0) >= 0.4
@@ -213,6 +215,6 @@ def _targets(engine: Engine):
     yield at_most("import hepvae", "import uproot", _median(imports["hepvae"], imports["uproot"]), 1.2)
 
 
-def _median(first, second) -> float:
+def _median(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Ratio of the times of two sides, the median over rounds."""
     return float(np.median(np.divide(first, second)))

@@ -7,6 +7,7 @@ import platform
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 __all__ = ["environment"]
 
@@ -24,7 +25,7 @@ PACKAGES = (
 VARIABLES = ("HEPVAE_NUM_THREADS", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "CUDA_VISIBLE_DEVICES")
 
 
-def environment() -> dict:
+def environment() -> dict[str, Any]:
     """Processor, cores, memory, versions and the environment variables that matter."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

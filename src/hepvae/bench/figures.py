@@ -131,8 +131,8 @@ def _ratio_panel(axes: Axes, comparisons: Sequence[Comparison], styles: _Styles,
     axes.axhline(1, color="gray", linewidth=1)
     plain_ticks(axes.yaxis)
     axes.tick_params(axis="y", which="both", labelsize="x-small")
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0.8), max(high * 1.1, 1.25))
+    ends = np.array([[c.ratio.value, c.ratio.low, c.ratio.high] for c in comparisons])
+    axes.set_ylim(min(0.9 * float(np.nanmin(ends)), 0.8), max(1.1 * float(np.nanmax(ends)), 1.25))
 
 
 def plot_saved(comparisons: Sequence[Comparison], **options: Unpack[PlotOptions]) -> Figure:

@@ -9,7 +9,9 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -39,7 +41,7 @@ class Work:
     """What operators write and others read, of a jet: traffic, where it does not stay in a cache."""
 
 
-def work(path, particles: int) -> Work:
+def work(path: str | Path, particles: int) -> Work:
     """Count the work of an exported model from its graph.
 
     Parameters
@@ -76,13 +78,13 @@ def work(path, particles: int) -> Work:
     return Work(matrix, other, sum(v.nbytes for v in weights.values()), ends, between)
 
 
-def floor_s(work: Work, rates: dict, batch_size: int) -> float:
+def floor_s(work: Work, rates: dict[str, float], batch_size: int) -> float:
     """Seconds of a jet, below which no program gets: by the matrix rate, or by the weights of a batch."""
     moved = work.jet_bytes + work.weight_bytes / batch_size
     return max(work.matrix_flop / rates["matrix_flop_per_s"], moved / rates["bytes_per_s"])
 
 
-def rates(threads: int) -> dict:
+def rates(threads: int) -> dict[str, float]:
     """Rates of this machine, the median of some rounds: float32 products by ONNX Runtime, and copies in memory."""
     onnxruntime = require("onnxruntime", "the bench")
     from onnx import TensorProto, helper
@@ -110,7 +112,7 @@ def rates(threads: int) -> dict:
     return {"matrix_flop_per_s": 2 * MATRIX_SIZE**3 / product_s, "bytes_per_s": 2 * COPIED_BYTES / copy_s}
 
 
-def _timed(call) -> float:
+def _timed(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import HepvaeError, OptionError
 from ..jets.quality import examine_jets
@@ -28,9 +30,9 @@ class Sample:
 
     n_jets: int
     """Jets of the file."""
-    event: np.ndarray
+    event: npt.NDArray[Any]
     """int64: number of each event of the signal region."""
-    weight: np.ndarray
+    weight: npt.NDArray[Any]
 
 
 def read_sample(path: str) -> Sample:
@@ -54,9 +56,9 @@ class Inputs:
     files: tuple[str, ...] | None
     paths: list[str] = field(init=False)
     _running: ExitStack = field(init=False, default_factory=ExitStack)
-    _ports: dict = field(init=False, default_factory=dict)
+    _ports: dict[float, int | HepvaeError] = field(init=False, default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.files is None:
             self.paths = [str(sample_path(name)) for name in SAMPLES]
             self.names = list(SAMPLES.values())
@@ -64,11 +66,11 @@ class Inputs:
             self.paths = [source.path for source in resolve(list(self.files))]
             self.names = distinct_names(self.paths)
 
-    def __enter__(self):
+    def __enter__(self) -> Inputs:
         return self
 
-    def __exit__(self, *error):
-        return self._running.__exit__(*error)
+    def __exit__(self, *error: Any) -> None:
+        self._running.__exit__(*error)
 
     @property
     def are_remote(self) -> bool:
@@ -103,9 +105,10 @@ class Inputs:
                 self._ports[rtt_ms] = self._start(rtt_ms)
             except HepvaeError as error:  # once is enough to know
                 self._ports[rtt_ms] = error
-        if isinstance(self._ports[rtt_ms], HepvaeError):
-            raise self._ports[rtt_ms]
-        return self._ports[rtt_ms]
+        port = self._ports[rtt_ms]
+        if isinstance(port, HepvaeError):
+            raise port
+        return port
 
     def _start(self, rtt_ms: float) -> int:
         if rtt_ms:

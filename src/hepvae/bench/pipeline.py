@@ -11,10 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 import uproot
 
 from ..errors import HepvaeError
@@ -27,6 +31,9 @@ from ..models.bundled import SAMPLES, sample_path
 from ..models.losses import LOSSES
 from ..reading.dijets import iterate_dijets, read_dijets
 from ..scoring.files import score_files
+from .processes import Answer
+
+Padded = npt.NDArray[np.float32]
 
 __all__ = ["measure", "pad_with_awkward", "score_with_a_script"]
 
@@ -35,7 +42,7 @@ ROUNDS = 7
 BATCH = 1024
 
 
-def pad_with_awkward(events, spec: InputSpec, *, sort: bool) -> np.ndarray:
+def pad_with_awkward(events: ak.Array, spec: InputSpec, *, sort: bool) -> Padded:
     """What `pad_particles` gives, by functions of awkward; constituents as they come, unless sorted by pt."""
     jets, constituents = events.jets, events.jets.constituents
     if sort:
@@ -46,7 +53,7 @@ def pad_with_awkward(events, spec: InputSpec, *, sort: bool) -> np.ndarray:
     return np.stack([ak.to_numpy(c) for c in padded], axis=-1).astype(np.float32)
 
 
-def score_with_a_script(paths: list[str], function, spec: InputSpec, output) -> int:
+def score_with_a_script(paths: list[str], function: Callable[[Any], Any], spec: InputSpec, output: Path) -> int:
     """What people write: arrays by uproot, padding by awkward, a ``tf.function`` in batches, written by uproot.
 
     Gives the number of jets. Selection as hepvae's.
@@ -92,7 +99,7 @@ def score_with_a_script(paths: list[str], function, spec: InputSpec, output) -> 
     return jets
 
 
-def _in_turns(sides: dict, rounds: int = ROUNDS) -> dict[str, list[float]]:
+def _in_turns(sides: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, list[float]]:
     """Seconds of each side in each round, after one call that is not timed."""
     found: dict[str, list[float]] = {name: [] for name in sides}
     for i in range(rounds + 1):
@@ -104,7 +111,7 @@ def _in_turns(sides: dict, rounds: int = ROUNDS) -> dict[str, list[float]]:
     return found
 
 
-def _padding(spec: InputSpec) -> dict:
+def _padding(spec: InputSpec) -> Answer:
     events = ak.concatenate([read_dijets(sample_path(name)) for name in SAMPLES])
     jets = events.jets
     order = ak.argsort(jets.constituents.pt, axis=-1, ascending=False)
@@ -112,19 +119,19 @@ def _padding(spec: InputSpec) -> dict:
     falling = ak.to_packed(ak.with_field(events, falling, "jets"))
     padded = pad_particles(events, spec)
     copy = np.empty_like(padded)
-    made = {"n_jets": 2 * len(events)}
+    answer: Answer = {"n_jets": 2 * len(events)}
     for name, given, sort in (("falling", falling, False), ("any order", events, True)):
-        made[name] = _in_turns(
+        answer[name] = _in_turns(
             {
-                "hepvae": lambda given=given: pad_particles(given, spec),
-                "awkward": lambda given=given, sort=sort: pad_with_awkward(given, spec, sort=sort),
-                "copy": lambda: np.copyto(copy, padded),
+                "hepvae": partial(pad_particles, given, spec),
+                "awkward": partial(pad_with_awkward, given, spec, sort=sort),
+                "copy": partial(np.copyto, copy, padded),
             }
         )
-    return made
+    return answer
 
 
-def _files(folder: Path, threads: int) -> dict:
+def _files(folder: Path, threads: int) -> Answer:
     from ..extras import require
     from ..models.vae import load_vae
 
@@ -162,14 +169,14 @@ def _files(folder: Path, threads: int) -> dict:
     return {"n_jets": sum(map(len, chosen)), **found}
 
 
-def _imports() -> dict:
-    def process(code: str):
+def _imports() -> Answer:
+    def process(code: str) -> Callable[[], object]:
         return lambda: subprocess.run([sys.executable, "-c", code], check=True)
 
     return _in_turns({"hepvae": process("import hepvae"), "uproot": process("import uproot")})
 
 
-def measure(folder: str, threads: int) -> dict:
+def measure(folder: str, threads: int) -> Answer:
     """Seconds of each side in each round, by what is measured."""
     return {"padding": _padding(InputSpec()), "files": _files(Path(folder), threads), "import": _imports()}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from .cells import Cell, Matrix, Record, unit_key
+from .cells import Cell, Matrix, Record, SourceName, unit_key
 from .timing import Effort
 
 __all__ = ["Plan", "full_matrices"]
@@ -37,12 +38,12 @@ class Plan:
 
     def units(self) -> list[tuple[Cell, ...]]:
         """Cells that are timed in turns, run by run."""
-        found: dict[tuple, dict[Cell, None]] = {}
+        cells_of: dict[tuple[Any, ...], dict[Cell, None]] = {}
         for matrix in self.matrices:
             for unit in matrix.units():
-                found.setdefault(unit_key(unit[0].keys), {}).update(dict.fromkeys(unit))
+                cells_of.setdefault(unit_key(unit[0].keys), {}).update(dict.fromkeys(unit))
         order = {model: i for i, model in enumerate(self.models)}
-        return sorted((tuple(cells) for cells in found.values()), key=lambda unit: _place(unit[0], order))
+        return sorted((tuple(cells) for cells in cells_of.values()), key=lambda unit: _place(unit[0], order))
 
     @property
     def settings(self) -> Record:
@@ -54,7 +55,7 @@ class Plan:
         return asdict(self)
 
 
-def _place(cell: Cell, order: dict[str, int]) -> tuple:
+def _place(cell: Cell, order: dict[str, int]) -> tuple[Any, ...]:
     return cell.run, order[cell.model], cell.source, cell.rtt_ms, cell.pipeline, cell.batch_size
 
 
@@ -63,10 +64,12 @@ def seeds(number: int) -> tuple[str, ...]:
     return ("", *(f"seed {i}" for i in range(1, number + 1)))
 
 
-def full_matrices(models, runtimes, *, runs: int, trainings: int) -> tuple[Matrix, ...]:
+def full_matrices(
+    models: tuple[str, ...], runtimes: tuple[str, ...], *, runs: int, trainings: int
+) -> tuple[Matrix, ...]:
     """Everything: all batch sizes from memory; sources, delays, pipelines and trainings at chosen ones."""
     sizes = tuple(2**i for i in range(13))
-    far = tuple(("xrootd", rtt) for rtt in DELAYS_MS)
+    far: tuple[tuple[SourceName, float], ...] = tuple(("xrootd", rtt) for rtt in DELAYS_MS)
     return (
         Matrix(models, runtimes, sizes, runs=runs),
         Matrix(models, runtimes, CHOSEN_SIZES, (("local", 0.0), ("xrootd", 0.0)), ("numpy", "tf.data"), runs=1),

@@ -10,16 +10,19 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from typing import IO, Any, NoReturn
 
 from ..errors import ModelError, OptionError
 
 __all__ = ["Process", "run_module"]
 
+#: A process that says nothing for so long has hung.
 ANSWER_S = 900
-"""A process that says nothing for so long has hung."""
+#: Of a process, from JSON.
+Answer = dict[str, Any]
 
 
-def _environment() -> dict:
+def _environment() -> dict[str, str]:
     return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
@@ -32,7 +35,7 @@ def _why(status: int, stderr: str) -> str:
     return last
 
 
-def run_module(module: str, request: dict) -> dict:
+def run_module(module: str, request: Answer) -> Answer:
     """The answer of a module of this package that takes one request; ModelError where it fails."""
     done = subprocess.run(
         [sys.executable, "-m", f"{__package__}.{module}"],
@@ -43,7 +46,8 @@ def run_module(module: str, request: dict) -> dict:
     )
     if done.returncode != 0:
         raise ModelError(_why(done.returncode, done.stderr))
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    answer: Answer = json.loads(done.stdout.strip().splitlines()[-1])
+    return answer
 
 
 class Process:
@@ -55,7 +59,7 @@ class Process:
         Of the `Worker` in it.
     """
 
-    def __init__(self, **cell):
+    def __init__(self, **cell: Any):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by end)
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}.worker"],
@@ -64,21 +68,24 @@ class Process:
             stderr=self._errors,
             env=_environment(),
         )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._requests: IO[bytes] = self._process.stdin
+        self._answers: IO[bytes] = self._process.stdout
         self._send(cell)
 
-    def _send(self, content) -> None:
+    def _send(self, content: Any) -> None:
         try:
-            self._process.stdin.write(json.dumps(content).encode() + b"\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(content).encode() + b"\n")
+            self._requests.flush()
         except BrokenPipeError:
             self._raise()
 
-    def _raise(self):
+    def _raise(self) -> NoReturn:
         status = self._process.wait()
         self._errors.seek(0)
         raise ModelError(_why(status, self._errors.read().decode(errors="replace")))
 
-    def ask(self, name: str, **arguments) -> dict:
+    def ask(self, name: str, **arguments: Any) -> Answer:
         """What a method of the worker gives.
 
         Raises
@@ -88,19 +95,20 @@ class Process:
         """
         self._send([name, arguments])
         with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
+            selector.register(self._answers, selectors.EVENT_READ)
             if not selector.select(ANSWER_S):
                 self.end()
                 raise OptionError(f"no answer to {name!r} in {ANSWER_S} s")
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             self._raise()
-        return json.loads(line)
+        answer: Answer = json.loads(line)
+        return answer
 
     def end(self) -> None:
         """End it, whatever it does."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
+        for stream in (self._requests, self._answers, self._errors):
             with suppress(BrokenPipeError):
                 stream.close()

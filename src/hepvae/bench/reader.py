@@ -10,11 +10,13 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from math import inf
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError, HepvaeError
-from ..jets.selection import Selection
+from ..jets.selection import Cuts, Selection
 from ..jets.spec import InputSpec
 from ..output.files import whole_file
 from ..reading.batches import padded_jets
@@ -25,14 +27,14 @@ from ..reading.sources import resolve
 __all__ = ["ALL_DIJETS", "STEP", "read_jets"]
 
 #: Cuts that every dijet passes: a study of time takes what there is.
-ALL_DIJETS = {"pt_min": float("-inf"), "eta_max": float("inf"), "mjj_min": float("-inf")}
+ALL_DIJETS: Cuts = {"pt_min": -inf, "eta_max": inf, "mjj_min": -inf}
 STEP = "10 MB"  # read at once, by every pipeline
 #: Jets: more would not change a figure, and every process holds them.
 AT_MOST = 100_000
 PASSES = 2  # in the first, libraries make themselves ready
 
 
-def read_jets(files, spec: InputSpec) -> np.ndarray:
+def read_jets(files: list[str], spec: InputSpec) -> npt.NDArray[np.float32]:
     """Padded jets (jets, n_particles, n_features) of all dijets of some files, `AT_MOST` so many."""
     parts, number = [], 0
     for part in _chunks(files, spec):
@@ -46,11 +48,10 @@ def read_jets(files, spec: InputSpec) -> np.ndarray:
     return jets
 
 
-def _chunks(files, spec: InputSpec) -> Iterator[np.ndarray]:
+def _chunks(files: list[str], spec: InputSpec) -> Iterator[npt.NDArray[np.float32]]:
     for source in resolve(files):
-        yield from padded_jets(
-            source, FileReport(source.path), spec, ReadOptions(step_size=STEP), Selection(**ALL_DIJETS)
-        )
+        reading = ReadOptions(step_size=STEP)
+        yield from padded_jets(source, FileReport(source.path), spec, reading, Selection(**ALL_DIJETS))
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from ..conversion.training import train
 from ..errors import HepvaeError
@@ -23,15 +24,17 @@ EPOCHS, EVENTS = 2, 1500
 def main() -> int:
     request = json.load(sys.stdin)
     card = ModelCard.from_dict(request["card"])
+    architecture: Any = card.architecture  # which a card has checked, as its distance
+    distance: Any = card.distance
     try:
         trained = train(
             sample_path("qcdSide"),
-            card.architecture,
+            architecture,
             request["output"],
             spec=card.spec,
             hyperparameters=card.hyperparameters,
             beta=card.beta,
-            distance=card.distance,
+            distance=distance,
             max_events=EVENTS,
             epochs=EPOCHS,
             seed=request["seed"],

@@ -9,10 +9,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
@@ -22,7 +25,7 @@ from ..errors import HepvaeError
 from ..execution.progress import progress_bar
 from ..execution.threads import default_threads
 from ..extras import require
-from ..inference import load_inferer, model_path
+from ..inference import Inferer, load_inferer, model_path
 from ..models.bundled import SAMPLES, sample_path
 from ..reading.dijets import iterate_source
 from ..reading.layouts import find_schema
@@ -34,6 +37,11 @@ from .cluster_model import Costs, Rates, chunk_cost, slowest
 from .delay_proxy import delay_proxy
 from .intervals import Ratio, log_ratios, time_ratio
 from .xrootd_server import root_address, xrootd_server
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from rich.console import Console
+    from rich.table import Table as RichTable
 
 __all__ = ["Scaling", "print_scaling", "run_scaling"]
 
@@ -130,7 +138,7 @@ def make_file(path: Path) -> int:
         for name in SAMPLES:
             with uproot.open(sample_path(name)) as sample:
                 columns = sample["Events"].arrays()
-            collections: dict[str, dict] = {}
+            collections: dict[str, dict[str, Any]] = {}
             for column in columns.fields:
                 collection, _, inner = column.partition("_")
                 if inner:
@@ -152,7 +160,7 @@ def _event_bytes(path: Path) -> float:
         names = find_schema(tree.keys(recursive=False), str(path)).branches
         before = file.file.source.num_requested_bytes
         tree.arrays({name: tree[name].interpretation for name in names})
-        return (file.file.source.num_requested_bytes - before) / tree.num_entries
+        return float((file.file.source.num_requested_bytes - before) / tree.num_entries)
 
 
 def _reading_s(path: str) -> float:
@@ -183,20 +191,26 @@ def _at_rest() -> float:
 
 
 def _timed(
-    run: Run, files: list[str], inferer, output: Path, chunk: int, client=None, rest: float = 0.0
+    run: Run,
+    files: list[str],
+    inferer: Inferer,
+    output: Path,
+    chunk: int,
+    client: Client | None = None,
+    rest: float = 0.0,
 ) -> tuple[int, int]:
     """Add a round; gives how many events are read, and how many jets scored."""
-    options = {"step_size": chunk, "overwrite": True}
+    score = partial(score_files, files, inferer, output, step_size=chunk, overwrite=True)
     if client is None:
         start = time.perf_counter()
-        report = score_files(files, inferer, output, **options)
+        report = score()
         run.seconds.append(time.perf_counter() - start)
     else:
         distributed = require("distributed", "the scaling study")
         # Dask's own record of what its workers did
         with distributed.get_task_stream(client) as stream:
             start, own = time.perf_counter(), time.process_time()
-            report = score_files(files, inferer, output, client=client, **options)
+            report = score(client=client)
             run.seconds.append(time.perf_counter() - start)
             run.own_s.append(max(time.process_time() - own - rest * run.seconds[-1], 0.0))
             time.sleep(0.2)  # the record comes a little after the results
@@ -205,11 +219,13 @@ def _timed(
         run.compute_s.append(sum(span["stop"] - span["start"] for span in spans))
         run.returned_bytes = sum(task["nbytes"] or 0 for task in stream.data)
     if report.failed:
-        raise HepvaeError(report.failed[0].failure)
+        raise HepvaeError(str(report.failed[0].failure))
     return report.events_read, 2 * report.events_scored
 
 
-def run_scaling(*, rounds: int = 4, chunks=CHUNKS, files: int = FILES, dense_model: str = DENSE_MODEL) -> Scaling:
+def run_scaling(
+    *, rounds: int = 4, chunks: Sequence[int] = CHUNKS, files: int = FILES, dense_model: str = DENSE_MODEL
+) -> Scaling:
     """Measure everything, all ways that are compared in turns.
 
     Parameters
@@ -277,7 +293,7 @@ def run_scaling(*, rounds: int = 4, chunks=CHUNKS, files: int = FILES, dense_mod
     return found
 
 
-def _table(title: str, *columns: str):
+def _table(title: str, *columns: str) -> RichTable:
     from rich.table import Table
 
     table = Table(title=title)
@@ -286,7 +302,7 @@ def _table(title: str, *columns: str):
     return table
 
 
-def print_scaling(found: Scaling, console, rates: Rates | None = None) -> None:
+def print_scaling(found: Scaling, console: Console, rates: Rates | None = None) -> None:
     """Tables of what was measured, and of the model for clusters."""
     rates = rates or Rates()
     jets = found.jets / found.events

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ..models.card import ModelCard
 from ..output.files import make_folder
 from ..output.journal import Journal
 from ..reading.sources import stamp
-from .accuracy import Accuracy, parity_of, scores_of
+from .accuracy import Accuracy, SampleScores, parity_of, scores_of
 from .cells import Cell, Record, cell_key
 from .environment import environment
 from .inputs import Inputs, read_sample
@@ -49,10 +50,10 @@ class Study:
     """Trainings made for the study."""
     parity: dict[str, dict[str, Parity]] = field(default_factory=dict)
     """For each model and training, the comparison of each further runtime with the first."""
-    scores: dict[str, dict[str, tuple]] = field(default_factory=dict)
+    scores: dict[str, dict[str, SampleScores]] = field(default_factory=dict)
     """For each model and sample: scores and weights of its events in the signal region."""
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Record:
         """What was measured, in plain values, as in ``results.json``."""
         parity = {m: {r: asdict(p) for r, p in runtimes.items()} for m, runtimes in self.parity.items()}
         return {
@@ -103,7 +104,7 @@ class _Run:
             self._refused[name] = error
             raise
 
-    def measure(self, units: list[tuple[Cell, ...]], advance) -> None:
+    def measure(self, units: list[tuple[Cell, ...]], advance: Callable[..., None]) -> None:
         """Open the cells of some units at once, then time unit by unit."""
         failed: dict[Cell, str] = {}
         files: dict[Cell, str] = {}
@@ -134,7 +135,7 @@ class _Run:
             for one in opened.values():
                 one.end()
 
-    def _timed(self, turns: list[Opened]) -> list[dict]:
+    def _timed(self, turns: list[Opened]) -> list[Record]:
         """Records of cells that were opened."""
         card = next((one.information["card"] for one in turns if not one.failure), None)
         if card is None:
@@ -243,5 +244,5 @@ def unfinished(output: Path) -> Path:
     return Path(output, ".hepvae-bench-unfinished")
 
 
-def _failure(cell: Cell, error: str) -> dict:
+def _failure(cell: Cell, error: str) -> Record:
     return {**cell.keys, "error": error}

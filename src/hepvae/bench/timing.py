@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 import numpy as np
 
 from ..errors import HepvaeError
-from .cells import Cell
+from .cells import Cell, Record
 from .intervals import middle
-from .processes import Process
+from .processes import Answer, Process
 
 __all__ = ["PASS_S", "Effort", "Opened", "open_cells", "time_in_turns"]
 
@@ -54,12 +55,13 @@ class Opened:
 
     cell: Cell
     process: Process | None = None
-    information: dict | None = None
+    information: Answer = field(default_factory=dict)
+    """What the worker says of its model; empty where it failed."""
     failure: str | None = None
 
-    def ask(self, name: str, **arguments) -> dict | None:
+    def ask(self, name: str, **arguments: Any) -> Answer | None:
         """What the process answers; None, and a failure from then on, where it cannot."""
-        if self.failure is not None:
+        if self.failure is not None or self.process is None:
             return None
         try:
             return self.process.ask(name, **arguments)
@@ -87,15 +89,15 @@ def open_cells(cells: Iterable[tuple[Cell, str]], *, threads: int, at_once: int 
 
     def opened(cell: Cell, path: str) -> Opened:
         what = {"runtime": cell.runtime, "pipeline": cell.pipeline, "batch_size": cell.batch_size}
-        found = Opened(cell, Process(path=path, threads=threads, **what))
-        found.information = found.ask("open")
-        return found
+        one = Opened(cell, Process(path=path, threads=threads, **what))
+        one.information = one.ask("open") or {}
+        return one
 
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda both: opened(*both), cells))
 
 
-def time_in_turns(unit: list[Opened], effort: Effort, *, jets: str, files: list[str]) -> list[dict]:
+def time_in_turns(unit: list[Opened], effort: Effort, *, jets: str, files: list[str]) -> list[Record]:
     """Records of the cells that could be measured; the others have a failure.
 
     Latencies are those of whole calls of the inferer, as a user makes them; for a stream, from asking for a
@@ -117,7 +119,7 @@ def time_in_turns(unit: list[Opened], effort: Effort, *, jets: str, files: list[
     streams = unit[0].cell.pipeline == "tf.data"
     calls = {cell: max(1, round(effort.block_s / found["call_s"])) for cell, found in warm.items()}
     rounds = effort.passes if streams else _rounds(effort, warm, calls, unit[0].cell.batch_size)
-    blocks = {cell: [] for cell in warm}
+    blocks: dict[Cell, list[Answer]] = {cell: [] for cell in warm}
     for i in range(rounds):
         for one in _order(unit, i):
             if one.failure is None:
@@ -143,7 +145,7 @@ def _order(unit: list[Opened], i: int) -> list[Opened]:
     return turned if i % 2 == 0 else turned[::-1]
 
 
-def _rounds(effort: Effort, warm, calls, batch_size: int) -> int:
+def _rounds(effort: Effort, warm: dict[Cell, Answer], calls: dict[Cell, int], batch_size: int) -> int:
     least, most = effort.rounds
     if not warm:
         return 0
@@ -154,10 +156,10 @@ def _rounds(effort: Effort, warm, calls, batch_size: int) -> int:
     )
     if batch_size == 1 and effort.single_stream_calls:
         rounds = max(rounds, ceil(effort.single_stream_calls / min(calls.values())))
-    return rounds
+    return int(rounds)
 
 
-def _record(one: Opened, blocks: list[dict], measured: dict) -> dict:
+def _record(one: Opened, blocks: list[Answer], measured: Answer) -> Record:
     """A record of results.json."""
     latencies = np.concatenate([block["latencies"] for block in blocks])
     median, p90, p99 = np.percentile(latencies, [50, 90, 99])

@@ -15,8 +15,10 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError, HepvaeError, one_line
 from ..extras import require
@@ -25,6 +27,7 @@ from ..output.files import whole_file
 from ..reading.batches import to_tf_dataset
 from .contenders import CONTENDERS
 from .memory import forget_peak, resident, slope
+from .processes import Answer
 from .reader import ALL_DIJETS, STEP
 
 __all__ = ["Worker"]
@@ -45,34 +48,35 @@ class Worker:
         ``"numpy"`` takes batches from an array, ``"tf.data"`` from the files.
     """
 
-    def __init__(self, *, path, runtime, batch_size, threads, pipeline):
+    def __init__(self, *, path: str, runtime: str, batch_size: int, threads: int, pipeline: str):
         self.path, self.runtime, self.batch_size, self.threads = path, runtime, batch_size, threads
         self.streams = pipeline == "tf.data"
         self.calls = 0
         self.samples: list[tuple[int, int]] = []
         """Calls made, and what was resident after them."""
 
-    def open(self) -> dict:
+    def open(self) -> Answer:
         """Load the model. Gives the seconds it took, and what tells how it will be run."""
         before = resident()["now"]
         start = time.perf_counter()
         if self.streams:
             require("tensorflow", "the pipeline tf.data")
+        self.inferer: Any
         if self.runtime in CONTENDERS:
             self.inferer = CONTENDERS[self.runtime](Path(self.path), self.threads)
-        else:  # what is asked of a runtime here is a batch of so many jets, as it is
-            options = {"threads": self.threads, "batching": False, "compiled_distances": False}
-            self.inferer = load_inferer(self.path, runtime=self.runtime, **options)
+        else:  # a batch of so many jets, as it is, and all of the graph; LiteRT computes no distances of its own
+            options = {"batching": False, "compiled_distances": self.runtime == "litert"}
+            self.inferer = load_inferer(self.path, runtime=self.runtime, threads=self.threads, **options)
         load_s = time.perf_counter() - start
         return {
             "load_s": load_s,
             "threads": self.inferer.threads,
-            "arena": getattr(self.inferer, "arena", None),
+            "arena": getattr(getattr(self.inferer, "options", None), "arena", None),
             "rss_model_bytes": resident()["now"] - before,
             "card": self.inferer.card.to_dict(),
         }
 
-    def warm_up(self, jets: str, files: list[str], seconds: float, calls: int) -> dict:
+    def warm_up(self, jets: str, files: list[str], seconds: float, calls: int) -> Answer:
         """First call, which lets the runtime prepare itself, and calls after it until either is reached.
 
         Parameters
@@ -83,18 +87,19 @@ class Worker:
             What to stream. Then one pass goes before that is not timed: in it, libraries make themselves ready.
         """
         self.jets, self.files = jets, files
-        jets = np.load(jets)
-        if len(jets) < self.batch_size:
-            jets = np.concatenate([jets] * -(-self.batch_size // len(jets)))
+        padded = np.load(jets)
+        if len(padded) < self.batch_size:
+            padded = np.concatenate([padded] * -(-self.batch_size // len(padded)))
         size = self.batch_size
-        self.batches = [jets[i : i + size] for i in range(0, len(jets) - size + 1, size)]
+        self.batches = [padded[i : i + size] for i in range(0, len(padded) - size + 1, size)]
         self.peak = resident()["peak"]
         forget_peak()
         self.before = resident()["now"]
         start = time.perf_counter()
         self.inferer(self.batches[0])
         first_call_s = time.perf_counter() - start
-        begin, latencies = time.perf_counter(), []
+        begin = time.perf_counter()
+        latencies: list[float] = []
         while not latencies or (len(latencies) < calls and time.perf_counter() - begin < seconds):
             latencies.append(self._timed(self.batches[len(latencies) % len(self.batches)]))
         self.calls = 1 + len(latencies)
@@ -102,12 +107,12 @@ class Worker:
             self._pass(seconds)
         return {"first_call_s": first_call_s, "call_s": float(np.median(latencies))}
 
-    def _timed(self, batch) -> float:
+    def _timed(self, batch: npt.NDArray[np.float32]) -> float:
         start = time.perf_counter()
         self.inferer(batch)
         return time.perf_counter() - start
 
-    def block(self, calls: int, ready: int, seconds: float) -> dict:
+    def block(self, calls: int, ready: int, seconds: float) -> Answer:
         """Time some calls, each a whole call of the inferer as a user makes it.
 
         Parameters
@@ -122,15 +127,16 @@ class Worker:
         self.samples.append((self.calls, resident()["now"]))
         return found
 
-    def _calls(self, calls: int, ready: int) -> dict:
+    def _calls(self, calls: int, ready: int) -> Answer:
         all_calls = range(self.calls, self.calls + ready + calls)
         latencies = [self._timed(self.batches[i % len(self.batches)]) for i in all_calls][ready:]
         self.calls += ready + calls
         return {"latencies": latencies, "per_batch_s": float(np.mean(latencies))}
 
-    def _pass(self, limit_s: float) -> dict:
+    def _pass(self, limit_s: float) -> Answer:
         """From opening the files to the losses of the last batch, or so long."""
-        latencies, n_jets = [], 0
+        latencies: list[float] = []
+        n_jets = 0
         begin = start = time.perf_counter()
         try:
             for batch in to_tf_dataset(
@@ -153,7 +159,7 @@ class Worker:
         self.calls += len(latencies)
         return {"latencies": latencies, "per_batch_s": wall_s / n_jets * self.batch_size, "n_jets": n_jets}
 
-    def memory(self) -> dict:
+    def memory(self) -> Answer:
         """Resident memory: of the process, of its inference, and what is left of it."""
         now = resident()
         calls, bytes_after = zip(*self.samples)
@@ -167,7 +173,7 @@ class Worker:
             "calls": self.calls,
         }
 
-    def losses(self, to: str, jets: int | None = None) -> dict:
+    def losses(self, to: str, jets: int | None = None) -> Answer:
         """Write the losses of all jets, or the first so many, to a .npz file."""
         losses = self.inferer(np.load(self.jets)[:jets])
         with whole_file(to) as temporary:

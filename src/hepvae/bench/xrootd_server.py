@@ -131,7 +131,7 @@ def xrootd_server(files: str | Path | Mapping[str, Path], *, port: int | None = 
             for path in (state, config):
                 os.chown(path, user.pw_uid, user.pw_gid)
         process = subprocess.Popen(
-            ["sh", "-c", UNTIL_WE_END, "sh", state, program, "-c", config, "-I", "v4", "-l", log]
+            ["sh", "-c", UNTIL_WE_END, "sh", str(state), program, "-c", str(config), "-I", "v4", "-l", str(log)]
             + (["-R", USER] if as_root else []),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from ..execution.command import Command
-from ..inference import named_model
 from ..output.text import terminal_text
 from . import options
 
@@ -15,16 +14,22 @@ from . import options
 @options.runtime_option
 @options.threads_option
 def tune(model: str, runtime: str | None, threads: int | None) -> int:
-    """Measure how a model is run fastest on this machine, and keep it."""
+    """Measure how a model is run fastest on this machine, and keep it.
+
+    Without --runtime all runtimes that the model directory has a file for.
+    """
     from ..inference.tune import tune as measure
 
-    tuned = measure(named_model(model, runtime=runtime), runtime=runtime, threads=threads)
-    click.echo(f"{'block size':>10}  {'threads on':<10}  us/jet")
-    for tuning, seconds in sorted(tuned.seconds.items(), key=lambda both: both[1]):
-        chosen = "  chosen" if tuning == tuned.chosen else ""
-        click.echo(f"{tuning.block_size:>10}  {tuning.parallel:<10}  {1e6 * seconds:6.1f}{chosen}")
-    if tuned.table is not None:
+    tuned = measure(model, runtime=runtime, threads=threads)
+    for name, reason in tuned.refused.items():
+        click.echo(terminal_text(f"{name}: not measured: {reason}"))
+    click.echo(f"{'runtime':<14}  {'block size':>10}  {'threads on':<10}  us/jet")
+    for setting, seconds in sorted(tuned.seconds.items(), key=lambda both: both[1]):
+        chosen, tuning = "  chosen" if setting == tuned.chosen else "", setting.tuning
         click.echo(
-            terminal_text(f"{tuned.table}: what {tuned.runtime} uses for such a model on this machine from now on")
+            f"{terminal_text(setting.runtime):<14}  {tuning.block_size:>10}  {tuning.parallel:<10}"
+            f"  {1e6 * seconds:6.1f}{chosen}"
         )
+    if tuned.table is not None:
+        click.echo(terminal_text(f"{tuned.table}: used for such a model on this machine from now on"))
     return 0

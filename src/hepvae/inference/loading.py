@@ -6,6 +6,7 @@ runtime, its object a subclass of `Runtime`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import fields
 from importlib import import_module
@@ -19,6 +20,7 @@ from ..models.contract import SAVED_MODEL
 from ..options import nearest
 from .inferer import Inferer
 from .runtime import Runtime
+from .tuning import fastest_runtime
 
 __all__ = [
     "ENTRY_POINTS",
@@ -31,7 +33,10 @@ __all__ = [
     "runtime_names",
 ]
 
-#: The runtimes that come with hepvae. Of those that could load a file, the first one does.
+_logger = logging.getLogger(__name__)
+
+#: The runtimes that come with hepvae. Of those that could load a file, or one in a directory, the first one does,
+#: unless `hepvae tune` measured that another one is faster.
 RUNTIMES = {
     "onnxruntime": "hepvae.inference.onnxruntime:OnnxRuntime",
     "litert": "hepvae.inference.litert:LiteRt",
@@ -82,8 +87,9 @@ def load_inferer(path: str | Path, *, runtime: str | None = None, **options: Any
         A model file (``.onnx``, ``.tflite``, ``.keras``, a ``saved_model`` folder), a model directory, or the name
         of a bundled model.
     runtime : str, optional
-        Name of the runtime; by default the one that the kind of the file is for, and
-        ``onnxruntime`` before ``tensorflow`` for a directory that holds both files.
+        Name of the runtime; by default the one that the kind of the file is for. For a directory or a bundled
+        model the one that ``hepvae tune`` measured to be the fastest for such a model on this machine, else the
+        first of ``onnxruntime``, ``litert``, ``tensorflow`` that has a file in it.
     **options
         Of the runtime: ``threads``, ``block_size``, ``parallel``, ``batching``, ``compiled_distances`` and
         ``travels`` for all (see `InferenceOptions`), ``providers`` (execution providers), ``arena`` and
@@ -113,12 +119,21 @@ def load_inferer(path: str | Path, *, runtime: str | None = None, **options: Any
     >>> sorted(losses), losses["loss"].shape
     (['kl_loss', 'loss', 'reco_loss'], (100, 2))
     """
-    kind, file = _chosen(named_model(path, runtime=runtime), [runtime] if runtime else runtime_names())
+    path = named_model(path, runtime=runtime)
+    kind, file = _chosen(path, [runtime] if runtime else runtime_names())
     names = [field.name for field in fields(kind.options)]
     for name in options:
         if name not in names:
             raise OptionError(f"runtime {kind.name} takes no option {name!r}: expected some of {', '.join(names)}")
-    return Inferer(kind, file, kind.options(**options))
+    inferer = Inferer(kind, file, kind.options(**options))
+    if runtime is None and path.is_dir():
+        fastest = fastest_runtime(inferer.card)
+        if fastest and fastest != kind.name:
+            try:
+                return load_inferer(path, runtime=fastest, **options)
+            except (MissingPackageError, ModelError, OptionError) as error:
+                _logger.info(f"{path}: not on {fastest}, which was measured as the fastest: {error}")
+    return inferer
 
 
 def model_file(path: str | Path, runtime: str) -> Path:
@@ -172,4 +187,4 @@ def named_model(name_or_path: str | Path, *, runtime: str | None = None) -> Path
     """What a user names: a bundled model (``./conv`` is a path), or the path of a model file or directory."""
     if name_or_path not in MODELS:
         return Path(name_or_path)
-    return model_path(str(name_or_path), runtime=runtime or "onnxruntime")
+    return model_path(str(name_or_path), runtime=runtime) if runtime else model_folder(str(name_or_path))

@@ -1,4 +1,4 @@
-"""What was measured on this machine: the block size and the use of threads for a kind of model on a runtime.
+"""What was measured on this machine, for a kind of model: the fastest runtime, and for each the use of blocks.
 
 ``hepvae tune`` writes the table into the user's cache directory; without it runtimes have defaults.
 """
@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,10 @@ from ..options import check_choice, check_whole_number
 from ..output.files import make_folder, whole_file
 from .blocks import PARALLEL, Tuning
 
-__all__ = ["keep", "table_path", "tuned"]
+__all__ = ["fastest_runtime", "keep", "table_path", "tuned"]
+
+#: In the place of a runtime, in the key of the one that is fastest.
+_FASTEST = "fastest"
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +38,7 @@ def table_path() -> Path | None:
 def tuned(runtime: str, card: ModelCard) -> Tuning | None:
     """What was measured for such a model on such a machine, if anything was."""
     path = table_path()
-    found = None if path is None else _table(path).get(_key(runtime, card))
+    found = _entry(path, runtime, card)
     if found is None:
         return None
     try:
@@ -46,13 +50,26 @@ def tuned(runtime: str, card: ModelCard) -> Tuning | None:
     return Tuning(block_size, parallel)
 
 
-def keep(runtime: str, card: ModelCard, tuning: Tuning) -> Path | None:
-    """Write what was measured into the table; its path, or None for a user without a home."""
+def fastest_runtime(card: ModelCard) -> str | None:
+    """Name of the runtime that was fastest for such a model on such a machine, if several were measured."""
+    found = _entry(table_path(), _FASTEST, card)
+    name = found.get("runtime") if isinstance(found, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _entry(path: Path | None, runtime: str, card: ModelCard) -> dict[str, object] | None:
+    return None if path is None else _table(path).get(_key(runtime, card))
+
+
+def keep(card: ModelCard, tunings: Mapping[str, Tuning], fastest: str | None = None) -> Path | None:
+    """Write what was measured into the table, by runtime; its path, or None for a user without a home."""
     path = table_path()
     if path is None:
         _say_once("no home folder: what was measured is not kept; set XDG_CACHE_HOME to a folder")
         return None
-    table = {**_table(path), _key(runtime, card): asdict(tuning)}
+    table = {**_table(path), **{_key(name, card): asdict(tuning) for name, tuning in tunings.items()}}
+    if fastest is not None:
+        table[_key(_FASTEST, card)] = {"runtime": fastest}
     make_folder(path.parent)
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(table, indent=1))

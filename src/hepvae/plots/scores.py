@@ -187,10 +187,7 @@ def _draw_ratios(
         seen = known & (sample.values > 0)
         ratio = sample.values[seen] / expected[seen]
         error = np.sqrt(sample.variances[seen]) / expected[seen]
-        marker: dict[str, Any] = (
-            {"fmt": "ko"} if sample.name == data else {"fmt": ".", "color": colors[sample.name]}
-        )
-        axes.errorbar(centres[seen], ratio, error, linewidth=1.5, **marker)
+        axes.errorbar(centres[seen], ratio, error, fmt="o", markersize=5, linewidth=1.5, color=colors[sample.name])
         shown.extend(ratio)
     low, high = min(shown), max(shown)
     if high > FAR_APART * low:
