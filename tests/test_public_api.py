@@ -19,19 +19,23 @@ NAMES = [
     "UnscoredJetsWarning",
     "adopt",
     "dijet_events",
+    "dijets",
     "export_litert",
     "export_onnx",
     "iterate_dijets",
+    "iterate_jets",
     "load_inferer",
     "model_path",
     "pad_particles",
     "read_dijets",
+    "read_jets",
     "sample_path",
     "score_dijets",
     "score_files",
     "score_jets",
     "select_dijets",
     "to_tf_dataset",
+    "with_constituents",
 ]
 
 

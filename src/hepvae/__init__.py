@@ -20,11 +20,13 @@ from .errors import (
 )
 from .inference import Runtime, load_inferer, model_path
 from .jets.padding import pad_particles
-from .jets.selection import dijet_events, select_dijets
+from .jets.selection import dijet_events, dijets, select_dijets
 from .jets.spec import InputSpec
 from .models.bundled import sample_path
 from .reading.batches import to_tf_dataset
+from .reading.constituents import with_constituents
 from .reading.dijets import iterate_dijets, read_dijets
+from .reading.jets import iterate_jets, read_jets
 from .scoring.files import score_files
 from .scoring.jets import score_jets
 from .scoring.score import score_dijets
@@ -44,19 +46,23 @@ __all__ = [
     "UnscoredJetsWarning",
     "adopt",
     "dijet_events",
+    "dijets",
     "export_litert",
     "export_onnx",
     "iterate_dijets",
+    "iterate_jets",
     "load_inferer",
     "model_path",
     "pad_particles",
     "read_dijets",
+    "read_jets",
     "sample_path",
     "score_dijets",
     "score_files",
     "score_jets",
     "select_dijets",
     "to_tf_dataset",
+    "with_constituents",
 ]
 
 # Who uses the library decides what is shown of its log; the command line does.

@@ -72,6 +72,7 @@ def test_no_events_and_no_model(nano_file):
 
     class Unused:
         card = hepvae.load_inferer(hepvae.model_path("conv")).card
+        spec = card.spec
 
     scores = hepvae.score_dijets(nano_of(nano_file)[:0], Unused())
     assert len(scores) == 0 and scores.score.type.content.content.primitive == "float32"

@@ -15,8 +15,12 @@ from ..execution.threads import default_threads, on_threads
 from .features import Feature
 from .spec import MOMENTA, InputSpec
 
-__all__ = ["FlatJets", "flatten_jets", "pad_into", "pad_particles"]
+__all__ = ["NOMINAL_PT", "RADIUS", "FlatJets", "flatten_jets", "pad_into", "pad_particles"]
 
+#: Parameter of constituents: the radius of their jets, where it is not the usual one.
+RADIUS = "jet_radius"
+#: Column of jets whose constituents follow the pt of the jet: the pt at which they are as they are stored.
+NOMINAL_PT = "pt_of_constituents"
 
 #: Jets that a thread pads before it takes others.
 AT_ONCE = 2048
@@ -42,6 +46,14 @@ class FlatJets:
     """As they were given, with further columns."""
     jets: ak.Array | None = None
     """Likewise; None where only constituents were given."""
+
+    @property
+    def radius(self) -> float | None:
+        """Of the jets; None where they do not say."""
+        layout = None if self.constituents is None else self.constituents.layout
+        while layout is not None and not layout.is_record:
+            layout = None if layout.is_union else getattr(layout, "content", None)
+        return None if layout is None else layout.parameter(RADIUS)
 
     @property
     def jet(self) -> npt.NDArray[Any]:
@@ -164,10 +176,15 @@ def flatten_jets(events_or_constituents: ak.Array) -> FlatJets:
         raise DataError(
             "jets are missing (None) or of uneven number: expected (jets, var) or (events, 2, var)"
         ) from error
+    momenta = {c: _single(ak.to_numpy(ak.flatten(constituents[c], axis=None))) for c in ("pt", "eta", "phi")}
+    if jets is not None and NOMINAL_PT in fields:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            new, nominal = (np.float64(ak.to_numpy(jets[c]).ravel()) for c in ("pt", NOMINAL_PT))
+            momenta["pt"] = _single(momenta["pt"] * np.repeat(new / nominal, counts.ravel()))
     return FlatJets(
         shape=counts.shape,
         counts=counts.ravel().astype(np.int64),
-        **{c: _single(ak.to_numpy(ak.flatten(constituents[c], axis=None))) for c in ("pt", "eta", "phi")},
+        **momenta,
         axis=axis,
         constituents=constituents,
         jets=jets,

@@ -74,22 +74,23 @@ class ExaminedJets:
         return replace(self, reason=np.where(mask & self.good, np.uint8(reason), self.reason))
 
 
-def examine_jets(jets: ak.Array | FlatJets, radius: float = JET_RADIUS) -> ExaminedJets:
+def examine_jets(jets: ak.Array | FlatJets, radius: float | None = None) -> ExaminedJets:
     """Examine jets: which of them can be scored, and why others cannot.
 
     Parameters
     ----------
     jets : awkward array or FlatJets
         As `flatten_jets` takes them, or gives them.
-    radius : float
-        The sum of a jet's constituents lies within it around the jet's axis, or they are not its own. Jets without
-        an axis are not held against it.
+    radius : float, optional
+        The sum of a jet's constituents lies within it around the jet's axis, or they are not its own; by default
+        what the jets say (`FlatJets.radius`), or `JET_RADIUS`. Jets without an axis are not held against it.
     """
     from .padding_kernels import examine
 
     flat = jets if isinstance(jets, FlatJets) else flatten_jets(jets)
     none = np.empty(0, np.float32)
     eta, phi = flat.axis or (none, none)
+    radius = radius or flat.radius or JET_RADIUS
     return ExaminedJets(flat, examine(flat.starts, flat.counts, flat.pt, flat.eta, flat.phi, eta, phi, radius))
 
 

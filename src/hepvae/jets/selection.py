@@ -7,17 +7,29 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import SpecError
 from ..options import check_choice, check_number
 
-__all__ = ["REGIONS", "Cuts", "Region", "Selection", "dijet_events", "load_vector", "select_dijets"]
+__all__ = [
+    "REGIONS",
+    "Cuts",
+    "Order",
+    "Region",
+    "Selection",
+    "dijet_events",
+    "dijets",
+    "load_vector",
+    "select_dijets",
+]
 
 Region = Literal["signal", "sideband"]
+Order = Literal["pt", "mass", "given"]
 
 #: The regions of deta = |eta1 - eta2| and what a region keeps, given the cut.
 REGIONS: dict[str, Callable[[Any, float], Any]] = {
@@ -118,14 +130,75 @@ def dijet_events(jets: ak.Array, **columns: Any) -> ak.Array:
     """
     two = ak.num(jets) >= 2
     jets = jets[two]
-    pt = ak.where(np.isnan(jets.pt), -np.inf, jets.pt)  # NaN would come first
-    order = ak.argsort(pt, axis=1, ascending=False, stable=True)[:, :2]
-    jets = ak.with_name(ak.to_regular(jets[order], axis=1), "Momentum4D")
+    jets = jets[_falling(jets["pt"])[:, :2]]
+    return _of_two(jets, {name: column[two] for name, column in columns.items()})
+
+
+def dijets(events_or_jets: ak.Array, *, order: Order = "pt") -> ak.Array:
+    """Dijet events of any jets with constituents, after your own corrections, cuts and sorting.
+
+    Parameters
+    ----------
+    events_or_jets : awkward array
+        Jets (events, var) as `with_constituents` gives them; or events with ``jets``, as `read_jets` gives them,
+        whose other columns are carried along. Jets and events may be missing (None).
+    order : {"pt", "mass", "given"}
+        ``pt``: the two jets of largest pt, jet 1 has the larger. ``mass``: the same two, jet 1 has the larger
+        mass. ``given``: the first two jets as they come.
+
+    Returns
+    -------
+    awkward array of records
+        As `read_dijets` gives them: ``jets`` (exactly 2, ``Momentum4D``, with all fields that they had), ``mjj``
+        (GeV), ``deta``, and the columns of the events. Events with fewer than two jets are left out; ``entry`` is
+        the place of each in ``events_or_jets``.
+
+    Raises
+    ------
+    OptionError
+        There is no such order.
+    SpecError
+        There are no jets with constituents.
+
+    Examples
+    --------
+    >>> entries = hepvae.read_jets(hepvae.sample_path("GtoWW15na"), entry_stop=100)
+    >>> by_mass = hepvae.dijets(entries.jets[entries.jets.mass > 60], order="mass")
+    >>> len(by_mass), by_mass.fields
+    (92, ['jets', 'mjj', 'deta', 'entry'])
+    """
+    check_choice("order", order, get_args(Order))
+    fields = ak.fields(events_or_jets)
+    jets = events_or_jets["jets"] if "jets" in fields else events_or_jets
+    carried = [name for name in fields if name not in COMPUTED] if "jets" in fields else []
+    if "constituents" not in ak.fields(jets) or jets.ndim != 2:
+        raise SpecError(
+            f"expected jets (events, var) with constituents, as with_constituents gives them; found {jets.type}"
+        )
+    jets = ak.fill_none(ak.drop_none(jets, axis=1), [], axis=0)
+    two = np.flatnonzero(ak.to_numpy(ak.num(jets)) >= 2)
+    jets = jets[two]
+    jets = jets[:, :2] if order == "given" else jets[_falling(jets["pt"])[:, :2]]
+    if order == "mass":
+        jets = jets[_falling(jets["mass"])]
+    columns = {name: events_or_jets[name][two] for name in carried}
+    return _of_two(jets, {**columns, "entry": two})
+
+
+#: Columns of dijet events that are computed.
+COMPUTED = ("jets", "mjj", "deta", "entry")
+
+
+def _falling(values: ak.Array) -> ak.Array:
+    """Places of values by falling value; equal ones keep their order, NaN comes last."""
+    return ak.argsort(ak.where(np.isnan(values), -np.inf, values), axis=1, ascending=False, stable=True)
+
+
+def _of_two(jets: ak.Array, columns: dict[str, Any]) -> ak.Array:
+    """Events of two jets each, with mjj and deta."""
+    jets = ak.with_name(ak.to_regular(jets, axis=1), "Momentum4D")
     mjj, deta = _mjj_deta(jets)
-    return ak.zip(
-        {"jets": jets, "mjj": mjj, "deta": deta, **{k: v[two] for k, v in columns.items()}},
-        depth_limit=1,
-    )
+    return ak.zip({"jets": jets, "mjj": mjj, "deta": deta, **columns}, depth_limit=1)
 
 
 def _mjj_deta(jets: ak.Array) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 
 import awkward as ak
 import numpy as np
 
 from ..errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
 from ..jets.spec import InputSpec
-from ..options import check_whole_number
+from ..options import check_whole_number, nearest
 from .access import Attempts, file_error
 from .layouts import EVENT_COLUMNS, SCHEMAS, Schema, SchemaName, find_schema
 from .linking import Linking, settle_weights
@@ -20,7 +21,7 @@ from .reports import FileReport
 from .sources import Files, Source, resolve
 from .tables import Table, open_table
 
-__all__ = ["check_columns", "iterate_dijets", "iterate_source", "iterate_sources", "read_dijets"]
+__all__ = ["check_columns", "iterate_dijets", "iterate_files", "iterate_source", "iterate_sources", "read_dijets"]
 
 
 def read_dijets(
@@ -30,6 +31,7 @@ def read_dijets(
     tree: str | None = None,
     entry_start: int | None = None,
     entry_stop: int | None = None,
+    columns: Iterable[str] = (),
     spec: InputSpec | None = None,
 ) -> ak.Array:
     """Read dijet events with their constituents into memory.
@@ -44,6 +46,9 @@ def read_dijets(
         Name of the tree (default: ``Events``, or the only one there is).
     entry_start, entry_stop : int, optional
         Range of entries, counted through all files in their order.
+    columns : list of str
+        Further branches to carry along, by name or pattern (``"HLT_*"``): those of the jets, as
+        ``FatJet_msoftdrop``, on the jets (as ``msoftdrop``), others on the events.
     spec : InputSpec, optional
         Of a model (``inferer.spec``): further columns of constituents and jets that it takes are read as well.
 
@@ -53,7 +58,7 @@ def read_dijets(
         ``jets``: exactly 2 by falling pt, ``Momentum4D`` of ``pt``, ``eta``, ``phi``, ``mass`` (GeV,
         radians), each with ``constituents``: var ``Momentum3D`` of ``pt``, ``eta``, ``phi`` in the
         order of the file's links; ``mjj`` (GeV), ``deta``; ``run``, ``luminosityBlock``, ``event``,
-        ``genWeight`` where the file has them. Events with fewer than two jets are left out.
+        ``genWeight`` where the file has them, and the ``columns``. Events with fewer than two jets are left out.
 
     Raises
     ------
@@ -69,7 +74,14 @@ def read_dijets(
     '100 * 2 * var * float32'
     """
     chunks = iterate_dijets(
-        files, step_size=None, schema=schema, tree=tree, entry_start=entry_start, entry_stop=entry_stop, spec=spec
+        files,
+        step_size=None,
+        schema=schema,
+        tree=tree,
+        entry_start=entry_start,
+        entry_stop=entry_stop,
+        columns=columns,
+        spec=spec,
     )
     return ak.concatenate(list(chunks))
 
@@ -82,6 +94,7 @@ def iterate_dijets(
     tree: str | None = None,
     entry_start: int | None = None,
     entry_stop: int | None = None,
+    columns: Iterable[str] = (),
     spec: InputSpec | None = None,
 ) -> Iterator[ak.Array]:
     """Read dijet events chunk by chunk, in bounded memory.
@@ -107,30 +120,45 @@ def iterate_dijets(
     >>> [len(chunk) for chunk in chunks]
     [1000, 1000, 61]
     """
-    options = ReadOptions(tree, schema, step_size)
-    options = options if spec is None else options.of_spec(spec)
+    options = ReadOptions(tree, schema, step_size, carried=columns).of_spec(spec)
+    return iterate_files(files, options, entry_start, entry_stop)
+
+
+def iterate_files(
+    files: Files,
+    options: ReadOptions,
+    entry_start: int | None,
+    entry_stop: int | None,
+    *,
+    all_jets: bool = False,
+) -> Iterator[ak.Array]:
+    """The chunks of some files, without the number of their entries; parameters are checked at the call."""
     start = 0 if entry_start is None else check_whole_number("entry_start", entry_start, lowest=0)
     stop = math.inf if entry_stop is None else check_whole_number("entry_stop", entry_stop, lowest=0)
     if stop < start:
         raise OptionError(f"entry_stop is {entry_stop}: expected at least entry_start, {entry_start}")
-    return _events_of(resolve(files, options.tree, options.access), options, start, stop)
+    return _events_of(resolve(files, options.tree, options.access), options, start, stop, all_jets)
 
 
-def _events_of(sources: list[Source], options: ReadOptions, start: int, stop: float) -> Iterator[ak.Array]:
+def _events_of(
+    sources: list[Source], options: ReadOptions, start: int, stop: float, all_jets: bool
+) -> Iterator[ak.Array]:
     """Events of the entries from ``start`` to ``stop``, counted through all files."""
     offset, columns, nothing = 0, None, None
     for i, source in enumerate(sources):
         if i and offset >= stop:
             break
         report = FileReport(source.path)
-        for events in iterate_source(source, report, options, entries=(max(start - offset, 0), stop - offset)):
+        entries = max(start - offset, 0), stop - offset
+        for events in iterate_source(source, report, options, entries=entries, all_jets=all_jets):
             events = events[[field for field in events.fields if field != "entry"]]
+            fields = [*events.fields, *(f"jet {field}" for field in events.jets.fields)]
             # No matter which columns there are of no events.
-            if len(events) == 0 and events.fields != columns:
+            if len(events) == 0 and fields != columns:
                 nothing = events
                 continue
-            columns = columns or events.fields
-            check_columns(source.path, columns, events.fields)
+            columns = columns or fields
+            check_columns(source.path, columns, fields)
             yield events
         offset += report.entries
     if columns is None:
@@ -153,11 +181,12 @@ def iterate_source(
     *,
     entries: tuple[int, float] = (0, math.inf),
     single_jets: bool = False,
+    all_jets: bool = False,
 ) -> Generator[ak.Array, None, None]:
     """The chunks of one file, counted in ``report``; every error names the file.
 
-    They are those of `iterate_dijets`, with the number of the entry in the file as ``entry``. Of a file with one
-    jet an entry they are jets, if ``single_jets`` allows for them.
+    They are those of `iterate_dijets`, or with ``all_jets`` those of `iterate_jets`, with the number of the entry
+    in the file as ``entry``. Of a file with one jet an entry they are jets, if ``single_jets`` allows for them.
 
     What fails for a reason that may pass is tried again on the file opened anew, and goes on with the chunk
     that failed: no chunk is given twice.
@@ -168,7 +197,7 @@ def iterate_source(
     done, attempts = None, Attempts(options.access, source.path)
     while True:
         try:
-            for last, events in _chunks(source, report, options, entries, done, single_jets):
+            for last, events in _chunks(source, report, options, entries, done, single_jets, all_jets):
                 yield events
                 done = last
                 attempts.succeed()
@@ -179,7 +208,12 @@ def iterate_source(
 
 
 def iterate_sources(
-    sources: list[Source], reports: list[FileReport], options: ReadOptions, *, single_jets: bool = False
+    sources: list[Source],
+    reports: list[FileReport],
+    options: ReadOptions,
+    *,
+    single_jets: bool = False,
+    all_jets: bool = False,
 ) -> Generator[tuple[FileReport, ak.Array | None], None, None]:
     """The chunks of some files, one file after the other; one that fails does not end the work.
 
@@ -187,7 +221,7 @@ def iterate_sources(
     ----------
     reports : list of FileReport
         One for each; that of a file that fails has its failure.
-    options, single_jets
+    options, single_jets, all_jets
         As for `iterate_source`.
 
     Yields
@@ -197,7 +231,7 @@ def iterate_sources(
     """
     for source, report in zip(sources, reports):
         try:
-            for events in iterate_source(source, report, options, single_jets=single_jets):
+            for events in iterate_source(source, report, options, single_jets=single_jets, all_jets=all_jets):
                 yield report, events
         except HepvaeError as error:
             report.failure = str(error)
@@ -211,12 +245,13 @@ def _chunks(
     entries: tuple[int, float],
     done: int | None,
     single_jets: bool,
+    all_jets: bool,
 ) -> Iterator[tuple[int, ak.Array]]:
     """Chunks after the entry ``done`` (None: all), each with the entry after its last."""
     with open_table(source, options.access) as table:
         found: Schema | None
         try:
-            found = find_schema(table.names, table.where, options.schema)
+            found = find_schema(table.names, table.where, options.schema, options.jets)
         except LayoutError:
             # Of simulation that no event came through: no matter what it lacks.
             if table.num_entries or not any(set(one.branches) & set(table.names) for one in SCHEMAS.values()):
@@ -226,11 +261,13 @@ def _chunks(
         if done is not None and (table.num_entries, name) != (report.entries, report.schema):
             raise FileError(f"{source.path}: is another file now than when its first entries were read")
         report.schema, report.entries = name, table.num_entries
-        per_event = [column for column in EVENT_COLUMNS if column in table.names]
+        per_event = [
+            column for column in (found.event_columns if found else EVENT_COLUMNS) if column in table.names
+        ]
         if found is None:
-            yield 0, _no_events(table.read(per_event, 0, 0), options, table.where)
+            yield 0, _no_events(table.read(per_event, 0, 0), options, table.where, all_jets)
             return
-        if found.single_jets and not single_jets:
+        if found.single_jets and not single_jets and not all_jets:
             raise LayoutError(
                 f"{table.where}: has one jet an entry ({name} layout): expected events with two jets"
             )
@@ -238,7 +275,8 @@ def _chunks(
             found, report.weights = settle_weights(found, table.names, table.num_entries, table.read, table.where)
         if options.columns or options.jet_columns:
             found = found.with_columns(options.columns, options.jet_columns, table.names, table.where)
-        branches = [*found.branches, *per_event]
+        carried = _matching(options.carried, table.names, table.where)
+        branches = list(dict.fromkeys([*found.branches, *per_event, *carried]))
         start, stop = (int(min(entry, table.num_entries)) for entry in entries)
         if done is not None:
             start = done
@@ -246,13 +284,13 @@ def _chunks(
                 return
         step = _entries_per_step(table, options, branches)
         linking = Linking(found.layout, table.where)
-        assemble = linking.single_jets if found.single_jets else linking.dijets
+        assemble = linking.jets if all_jets else linking.single_jets if found.single_jets else linking.dijets
         for first in range(start, stop, step) if stop > start else [start]:
             last = min(first + step, max(stop, start))
             with _as_fault_of(table, f"entries {first} to {last} cannot be read"):
                 found_here = assemble(table.read(branches, first, last), first)
             report.events_read += last - first
-            if not found.single_jets:
+            if not found.single_jets and not all_jets:
                 report.events_without_dijet += last - first - len(found_here)
                 report.events_not_finite += int(np.count_nonzero(~np.isfinite(ak.to_numpy(found_here.mjj))))
             yield last, found_here
@@ -269,7 +307,25 @@ def _as_fault_of(table: Table, doing: str) -> Iterator[None]:
         raise file_error(table.where, error, doing) from error
 
 
-def _no_events(per_event: dict[str, ak.Array], options: ReadOptions, where: str) -> ak.Array:
+#: Of the events that are given, besides the columns of a file.
+RESERVED = ("jets", "mjj", "deta", "entry", "constituents")
+
+
+def _matching(patterns: Iterable[str], names: Collection[str], where: str) -> list[str]:
+    """The branches that some names and patterns stand for, sorted within a pattern."""
+    matching: list[str] = []
+    for pattern in patterns:
+        found = [pattern] if pattern in names else sorted(n for n in names if fnmatchcase(n, pattern))
+        if not found:
+            raise LayoutError(f"{where}: no branch {pattern!r} to carry along{nearest(pattern, names)}")
+        matching += found
+    for name in matching:
+        if name in RESERVED:
+            raise LayoutError(f"{where}: branch {name!r} cannot be carried along: there is a column of this name")
+    return matching
+
+
+def _no_events(per_event: dict[str, ak.Array], options: ReadOptions, where: str, all_jets: bool) -> ak.Array:
     """Of a file that has no entries, and not all branches."""
     schema = next(iter(SCHEMAS.values())).fitted(())
     schema = schema.with_columns(options.columns, options.jet_columns, None, where)
@@ -277,7 +333,8 @@ def _no_events(per_event: dict[str, ak.Array], options: ReadOptions, where: str)
         ak.contents.ListOffsetArray(ak.index.Index64([0]), ak.contents.NumpyArray(np.empty(0, "f4")))
     )
     columns = {**dict.fromkeys(schema.branches, nothing), **per_event}
-    return Linking(schema.layout, where).dijets(columns, 0)
+    linking = Linking(schema.layout, where)
+    return linking.jets(columns, 0) if all_jets else linking.dijets(columns, 0)
 
 
 def _entries_per_step(table: Table, options: ReadOptions, branches: list[str]) -> int:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
-from ..errors import LayoutError
+from ..errors import LayoutError, OptionError
 from ..jets.kinematics import angle_difference, angle_sum, azimuth, mass, pseudorapidity, transverse_momentum
 from ..jets.quality import JET_RADIUS
-from ..options import check_choice, nearest
+from ..options import check_choice, check_number, nearest
 
 __all__ = [
     "CONSTITUENT_COLUMNS",
     "EVENT_COLUMNS",
+    "FAT_JETS",
     "IDENTIFIERS",
     "JET_COLUMNS",
-    "RAW_FACTOR",
     "SCHEMAS",
     "Collections",
     "Counts",
     "FirstOf",
     "Formula",
     "JetByJet",
+    "JetCollection",
     "Schema",
     "SchemaName",
     "branches_of",
@@ -34,9 +36,6 @@ __all__ = [
 #: Columns of one value an event, read where the file has them.
 IDENTIFIERS = ("run", "luminosityBlock", "event")
 EVENT_COLUMNS = (*IDENTIFIERS, "genWeight")
-
-#: Of NanoAOD: one minus the pt of a jet before corrections over that after them.
-RAW_FACTOR = "FatJet_rawFactor"
 
 #: Fields of a declaration that name branches which only some models need.
 NO_BRANCHES = ("jet_branches", "candidate_branches", "constituent_branches", "further")
@@ -86,7 +85,7 @@ class Collections:
     candidates: Named
     """By the names of `CONSTITUENT_COLUMNS`."""
     jet_of_link: str | Counts | FirstOf
-    candidate_of_link: str
+    candidate_of_link: str | FirstOf
     jet_radius: float = JET_RADIUS
     jet_branches: str = "FatJet_{}"
     """Names of further columns of the jets."""
@@ -97,6 +96,16 @@ class Collections:
     def jets_per_entry(self) -> None:
         """As many as there are."""
         return None
+
+    @property
+    def jet_prefix(self) -> str:
+        """What the names of the columns of jets begin with."""
+        return self.jet_branches.format("")
+
+    @property
+    def raw_factor(self) -> str:
+        """Of NanoAOD: one minus the pt of a jet before corrections over that after them."""
+        return f"{self.jet_prefix}rawFactor"
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,11 @@ class JetByJet:
     def jets_per_entry(self) -> int:
         return len(self.jets)
 
+    @property
+    def jet_prefix(self) -> str | None:
+        """What the names of the columns of jets begin with, where an entry is one jet."""
+        return self.jet_branches[0].format("") if len(self.jets) == 1 else None
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -128,10 +142,12 @@ class Schema:
 
     name: str
     layout: Collections | JetByJet
+    event_columns: tuple[str, ...] = EVENT_COLUMNS
+    """Columns of one value an event that are read where the file has them."""
 
     @property
     def branches(self) -> tuple[str, ...]:
-        """The branches that are read, besides EVENT_COLUMNS; of a `FirstOf`, those of its first way."""
+        """The branches that are read, besides ``event_columns``; of a `FirstOf`, those of its first way."""
         return tuple(dict.fromkeys(branches_of(self.layout)))
 
     def fitted(self, present: Collection[str]) -> Schema:
@@ -233,23 +249,82 @@ def _named(pattern: str, columns: tuple[str, ...]) -> Named:
     return {column: pattern.format(column) for column in columns}
 
 
-def _nano(candidates: str, links: str, candidate_index: str) -> Collections:
+@dataclass(frozen=True)
+class JetCollection:
+    """A collection of jets of NanoAOD, and the collections that its constituents are found by.
+
+    Raises
+    ------
+    OptionError
+        A name is none, or the radius is not a number above 0.
+    """
+
+    name: str = "FatJet"
+    candidates: str | None = None
+    """Collection of candidates; None: ``PFCand`` or ``PFCands``, by the layout."""
+    links: str | None = None
+    """Collection of links; None: the names of the other two in one, as ``FatJetPFCand``."""
+    radius: float | None = None
+    """Of the jets; None: of ``AK<n>`` in the name n / 10, of ``Jet...`` and ``SubJet...`` 0.4, of others 0.8."""
+
+    def __post_init__(self) -> None:
+        for what in ("name", "candidates", "links"):
+            value = getattr(self, what)
+            if not (value is None and what != "name") and not (isinstance(value, str) and value.isidentifier()):
+                called = "jets" if what == "name" else what
+                raise OptionError(f"{called} is {value!r}: expected the name of a collection, as 'FatJet'")
+        if self.radius is not None:
+            radius = check_number("jet_radius", self.radius, lowest=1e-3, highest=10)
+            object.__setattr__(self, "radius", radius)
+
+    @property
+    def jet_radius(self) -> float:
+        """The radius that was given, or that of the name."""
+        if self.radius is not None:
+            return self.radius
+        by_name = re.search(r"(?:AK|CA)(\d+)", self.name, re.IGNORECASE)
+        if by_name and int(by_name[1]):
+            return int(by_name[1]) / 10
+        return 0.4 if self.name.startswith(("Jet", "SubJet")) else JET_RADIUS
+
+
+#: The large-radius jets of NanoAOD.
+FAT_JETS = JetCollection()
+
+
+def _nano(jets: JetCollection, candidates: str, candidate_index: str) -> Collections:
     """NanoAOD with constituents.
 
     Those of CMS's own NanoAODv15 have a pt that is PUPPI weighted already, and come without a weight; PFNano and
-    private productions keep the pt of the candidate, and its weight beside it. The jets are PUPPI jets:
-    their constituents are the weighted ones (on PFNano, the mass of the sum of those is that of the raw jet).
+    private productions keep the pt of the candidate, and its weight beside it. PUPPI jets have the weighted ones
+    as constituents (on PFNano, the mass of the sum of those is that of the raw jet), CHS jets the others.
     Where a file has the weight, `hepvae.reading.linking.settle_weights` decides.
     """
+    candidates = jets.candidates or candidates
+    links = jets.links or f"{jets.name}{candidates}"
+    # NanoAOD names an index after the collection that it counts, with a small first letter.
+    indices = dict.fromkeys((candidate_index, f"{candidates[0].lower()}{candidates[1:]}Idx"))
     momenta = _named(f"{candidates}_{{}}", CONSTITUENT_COLUMNS)
     weighted = Formula(operator.mul, (f"{candidates}_pt", f"{candidates}_puppiWeight"))
     return Collections(
-        jets=_named("FatJet_{}", JET_COLUMNS),
+        jets=_named(f"{jets.name}_{{}}", JET_COLUMNS),
         candidates={**momenta, "pt": FirstOf(weighted, momenta["pt"])},
-        jet_of_link=FirstOf(f"{links}_jetIdx", Counts("FatJet_nConstituents"), Counts("FatJet_nPFCand")),
-        candidate_of_link=f"{links}_{candidate_index}",
+        jet_of_link=FirstOf(
+            f"{links}_jetIdx", Counts(f"{jets.name}_nConstituents"), Counts(f"{jets.name}_nPFCand")
+        ),
+        candidate_of_link=FirstOf(*(f"{links}_{index}" for index in indices)),
+        jet_radius=jets.jet_radius,
+        jet_branches=f"{jets.name}_{{}}",
         candidate_branches=f"{candidates}_{{}}",
     )
+
+
+def _nano_schemas(jets: JetCollection) -> dict[str, Schema]:
+    """The layouts that have collections, for one of jets."""
+    return {
+        "nanoaodv15": Schema("nanoaodv15", _nano(jets, "PFCand", "pfCandIdx")),
+        "pfnano": Schema("pfnano", _nano(jets, "PFCands", "pFCandsIdx")),
+    }
 
 
 def _plain(jet: str) -> tuple[Named, Named]:
@@ -282,6 +357,19 @@ def _jetclass() -> tuple[Named, Named]:
     return jet, constituents
 
 
+def _lhco() -> Collections:
+    """Of the LHC Olympics; `hepvae.reading.tables.lhco` clusters its particles, and names the columns."""
+    return Collections(
+        jets=_named("LHCOJet_{}", JET_COLUMNS),
+        candidates=_named("LHCOParticle_{}", CONSTITUENT_COLUMNS),
+        jet_of_link=Counts("LHCOJet_nConstituents"),
+        candidate_of_link="LHCOJetParticle_particleIdx",
+        jet_radius=1.0,
+        jet_branches="LHCOJet_{}",
+        candidate_branches="LHCOParticle_{}",
+    )
+
+
 #: Mass of a constituent of JetClass, which has energies.
 _JETCLASS_FURTHER: Named = {
     "mass": Formula(mass, (_jetclass()[1]["pt"], _jetclass()[1]["eta"], "part_energy")),
@@ -309,25 +397,27 @@ def _jet_by_jet(
 
 
 #: What a user may name: a layout, or ``auto`` to look at the branches.
-SchemaName = Literal["auto", "nanoaodv15", "pfnano", "dijets", "study", "jetclass"]
+SchemaName = Literal["auto", "nanoaodv15", "pfnano", "dijets", "study", "jetclass", "lhco"]
 
 #: Every layout that is known, in the order in which a file is held against them.
 SCHEMAS = {
     schema.name: schema
     for schema in (
-        Schema("nanoaodv15", _nano("PFCand", "FatJetPFCand", "pfCandIdx")),
-        Schema("pfnano", _nano("PFCands", "FatJetPFCands", "pFCandsIdx")),
+        *_nano_schemas(FAT_JETS).values(),
         Schema("dijets", _jet_by_jet(_plain("j1"), _plain("j2"), names=("j1_{}", "j1_constituents_{}"))),
         Schema(
             "study",
             _jet_by_jet(_study("j1"), _study("j2"), mjj=FirstOf("mJJ", None), names=("j1_{}", "j1_particles_{}")),
         ),
         Schema("jetclass", _jet_by_jet(_jetclass(), names=("jet_{}", "part_{}"), further=(_JETCLASS_FURTHER,))),
+        Schema("lhco", _lhco(), event_columns=(*EVENT_COLUMNS, "label")),
     )
 }
 
 
-def find_schema(branches: Collection[str], where: str, schema: SchemaName = "auto") -> Schema:
+def find_schema(
+    branches: Collection[str], where: str, schema: SchemaName = "auto", jets: JetCollection = FAT_JETS
+) -> Schema:
     """The layout of a tree with these branches.
 
     Parameters
@@ -338,17 +428,22 @@ def find_schema(branches: Collection[str], where: str, schema: SchemaName = "aut
         File and tree, for the message.
     schema : str
         A name of `SCHEMAS`, or ``"auto"`` to look at the branches.
+    jets : JetCollection
+        Which of the collections of jets; only NanoAOD has other ones than the default.
 
     Raises
     ------
     OptionError
-        There is no such schema.
+        There is no such schema, or it has no collections.
     LayoutError
         Branches are missing; the message names the first, and the nearest name the tree has, or
         what was looked for and what was found where the tree is like none of the layouts.
     """
     check_choice("schema", schema, ("auto", *SCHEMAS))
-    candidates = [one.fitted(branches) for one in (SCHEMAS.values() if schema == "auto" else [SCHEMAS[schema]])]
+    known = SCHEMAS if jets == FAT_JETS else _nano_schemas(jets)
+    if schema != "auto" and schema not in known:
+        raise OptionError(f"schema {schema!r} has no collection {jets.name!r}: expected {' or '.join(known)}")
+    candidates = [one.fitted(branches) for one in (known.values() if schema == "auto" else [known[schema]])]
     missing = {one.name: [b for b in one.branches if b not in branches] for one in candidates}
     closest = min(candidates, key=lambda one: len(missing[one.name]) / len(one.branches))
     lost = missing[closest.name]

@@ -9,7 +9,7 @@ from typing import Any
 
 import awkward as ak
 
-__all__ = ["is_lazy", "map_lazily"]
+__all__ = ["is_lazy", "map_lazily", "type_of"]
 
 OfEvents = Callable[[ak.Array], ak.Array]
 Needed = Callable[[ak.Array], list[ak.Array]]
@@ -29,7 +29,7 @@ def map_lazily(of_events: OfEvents, events: Any, needed: Needed) -> Any:
     dask_awkward: Any = import_module("dask_awkward")
 
     of_partition = _OfPartition(of_events, needed)
-    return dask_awkward.map_partitions(of_partition, events, meta=_type(of_events, events._meta))
+    return dask_awkward.map_partitions(of_partition, events, meta=type_of(of_events, events._meta))
 
 
 class _OfPartition:
@@ -44,10 +44,11 @@ class _OfPartition:
         # Which columns are to be read, dask-awkward sees from those that are touched.
         for column in self.needed(events):
             ak.typetracer.touch_data(column)
-        return _type(self.of_events, events)
+        return type_of(self.of_events, events)
 
 
-def _type(of_events: OfEvents, events: ak.Array) -> ak.Array:
+def type_of(of_events: OfEvents, events: ak.Array) -> ak.Array:
+    """The type (a typetracer) of a function's result, of no events."""
     # Not ak.typetracer.length_zero_if_typetracer, which touches all columns.
     nothing = ak.Array(events.layout.form.length_zero_array(), behavior=events.behavior)
     return ak.Array(of_events(nothing).layout.to_typetracer(forget_length=True))

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..jets.quality import NOT_OWN, examine_jets, too_many_not_own
+from ..jets.padding import RADIUS
+from ..jets.quality import JET_RADIUS, NOT_OWN, examine_jets, too_many_not_own
 from ..jets.selection import dijet_events, load_vector
 from .layouts import (
     EVENT_COLUMNS,
     JET_COLUMNS,
-    RAW_FACTOR,
     Collections,
     Counts,
     Formula,
@@ -57,7 +57,8 @@ class Linking:
         Parameters
         ----------
         columns : dict of str to awkward array
-            The branches of the layout, and those of EVENT_COLUMNS that are there.
+            The branches of the layout, and others that are carried along: on the jets where their names are those
+            of columns of jets, as ``FatJet_msoftdrop``, without what these begin with; else on the events.
         first_entry : int
             Number of the first entry in the file.
 
@@ -71,31 +72,62 @@ class Linking:
         jets_per_event = ak.to_numpy(ak.num(jets["pt"]))
         # Where each jet stands among all jets of the chunk: the links are followed by it below.
         jets[PLACE] = ak.unflatten(np.arange(jets_per_event.sum()), jets_per_event)
-        per_event = {name: columns[name] for name in EVENT_COLUMNS if name in columns}
-        per_event["entry"] = np.arange(first_entry, first_entry + len(jets_per_event))
+        per_event = self._of_events(columns, first_entry, len(jets_per_event))
         mjj = getattr(self.layout, "mjj", None)
         if mjj is not None:
             per_event[MJJ_OF_FILE] = columns[mjj]
-        events = dijet_events(ak.zip(jets), **per_event)
+        events = dijet_events(ak.zip(jets, depth_limit=2), **per_event)
         if mjj is not None:
             self._check_mjj(events, mjj)
             events = events[[name for name in events.fields if name != MJJ_OF_FILE]]
 
         chosen = ak.to_numpy(ak.flatten(events.jets[PLACE], axis=None))
-        constituents = _constituents(candidates, links, chosen, jets_per_event.sum())
-        flat = _jets_with(ak.flatten(events.jets, axis=1), constituents)
+        constituents = self._constituents(candidates, links, chosen, jets_per_event.sum())
+        flat = ak.flatten(events.jets, axis=1)
+        flat = _jets_with({name: flat[name] for name in jets if name != PLACE}, constituents)
         self._check_own(flat, np.repeat(ak.to_numpy(events.entry), 2))
         pairs = ak.Array(ak.contents.RegularArray(flat, 2, zeros_length=len(events)))
         return ak.zip({name: pairs if name == "jets" else events[name] for name in events.fields}, depth_limit=1)
 
+    def jets(self, columns: Columns, first_entry: int) -> ak.Array:
+        """All jets of one chunk, in the order of the file; as `dijets`.
+
+        Returns
+        -------
+        awkward array, (entries,) records
+            ``jets``: var ``Momentum4D``, each with ``constituents``; ``entry``, and the columns of events.
+        """
+        jets, candidates, links = self._flattened(columns, first_entry)
+        jets_per_entry = ak.to_numpy(ak.num(jets["pt"]))
+        number = jets_per_entry.sum()
+        flat = _jets_with(
+            {name: ak.flatten(column) for name, column in jets.items()},
+            self._constituents(candidates, links, np.arange(number), number),
+        )
+        self._check_own(flat, first_entry + np.repeat(np.arange(len(jets_per_entry)), jets_per_entry))
+        offsets = ak.index.Index64(np.concatenate([[0], np.cumsum(jets_per_entry)]))
+        per_event = self._of_events(columns, first_entry, len(jets_per_entry))
+        return ak.zip({"jets": ak.contents.ListOffsetArray(offsets, flat), **per_event}, depth_limit=1)
+
     def single_jets(self, columns: Columns, first_entry: int) -> ak.Array:
         """Jets (entries,) of one chunk of a layout with one jet an entry; as `dijets`."""
-        jets, candidates, links = self._flattened(columns, first_entry)
-        flat = ak.zip({name: ak.flatten(column) for name, column in jets.items()})
-        number = len(flat)
-        flat = _jets_with(flat, _constituents(candidates, links, np.arange(number), number))
-        self._check_own(flat, first_entry + np.arange(number))
-        return ak.Array(flat)
+        return ak.flatten(self.jets(columns, first_entry).jets)
+
+    def _carried(self, columns: Columns) -> dict[str, str]:
+        """Columns besides those of the layout that belong to jets, and their names there."""
+        prefix, own = self.layout.jet_prefix, set(branches_of(self.layout))
+        depth = 2 if isinstance(self.layout, Collections) else 1
+        return {
+            name: name.removeprefix(prefix)
+            for name, column in columns.items()
+            if prefix and name.startswith(prefix) and name not in own and column.ndim >= depth
+        }
+
+    def _of_events(self, columns: Columns, first_entry: int, entries: int) -> dict[str, Any]:
+        """Columns of the events, with the number of their entry in the file."""
+        of_others = {*branches_of(self.layout), *self._carried(columns)}
+        carried = {name: column for name, column in columns.items() if name not in of_others}
+        return {**carried, "entry": np.arange(first_entry, first_entry + entries)}
 
     def _check_own(self, jets: Any, entry: Places) -> None:
         """Jets whose constituents lie elsewhere are no accident where there are many, in the chunks so far."""
@@ -118,6 +150,7 @@ class Linking:
         if isinstance(layout, Collections):
             jets = {c: _value(column, columns) for c, column in layout.jets.items()}
             candidates = {c: _value(column, columns) for c, column in layout.candidates.items()}
+            jets |= {field: columns[name] for name, field in self._carried(columns).items()}
             for what, collection in (("jets", jets), ("candidates", candidates)):
                 self._check_lengths(what, collection, first_entry)
             return jets, candidates, self._links(columns, layout, jets["pt"], candidates["pt"], first_entry)
@@ -125,6 +158,7 @@ class Linking:
             c: _float32(ak.concatenate([_value(jet[c], columns)[:, np.newaxis] for jet in layout.jets], axis=1))
             for c in layout.jets[0]
         }
+        jets |= {field: columns[name][:, np.newaxis] for name, field in self._carried(columns).items()}
         names = layout.constituents[0]
         each = [{c: _float32(_value(jet[c], columns)) for c in names} for jet in layout.constituents]
         for i, constituents in enumerate(each, start=1):
@@ -141,9 +175,10 @@ class Linking:
         one_number: set[str] = {*EVENT_COLUMNS}
         if isinstance(self.layout, JetByJet):
             one_number |= {*branches_of(self.layout.jets), *branches_of(self.layout.mjj)}
+        own = {*EVENT_COLUMNS, *branches_of(self.layout)}
         for name, column in columns.items():
             expected = 1 if name in one_number else 2
-            if _depth(column) != expected:
+            if name in own and _depth(column) != expected:
                 what = "one number" if expected == 1 else "a list of numbers"
                 raise DataError(
                     f"{self.where}: branch {name!r} has {column.type.content} for each entry: expected {what}"
@@ -167,6 +202,7 @@ class Linking:
         Links may come in any order, and jets may share candidates. An index of -1 means no link, as
         everywhere in NanoAOD; any other index out of range is an error.
         """
+        assert isinstance(layout.candidate_of_link, str), "a layout is fitted to its file before"
         to_candidate = columns[layout.candidate_of_link]
         links_per_event = ak.to_numpy(ak.num(to_candidate))
         jets_per_event, candidates_per_event = ak.to_numpy(ak.num(jet_pt)), ak.to_numpy(ak.num(candidate_pt))
@@ -212,6 +248,30 @@ class Linking:
         linked = (to_jet >= 0) & (to_candidate >= 0)
         return (jet_start[event] + to_jet)[linked], (candidate_start[event] + to_candidate)[linked]
 
+    def _constituents(
+        self, candidates: dict[str, ak.Array], links: tuple[Places, Places], chosen: Places, number_of_jets: int
+    ) -> Any:
+        """Constituents (jets, var) of the chosen jets, by their place among all jets of the chunk; a layout.
+
+        The radius of the jets is a parameter of theirs, where it is not the usual one.
+        """
+        link_jet, candidate = links
+        slot = np.full(number_of_jets, -1)
+        slot[chosen] = np.arange(len(chosen))
+        link_slot = slot[link_jet]
+        used = np.flatnonzero(link_slot >= 0)
+        order = used[np.argsort(link_slot[used], kind="stable")]
+        counts = np.bincount(link_slot[used], minlength=len(chosen))
+        radius, kind = self.layout.jet_radius, "Momentum4D" if "mass" in candidates else "Momentum3D"
+        return ak.contents.ListOffsetArray(
+            ak.index.Index64(np.concatenate([[0], np.cumsum(counts)])),
+            ak.contents.RecordArray(
+                [ak.contents.NumpyArray(_flat(values)[candidate[order]]) for values in candidates.values()],
+                list(candidates),
+                parameters={"__record__": kind} | ({} if radius == JET_RADIUS else {RADIUS: radius}),
+            ),
+        )
+
     def _check_mjj(self, events: ak.Array, branch: Any) -> None:
         """Columns under wrong names, or of other units, must not become scores."""
         theirs, ours = ak.to_numpy(events[MJJ_OF_FILE]), ak.to_numpy(events.mjj)
@@ -226,7 +286,9 @@ class Linking:
 
 def weight_columns(schema: Schema, present: Collection[str]) -> list[str]:
     """What `settle_weights` needs besides the branches of a layout."""
-    return [RAW_FACTOR] if _weighted(schema) is not None and RAW_FACTOR in present else []
+    if _weighted(schema) is None or not isinstance(schema.layout, Collections):
+        return []
+    return [schema.layout.raw_factor] if schema.layout.raw_factor in present else []
 
 
 def settle_weights(
@@ -246,7 +308,7 @@ def settle_weights(
     schema : Schema
         As `find_schema` gives it.
     present : collection of str
-        Columns of the file; the raw pt is pt * (1 - FatJet_rawFactor) where it has that.
+        Columns of the file; the raw pt is pt * (1 - rawFactor) where it has that.
     entries : int
         Of the file; so many are read that some jets have constituents.
     read : callable of names, start, stop
@@ -288,43 +350,23 @@ def _weighted(schema: Schema) -> Formula | None:
 
 def _pt_ratio(layout: Collections | JetByJet, columns: Columns, first_entry: int, where: str) -> float:
     """Median of the summed pt of a jet's constituents over its raw pt; NaN where no jet has constituents."""
-    layout_columns = {name: column for name, column in columns.items() if name != RAW_FACTOR}
-    jets, candidates, (link_jet, candidate) = Linking(layout, where)._flattened(layout_columns, first_entry)
-    raw = jets["pt"] * (1 - columns[RAW_FACTOR]) if RAW_FACTOR in columns else jets["pt"]
+    jets, candidates, (link_jet, candidate) = Linking(layout, where)._flattened(columns, first_entry)
+    raw = jets["pt"] * (1 - jets["rawFactor"]) if "rawFactor" in jets else jets["pt"]
     raw = _flat(raw).astype(np.float64)
     total = np.bincount(link_jet, _flat(candidates["pt"])[candidate], len(raw))
     some = (total > 0) & (raw > 0) & np.isfinite(total)
     return float(np.median(total[some] / raw[some])) if some.any() else float("nan")
 
 
-def _jets_with(flat: ak.Array, constituents: Any) -> Any:
+def _jets_with(flat: Mapping[str, ak.Array], constituents: Any) -> Any:
+    """Jets (jets,) of some columns and their constituents, as a layout."""
     load_vector()
-    names = [*JET_COLUMNS, *(name for name in flat.fields if name not in (*JET_COLUMNS, PLACE))]
+    names = [*JET_COLUMNS, *(name for name in flat if name not in JET_COLUMNS)]
+    of_jets = [
+        ak.contents.NumpyArray(ak.to_numpy(flat[c])) if flat[c].ndim == 1 else flat[c].layout for c in names
+    ]
     return ak.contents.RecordArray(
-        [*(ak.contents.NumpyArray(ak.to_numpy(flat[c])) for c in names), constituents],
-        [*names, "constituents"],
-        parameters={"__record__": "Momentum4D"},
-    )
-
-
-def _constituents(
-    candidates: dict[str, ak.Array], links: tuple[Places, Places], chosen: Places, number_of_jets: int
-) -> Any:
-    """Constituents (jets, var) of the chosen jets, by their place among all jets of the chunk."""
-    link_jet, candidate = links
-    slot = np.full(number_of_jets, -1)
-    slot[chosen] = np.arange(len(chosen))
-    link_slot = slot[link_jet]
-    used = np.flatnonzero(link_slot >= 0)
-    order = used[np.argsort(link_slot[used], kind="stable")]
-    counts = np.bincount(link_slot[used], minlength=len(chosen))
-    return ak.contents.ListOffsetArray(
-        ak.index.Index64(np.concatenate([[0], np.cumsum(counts)])),
-        ak.contents.RecordArray(
-            [ak.contents.NumpyArray(_flat(values)[candidate[order]]) for values in candidates.values()],
-            list(candidates),
-            parameters={"__record__": "Momentum4D" if "mass" in candidates else "Momentum3D"},
-        ),
+        [*of_jets, constituents], [*names, "constituents"], parameters={"__record__": "Momentum4D"}
     )
 
 

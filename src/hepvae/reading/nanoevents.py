@@ -1,4 +1,4 @@
-"""Events of coffea (NanoEvents) as dijet events: the layouts of files, under the names of its collections."""
+"""Events of coffea (NanoEvents): their jets with constituents, by the layouts of files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from ..errors import LayoutError
 from ..jets.spec import InputSpec
-from .layouts import EVENT_COLUMNS, RAW_FACTOR, Schema, SchemaName, find_schema
+from .layouts import EVENT_COLUMNS, FAT_JETS, JetCollection, Schema, SchemaName, find_schema
 from .linking import Linking, settle_weights, weight_columns
 
-__all__ = ["aligned", "dijets_of", "is_nanoevents", "needed"]
+__all__ = ["aligned", "constituents_of", "dijets_of", "is_nanoevents", "needed"]
 
 WHERE = "NanoEvents"
 #: What to do where the links do not fit the jets.
@@ -20,13 +20,11 @@ WITH_CONSTITUENTS = (
     "were they corrected, cut or sorted? take hepvae.with_constituents(events) before that, which keeps"
     " constituents with their jet"
 )
-#: The collection of jets of all layouts that coffea makes NanoEvents of.
-JETS = "FatJet"
 
 
 def is_nanoevents(events: Any) -> bool:
     """Whether these are events of coffea, and not those of `read_dijets`."""
-    return JETS in ak.fields(events)
+    return FAT_JETS.name in ak.fields(events)
 
 
 def dijets_of(events: ak.Array, schema: SchemaName = "auto", spec: InputSpec | None = None) -> ak.Array:
@@ -55,8 +53,39 @@ def dijets_of(events: ak.Array, schema: SchemaName = "auto", spec: InputSpec | N
     there = np.flatnonzero(~ak.to_numpy(ak.is_none(events))) if _may_miss(events) else None
     if there is not None:
         events = ak.drop_none(events, axis=0)
-    found, places = _layout(events, schema, spec)
+    linking, columns = _linking(events, schema, spec)
+    dijets = linking.dijets(columns, 0)
+    if there is not None:
+        dijets = ak.with_field(dijets, there[ak.to_numpy(dijets.entry)], "entry")
+    return dijets
+
+
+def constituents_of(events: ak.Array, jets: JetCollection, spec: InputSpec | None) -> ak.Array:
+    """The constituents (events, var, var) of all jets of a collection of NanoEvents; None where an event is None.
+
+    Raises
+    ------
+    LayoutError, DataError
+        Collections are missing, or do not belong together.
+    """
+    missing = ak.to_numpy(ak.is_none(events)) if _may_miss(events) else None
+    if missing is not None:
+        events = ak.drop_none(events, axis=0)
+    linking, columns = _linking(events, "auto", spec, jets)
+    constituents = linking.jets(columns, 0).jets.constituents
+    if missing is None:
+        return constituents
+    index = np.where(missing, -1, np.cumsum(~missing) - 1)
+    return ak.Array(ak.contents.IndexedOptionArray(ak.index.Index64(index), constituents.layout))
+
+
+def _linking(
+    events: ak.Array, schema: SchemaName, spec: InputSpec | None, jets: JetCollection | None = None
+) -> tuple[Linking, dict[str, ak.Array]]:
+    """What links the jets of NanoEvents and their constituents, and the columns that it needs."""
+    found, places = _layout(events, schema, spec, jets)
     columns = {name: _column(events, place) for name, place in places.items()}
+    raw_factors = weight_columns(found, columns)
     found, _ = settle_weights(
         found,
         columns.keys(),
@@ -64,19 +93,20 @@ def dijets_of(events: ak.Array, schema: SchemaName = "auto", spec: InputSpec | N
         lambda names, start, stop: {n: columns[n][start:stop] for n in names},
         WHERE,
     )
-    columns = {name: column for name, column in columns.items() if name != RAW_FACTOR}
-    found = _with_columns(found, spec, places)
-    dijets = Linking(found.layout, WHERE, WITH_CONSTITUENTS).dijets(columns, 0)
-    if there is not None:
-        dijets = ak.with_field(dijets, there[ak.to_numpy(dijets.entry)], "entry")
-    return dijets
+    columns = {name: column for name, column in columns.items() if name not in raw_factors}
+    return Linking(_with_columns(found, spec, places).layout, WHERE, WITH_CONSTITUENTS), columns
 
 
-def needed(events: ak.Array, schema: SchemaName = "auto", spec: InputSpec | None = None) -> list[ak.Array]:
-    """The columns of NanoEvents that `dijets_of` touches; of other events, all."""
-    if not is_nanoevents(events):
+def needed(
+    events: ak.Array,
+    schema: SchemaName = "auto",
+    spec: InputSpec | None = None,
+    jets: JetCollection | None = None,
+) -> list[ak.Array]:
+    """The columns of NanoEvents that `dijets_of` touches, or `constituents_of` of ``jets``; of others, all."""
+    if jets is None and not is_nanoevents(events):
         return [events]
-    return [_column(events, place) for place in _layout(events, schema, spec)[1].values()]
+    return [_column(events, place) for place in _layout(events, schema, spec, jets)[1].values()]
 
 
 def _with_columns(found: Schema, spec: InputSpec | None, places: dict[str, tuple[str, ...]]) -> Schema:
@@ -84,14 +114,14 @@ def _with_columns(found: Schema, spec: InputSpec | None, places: dict[str, tuple
 
 
 def _layout(
-    events: ak.Array, schema: SchemaName, spec: InputSpec | None
+    events: ak.Array, schema: SchemaName, spec: InputSpec | None, jets: JetCollection | None
 ) -> tuple[Schema, dict[str, tuple[str, ...]]]:
-    """The layout of NanoEvents, and where each of its columns is."""
+    """The layout of NanoEvents, and where each of its columns is; those of the events only for dijets."""
     places = _places(events)
-    found = find_schema(places.keys(), WHERE, schema)
+    found = find_schema(places.keys(), WHERE, schema, jets or FAT_JETS)
     if found.single_jets:
         raise LayoutError(f"{WHERE}: have one jet an entry ({found.name} layout): expected events with two jets")
-    per_event = [column for column in EVENT_COLUMNS if places.get(column) == (column,)]
+    per_event = [] if jets else [column for column in EVENT_COLUMNS if places.get(column) == (column,)]
     branches = (*_with_columns(found, spec, places).branches, *weight_columns(found, places), *per_event)
     return found, {name: places[name] for name in branches}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -11,7 +12,7 @@ from ..errors import OptionError
 from ..jets.spec import InputSpec
 from ..options import check_choice, check_whole_number
 from .access import ACCESS, Access
-from .layouts import SCHEMAS, SchemaName
+from .layouts import FAT_JETS, SCHEMAS, JetCollection, SchemaName
 
 __all__ = ["STEP_SIZE", "ReadOptions"]
 
@@ -29,7 +30,7 @@ class ReadOptions:
     Raises
     ------
     OptionError
-        There is no such schema, or the step size is neither a size nor a number of entries.
+        There is no such schema, a column has no name, or the step size is neither a size nor a number of entries.
     """
 
     tree: str | None = None
@@ -43,12 +44,21 @@ class ReadOptions:
     """Of the constituents, besides pt, eta and phi: what a model needs, by name in their collection."""
     jet_columns: tuple[str, ...] = ()
     """Of the jets, besides pt, eta, phi and mass."""
+    carried: Iterable[str] = ()
+    """Names and patterns of further branches, which are carried along."""
+    jets: JetCollection = FAT_JETS
+    """The collection of jets, of files that have several."""
 
-    def of_spec(self, spec: InputSpec) -> ReadOptions:
+    def of_spec(self, spec: InputSpec | None) -> ReadOptions:
         """The same with the columns that a model takes."""
-        return replace(self, columns=spec.columns, jet_columns=spec.jet_columns)
+        return self if spec is None else replace(self, columns=spec.columns, jet_columns=spec.jet_columns)
 
     def __post_init__(self) -> None:
+        given = (self.carried,) if isinstance(self.carried, str) else self.carried
+        carried = tuple(given) if isinstance(given, Iterable) else (given,)
+        if not all(isinstance(name, str) and name for name in carried):
+            raise OptionError(f"columns are {self.carried!r}: expected names of branches, or patterns as 'HLT_*'")
+        object.__setattr__(self, "carried", carried)
         if self.tree is not None and (not isinstance(self.tree, str) or not self.tree):
             raise OptionError(f"tree is {self.tree!r}: expected the name of a tree")
         check_choice("schema", self.schema, ("auto", *SCHEMAS))
@@ -69,4 +79,4 @@ class ReadOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """All options as plain values, for JSON."""
-        return asdict(self)
+        return {**asdict(self), "carried": list(self.carried)}

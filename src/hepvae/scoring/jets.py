@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import OptionError, SpecError, UnscoredJetsWarning
 from ..inference import Inferer
+from ..jets.padding import NOMINAL_PT
 from ..jets.quality import LOSS_NOT_FINITE, Counts, ExaminedJets, examine_jets
 from ..jets.spec import InputSpec
 from ..reading.lazy import is_lazy, map_lazily
@@ -140,5 +141,6 @@ def _needed(jets: ak.Array, spec: InputSpec) -> list[ak.Array]:
     """The columns of jets that a model takes."""
     if not spec.momenta_only or "constituents" not in ak.fields(jets):
         return [jets]
-    axis = [jets[name] for name in ("eta", "phi")]
+    scaled = ("pt", NOMINAL_PT) if NOMINAL_PT in ak.fields(jets) else ()
+    axis = [jets[name] for name in ("eta", "phi", *scaled)]
     return axis + [jets["constituents", name] for name in ("pt", "eta", "phi")]
