@@ -52,7 +52,9 @@ def losses_of(model, jets):
 
 def assert_same(found, expected):
     for name in LOSSES:
-        assert np.allclose(found[name], expected[name], rtol=1e-5, atol=0), name
+        assert np.allclose(found[name], expected[name], rtol=1e-4, atol=0), (
+            name
+        )  # sums of float32 in another order
 
 
 @pytest.mark.parametrize("distance", DISTANCES)

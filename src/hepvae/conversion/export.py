@@ -129,9 +129,7 @@ def _converted(tf2onnx: Any, onnx: Any, model: VAE) -> Any:
 
     model, free = traceable(model)
     function = traced(model, (*LOSSES, RECONSTRUCTION), jets=TRACED_JETS, by_product=True)
-    with without_gemm_warnings():
-        proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
-    store_weights_in_float32(onnx, proto.graph)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     rewrite(onnx, proto, free_particles=free)
     return proto
 
@@ -192,7 +190,7 @@ def _check_graph(proto: Any, path: Path) -> None:
 
 
 def store_weights_in_float32(onnx: Any, graph: Any) -> None:
-    """Weights that a model uses in float64 are float32 in Keras; tf2onnx writes them out as float64.
+    """Weights that a foreign model uses in float64 may be float32 in Keras; tf2onnx writes them out as float64.
 
     Half the file. ONNX Runtime casts them once, when it loads the model.
     """

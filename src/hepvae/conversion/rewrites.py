@@ -408,8 +408,15 @@ def _free_axes(graph: Graph, free_particles: bool) -> None:
     for node in graph.nodes:
         for i, name in enumerate(node.input):
             values = graph.constants.get(name)
-            if values is not None and any(is_free(d) for d in values.shape):
+            if values is None:
+                continue
+            if any(is_free(d) for d in values.shape):
                 node.input[i] = _freed_constant(graph, begin, shape, name, values, is_free)
+            elif free_particles and node.op_type == "Mul" and values.size == 1 and values == TRACED_PARTICLES:
+                # Rows before a jet, where neighbours are gathered: Shape gives int64.
+                kind = graph.onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
+                begin.append(graph.node("Cast", [shape[PARTICLES_AXIS]], to=kind))
+                node.input[i] = begin[-1].output[0]
     graph.nodes = [*begin, *graph.nodes]
 
 
