@@ -51,6 +51,7 @@ def losses_of(model, jets):
 
 
 def assert_same(found, expected):
+    """Sums of float32 may be in another order."""
     for name in LOSSES:
         assert np.allclose(found[name], expected[name], rtol=1e-4, atol=0), (
             name

@@ -58,7 +58,7 @@ class Graph:
         self.shapes: dict[str, Shape] = {
             name: tuple(d.dim_value for d in value.shape.dim) for name, value in values
         }
-        self._float32 = {name for name, value in values if value.elem_type == onnx.TensorProto.FLOAT}
+        self._float64 = {name for name, value in values if value.elem_type == onnx.TensorProto.DOUBLE}
 
     def name(self, what: str) -> str:
         self._number += 1
@@ -90,8 +90,8 @@ class Graph:
         return self.node("Reshape", [source, self.constant(shape, np.int64)], outputs, shape=shape)
 
     def float32(self, name: str) -> bool:
-        """Whether a value of the traced graph is of that type."""
-        return name in self._float32
+        """Whether a value of the traced graph is of that type, as far as types are known, and not of float64."""
+        return name not in self._float64
 
     def attributes(self, node: Any) -> dict[str, Any]:
         return {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
