@@ -14,14 +14,11 @@ test: .venv/.ready
 test-slow: .venv/.ready
 	$(PYTEST) -m slow
 
-# What mypy checks: all of src.
-TYPED := $(filter-out %/data %/py.typed %/__pycache__,$(wildcard src/hepvae/*))
-
 # The same is in .pre-commit-config.yaml.
 lint: .venv/.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy --follow-imports=silent $(TYPED)
+	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/repo-review .
 
