@@ -679,9 +679,9 @@ def draft(
         lines.append("")
     lines.append("[output]")
     lines += [f"# {tensor} {_shown(shape)}" for tensor, shape in outputs.items()]
-    first = next(iter(outputs), "output")
+    reconstruction = next(iter(outputs), "output")
     lines += [
-        f"reconstruction = {json.dumps(first)}  # or score = ..., or losses = {{loss = ...}}",
+        f"reconstruction = {json.dumps(reconstruction)}  # or score = ..., or losses = {{loss = ...}}",
         '# z_mean = "..."  # with z_log_var, for kl_loss',
         "",
         "[loss]",
