@@ -31,6 +31,7 @@ EXTRAS = {
     "ai_edge_litert": "",
     "coffea.processor": "coffea",
     "distributed": "dask",
+    "fastjet": "lhco",
     "fsspec_xrootd": "xrootd",
     "h5py": "hdf5",
     "lightgbm": "search",

@@ -20,6 +20,9 @@ from ..access import ACCESS, Access, file_error
 from ..layouts import IDENTIFIERS
 from ..sources import Source
 from .base import Table
+from .datasets import check_stored, own_dataset
+from .frames import frame_in
+from .lhco import LHCOTable
 
 __all__ = ["open_hdf5"]
 
@@ -37,8 +40,6 @@ MOST_FEATURES, LONGEST_NAME = 1000, 1000
 EXACT = {np.dtype(np.float16): 2**11, np.dtype(np.float32): 2**24, np.dtype(np.float64): 2**53}
 
 LOOKED_AT = 1000  # events, for the coordinates
-#: Nothing is packed tighter: by deflate at most 1032 times.
-TIGHTEST = 2000
 
 
 class HDF5Table(Table):
@@ -78,23 +79,9 @@ class HDF5Table(Table):
         }
         self.names = {**self._features, **self._particle_names}.keys()
 
-    def _own(self, file: Any, name: str) -> Any:
-        """A dataset of the file itself; None where there is none. What another file keeps is never read."""
-        import h5py
-
-        link = file.get(name, getlink=True)
-        if link is None:
-            return None
-        found = file[name] if isinstance(link, h5py.HardLink) else None
-        if isinstance(link, h5py.SoftLink):
-            raise FileError(f"{self.where}: dataset {name!r} is a link to {link.path!r}: not read")
-        if found is None or (isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)):
-            raise FileError(f"{self.where}: dataset {name!r} is kept in another file: not read")
-        return found if isinstance(found, h5py.Dataset) else None
-
     def _dataset(self, file: Any, *names: str) -> Any:
         for name in names:
-            found = self._own(file, name)
+            found = own_dataset(file, name, self.where)
             if found is not None:
                 if found.dtype.kind not in "fiu":
                     raise LayoutError(f"{self.where}: dataset {name!r} is of {found.dtype}: expected numbers")
@@ -122,15 +109,11 @@ class HDF5Table(Table):
                 f" expected at most {MOST_PARTICLES} particles a jet"
             )
         for data in (particles, events):
-            if data.size * data.dtype.itemsize > TIGHTEST * data.id.get_storage_size():
-                raise FileError(
-                    f"{self.where}: {data.name[1:]} declares {data.size * data.dtype.itemsize} bytes"
-                    f" and has {data.id.get_storage_size()}"
-                )
+            check_stored(data, self.where)
 
     def _named(self, file: Any, name: str) -> list[str]:
         """Names in a dataset; none where it is missing."""
-        found = self._own(file, name)
+        found = own_dataset(file, name, self.where)
         if found is None:
             return []
         if found.size > MOST_FEATURES or found.dtype.itemsize > LONGEST_NAME:
@@ -197,14 +180,14 @@ class HDF5Table(Table):
 
 @contextmanager
 def open_hdf5(source: Source, access: Access = ACCESS) -> Iterator[Table]:
-    """Open an HDF5 file of the study, on this disk or on a server.
+    """Open an HDF5 file of the study or of the LHC Olympics, on this disk or on a server.
 
     Raises
     ------
     FileError
         The file is missing or cannot be read; `TransientError` where it may be read later.
     LayoutError
-        It has other datasets than those of the study.
+        It has other datasets than those.
     """
     h5py = require("h5py", source.path)
     with ExitStack() as opened:
@@ -219,7 +202,9 @@ def open_hdf5(source: Source, access: Access = ACCESS) -> Iterator[Table]:
             elif h5py.is_hdf5(where) is False:
                 with open(where, "rb"):  # missing, or not ours to read
                     raise LayoutError(f"{source.path}: not an HDF5 file, or cut short")
-            table = HDF5Table(opened.enter_context(h5py.File(where, "r")), source)
+            file = opened.enter_context(h5py.File(where, "r"))
+            frame = frame_in(file, source.tree, source.path)
+            table = HDF5Table(file, source) if frame is None else LHCOTable(frame, source)
         except (FileError, LayoutError):
             raise
         # Whatever a broken file makes HDF5 raise.

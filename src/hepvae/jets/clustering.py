@@ -1,0 +1,57 @@
+"""Jets of particles, clustered by FastJet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import awkward as ak
+import numpy as np
+
+from ..extras import require
+from .kinematics import azimuth, pseudorapidity, transverse_momentum
+from .selection import load_vector
+
+__all__ = ["cluster_jets"]
+
+
+def cluster_jets(particles: Mapping[str, ak.Array], radius: float, pt_min: float) -> tuple[ak.Array, ak.Array]:
+    """Cluster massless particles by the anti-kT algorithm (M. Cacciari et al., arXiv:0802.1189), E scheme.
+
+    Parameters
+    ----------
+    particles : mapping
+        ``pt`` (GeV, above 0), ``eta``, ``phi``: float64 (events, var).
+    radius, pt_min : float
+        Radius parameter, and the lowest pt of a jet (GeV).
+
+    Returns
+    -------
+    awkward array, (events, var) records
+        Jets by falling pt: float32 ``pt``, ``eta``, ``phi``, ``mass``, and ``nConstituents``.
+    awkward array, (events, var) records
+        float32 ``pt``, ``eta``, ``phi`` of their constituents, jet by jet.
+    """
+    fastjet = require("fastjet", "clustering of jets")
+    load_vector()
+    # FastJet prints who wrote it to standard output.
+    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
+    pt, eta, phi = (particles[name] for name in ("pt", "eta", "phi"))
+    momenta = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta), "E": pt * np.cosh(eta)}
+    clusters = fastjet.ClusterSequence(
+        ak.zip(momenta, with_name="Momentum4D"), fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
+    )
+    found, places = clusters.inclusive_jets(pt_min), clusters.constituent_index(pt_min)
+    order = ak.argsort(transverse_momentum(found.px, found.py), axis=1, ascending=False, stable=True)
+    found, places = found[order], places[order]
+    momentum = np.sqrt(found.px**2 + found.py**2 + found.pz**2)
+    jets = {
+        "pt": transverse_momentum(found.px, found.py),
+        "eta": pseudorapidity(found.px, found.py, found.pz),
+        "phi": azimuth(found.px, found.py),
+        "mass": np.sqrt(np.maximum((found.E - momentum) * (found.E + momentum), 0)),
+    }
+    single = {name: ak.values_astype(column, np.float32) for name, column in jets.items()}
+    counts = ak.values_astype(ak.num(places, axis=2), np.int64)
+    jet_by_jet = ak.flatten(places, axis=2)
+    constituents = {name: ak.values_astype(column[jet_by_jet], np.float32) for name, column in particles.items()}
+    return ak.zip({**single, "nConstituents": counts}), ak.zip(constituents)
