@@ -72,6 +72,7 @@ _DEFAULT = SearchOptions
 @option("--label", default=_DEFAULT.label, help="above the plots")
 @option("--energy", type=Number(), default=_DEFAULT.energy, help="of the collisions, TeV")
 @option("--unblind", is_flag=True, help="show the data above the loosest working point")
+@option("--baselines/--no-baselines", default=True, help="compare with cuts on jet mass and tau21")
 @option("--datacard", is_flag=True, help="write a datacard of Combine with its shapes, and a workspace of pyhf")
 @option("--output", required=True, type=PATH, metavar="DIR", help="folder of the report and of the scored files")
 def search(output: Path, **given: Any) -> int:

@@ -85,7 +85,7 @@ def plot_limits(
         rows = len(axes.get_legend_handles_labels()[1]) + (canvas.title is not None) + 1
         axes.set_yscale("log")
         # the upper part is the legend's
-        room = 0.055 * rows + 0.04
+        room = 0.047 * rows + 0.03
         axes.set_ylim(lowest, lowest * (highest / lowest) ** (1 / (1 - room)))
         axes.set_xlim(tev.min(), tev.max())
         plain_ticks(axes.xaxis)

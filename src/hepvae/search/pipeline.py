@@ -29,8 +29,10 @@ from ..reading.dijets import read_dijets
 from ..reading.sources import distinct_names
 from ..scoring.strategy import ScoreStrategy, StrategyName
 from . import slices
+from .companion import BASELINES, baseline, dijet_observables
 from .datacard import channels_of, write_datacard
 from .fits import CRITERIA, Criterion
+from .limits import Limits
 from .report import (
     Report,
     file_name,
@@ -50,7 +52,7 @@ from .report import (
     show_toys_without_signal,
 )
 from .samples import SearchSample, events_of, picobarns_per_weight, score_sample
-from .scans import Scan, Systematics
+from .scans import COMBINED, Scan, Systematics
 from .separation import FiguresOfMerit, ScoredEvents, figures_of_merit, in_window, roc
 from .slices import INCLUSIVE, Expectation, FitOptions, SlicedSignal
 from .spectrum import Floats, dijet_edges
@@ -140,6 +142,8 @@ class SearchOptions:
     working_points: tuple[str, ...] = ("eff50", "eff10", "eff1")
     luminosity: float = 138.0
     """fb^-1."""
+    baselines: bool = True
+    """Compare with cuts on the jet mass and on tau21."""
     datacard: bool = False
     """Write a datacard of Combine and a workspace of pyhf for the mass that is injected."""
     cross_section: float | None = None
@@ -279,7 +283,8 @@ def search(options: SearchOptions) -> list[Path]:
     scored = scored_samples(options, inferers)
     samples = scored[options.model]
     show_samples(report, samples, BACKGROUND, options.fit_start)
-    separation(options, scored, report)
+    plain = baseline_samples(options, samples) if options.baselines else {}
+    separation(options, scored, plain, report)
     control = samples.get(CONTROL) if options.data is None else None
     cuts = cut_background(
         *(samples[options.searched], control, options.working_points),
@@ -289,7 +294,7 @@ def search(options: SearchOptions) -> list[Path]:
         seed=options.seed,
     )
     show_cuts(report, cuts, samples[options.searched], independent=control is not None)
-    bump_hunt(options, samples, cuts, report)
+    bump_hunt(options, samples, cuts, plain, report)
     hidden = {CONTROL} if options.unblind else {CONTROL, DATA}
     shown = {name: sample for name, sample in samples.items() if name not in hidden}
     show_scores(report, shown, options.model)
@@ -339,20 +344,43 @@ def windowed(
     return (background.score(how), background.weight), (resonance.score(how), resonance.weight)
 
 
-def separation(options: SearchOptions, scored: Mapping[str, Mapping[str, SearchSample]], report: Report) -> None:
-    """Figures of merit of models, signals and strategies, and the curves of the first strategy."""
+def baseline_samples(
+    options: SearchOptions, samples: Mapping[str, SearchSample]
+) -> dict[str, dict[str, SearchSample]]:
+    """Samples by baseline and name, whose score is an observable of the jets."""
+    found: dict[str, dict[str, SearchSample]] = {name: {} for name in BASELINES}
+    with progress_bar("baselines", len(samples)) as advance:
+        for name, sample in samples.items():
+            observables = dijet_observables(options.files[name], sample, ("mass", "tau21"))
+            for plain in found:
+                found[plain][name] = baseline(plain, sample, observables)
+            advance(1)
+    return found
+
+
+def separation(
+    options: SearchOptions,
+    models: Mapping[str, Mapping[str, SearchSample]],
+    plain: Mapping[str, Mapping[str, SearchSample]],
+    report: Report,
+) -> None:
+    """Figures of merit of models, baselines, signals and strategies, and the curves of the first strategy."""
+    scored = {**models, **plain}
     merits: dict[tuple[str, str, str], FiguresOfMerit] = {}
-    every = [(m, s, how) for m in scored for s in options.masses for how in options.strategies]
+    every: list[tuple[str, str, StrategyName]] = [
+        (m, s, how) for m in models for s in options.masses for how in options.strategies
+    ]
+    every += [(m, s, "min") for m in plain for s in options.masses]
     with progress_bar("figures of merit", len(every)) as advance:
         for model, signal, strategy in every:
             sides = windowed(scored[model], signal, options.masses[signal], strategy)
             merits[model, signal, strategy] = figures_of_merit(*sides, seed=options.seed)
             advance(1)
-    betas = {model: samples[BACKGROUND].card.beta for model, samples in scored.items()}
+    betas = {model: samples[BACKGROUND].card.beta for model, samples in models.items()}
     show_separation(report, merits, betas)
     how = options.strategies[0]
     curves = {
-        (model, signal): roc(*windowed(samples, signal, mass, how))
+        (model, signal): roc(*windowed(samples, signal, mass, "min" if model in plain else how))
         for model, samples in scored.items()
         for signal, mass in options.masses.items()
     }
@@ -444,7 +472,13 @@ def pass_rate_scale(
     return scale
 
 
-def bump_hunt(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: Cuts, report: Report) -> None:
+def bump_hunt(
+    options: SearchOptions,
+    samples: Mapping[str, SearchSample],
+    cuts: Cuts,
+    plain_samples: Mapping[str, Mapping[str, SearchSample]],
+    report: Report,
+) -> None:
     """The search of mjj in slices: what is expected, toys without and with signal, the data, and limits.
 
     Without data, one of the toys with signal stands for them. With data that are not unblinded, all that is shown
@@ -498,7 +532,43 @@ def bump_hunt(options: SearchOptions, samples: Mapping[str, SearchSample], cuts:
     if options.datacard:
         write_cards(options, statistical, of_data.systematics or Systematics(), hunt, report)
     in_fb = {name: one.scaled(1 / options.luminosity) for name, one in limits.items()}
-    show_limits(report, options.injected, in_fb, observed=options.data is None or options.unblind)
+    others = {
+        name: one.scaled(1 / options.luminosity)
+        for name, one in baseline_limits(options, plain_samples, hunt).items()
+    }
+    show_limits(report, options.injected, in_fb, others, observed=options.data is None or options.unblind)
+
+
+def baseline_limits(
+    options: SearchOptions, plain: Mapping[str, Mapping[str, SearchSample]], hunt: _Hunt
+) -> dict[str, Limits]:
+    """Expected limits of slices of the baselines, with the signal's uncertainties and no others."""
+    how = FitOptions(
+        criterion=options.criterion,
+        systematics=Systematics(
+            scale=options.scale, resolution=options.resolution, normalisation=options.normalisation
+        ),
+    )
+    limits = {}
+    for name, samples in plain.items():
+        background = samples[options.searched]
+        cuts = cut_background(
+            *(background, samples.get(CONTROL), options.working_points),
+            start=options.fit_start,
+            stop=options.fit_stop,
+            seed=options.seed,
+        )
+        points, edges = cuts.points, hunt.expectation.edges
+        sliced = {}
+        for label, mass in options.samples_of(options.injected).items():
+            one = samples[label]
+            sliced[mass] = (one.mjj, one.weight, points.slices(one.score(), one.mjj))
+        names = points.slice_names
+        expectation = slices.expect_background(background.mjj, background.weight, cuts.slices, names, edges)
+        signal = slices.slice_signal(sliced, names, options.inject_mass)
+        of_slices = slices.limits_in_slices(expectation.events, hunt.masses, expectation, signal, how)
+        limits[name] = of_slices.get(COMBINED, of_slices[names[-1]])
+    return limits
 
 
 def write_cards(

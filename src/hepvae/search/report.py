@@ -497,7 +497,9 @@ def show_systematics(
     }
 
 
-def show_limits(report: Report, name: str, limits: Mapping[str, Limits], *, observed: bool) -> None:
+def show_limits(
+    report: Report, name: str, limits: Mapping[str, Limits], baselines: Mapping[str, Limits], *, observed: bool
+) -> None:
     """Upper limits on cross-section times branching ratio times acceptance, before and after the cut.
 
     Parameters
@@ -506,6 +508,8 @@ def show_limits(report: Report, name: str, limits: Mapping[str, Limits], *, obse
         Of the signal.
     limits : mapping of scan to Limits
         In fb.
+    baselines : mapping of name to Limits
+        In fb, of which the expected ones are shown.
     observed : bool
         Show the observed ones.
     """
@@ -513,16 +517,18 @@ def show_limits(report: Report, name: str, limits: Mapping[str, Limits], *, obse
         "Upper limits",
         "95 % CLs (asymptotic) on cross-section times branching ratio times acceptance of the selection, before"
         " any cut on the score, against the mass. Shapes and shares of the signal are interpolated between the"
-        " masses of its samples; beyond them, those of the nearest are scaled.",
+        " masses of its samples; beyond them, those of the nearest are scaled. Those of the baselines have the"
+        " uncertainties of the signal, and none of the background but its fit.",
     )
     best = COMBINED if COMBINED in limits else next(name for name in limits if name != INCLUSIVE)
     inclusive, after = limits[INCLUSIVE], limits[best]
     rows = [
         [f"{mass:.0f}", *(figure(float(v)) for v in (inclusive.expected[2, i], *after.expected[1:4, i]))]
+        + [figure(float(one.expected[2, i])) for one in baselines.values()]
         + [figure(float(after.observed[i])) if observed else ""]
         for i, mass in enumerate(after.masses)
     ]
-    header = ("mass, GeV", "expected without cut, fb", "-1 sigma", "expected", "+1 sigma", "observed")
+    header = ("mass, GeV", "expected without cut, fb", "-1 sigma", "expected", "+1 sigma", *baselines, "observed")
     report.table(f"Limits on {name}, {best} slices", header, rows)
     gain = inclusive.expected[2] / after.expected[2]
     report.conclude(
@@ -537,7 +543,7 @@ def show_limits(report: Report, name: str, limits: Mapping[str, Limits], *, obse
     }
     report.plot(
         *(plotting.plot_limits, after),
-        others={"no cut": inclusive},
+        others={"no cut": inclusive, **baselines},
         observed=observed,
         name="limits",
         title=legend_name(name),
@@ -552,14 +558,15 @@ def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str)
     title = f"{model}: {strategy.strategy}, KL weight {strategy.kl_weight:g}"
     histogram = score_histogram({name: (sample.score(), sample.weight) for name, sample in samples.items()})
     report.plot(plotting.plot_scores, histogram, name="anomaly_score", title=title)
-    losses = ("reco_loss", "kl_loss")
+    names = next(iter(samples.values())).losses
+    losses = [name for name in names if name in ("reco_loss", "kl_loss")] or list(names)
     histograms = [
-        loss_histogram({n: (getattr(s, loss).ravel(), np.repeat(s.weight, 2)) for n, s in samples.items()}, loss)
+        loss_histogram({n: (s.losses[loss].ravel(), np.repeat(s.weight, 2)) for n, s in samples.items()}, loss)
         for loss in losses
     ]
     report.plot(plotting.plot_losses, histograms, name="losses", title=model)
     for loss in losses:
-        histogram = jets_histogram({n: (getattr(s, loss), s.weight) for n, s in samples.items()}, loss)
+        histogram = jets_histogram({n: (s.losses[loss], s.weight) for n, s in samples.items()}, loss)
         report.plot(plotting.plot_jet_against_jet, histogram, name=f"jets_{loss}", title=model)
 
 

@@ -378,7 +378,9 @@ def scan_toys_in_slices(
     )
 
 
-def _spectra(counts: Mapping[str, npt.NDArray[np.int_]], edges: Floats) -> tuple[Spectrum, dict[str, Spectrum]]:
+def _spectra(
+    counts: Mapping[str, npt.NDArray[np.int_] | Floats], edges: Floats
+) -> tuple[Spectrum, dict[str, Spectrum]]:
     """Of all slices together, and of each."""
     slices = {name: Spectrum(edges, of_slice.astype(np.float64)) for name, of_slice in counts.items()}
     return Spectrum(edges, np.sum(list(counts.values()), axis=0, dtype=np.float64)), slices
@@ -401,7 +403,7 @@ def scan_slices(
 
 
 def limits_in_slices(
-    counts: Mapping[str, npt.NDArray[np.int_]],
+    counts: Mapping[str, npt.NDArray[np.int_] | Floats],
     masses: Sequence[float] | Floats,
     expectation: Expectation,
     signal: SlicedSignal,

@@ -166,7 +166,7 @@ class WorkingPoints:
             for i, name in enumerate(self.slice_names)
         }
 
-    def pass_rate_nuisances(self, mjj: npt.ArrayLike, share: float = 0.95) -> dict[str, Floats]:
+    def pass_rate_nuisances(self, mjj: npt.ArrayLike, share: float = 0.995) -> dict[str, Floats]:
         """The variations of all slices as independent nuisance parameters, by name of the slice.
 
         Parameters
