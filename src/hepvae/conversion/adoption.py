@@ -658,7 +658,11 @@ def _adopt_tensorflow(
     path = folder / "model.onnx"
     metadata = _metadata(card, record, card.spec.n_particles)
     _write(onnx, proto, path, metadata)
-    run = tf.function(lambda particles: _raw(card, networks, network_inputs(particles, card, _KerasOps(tf)), tf))
+
+    def as_it_came(particles: Any) -> dict[str, Any]:
+        return _raw(card, networks, network_inputs(particles, card, _KerasOps(tf)), tf)
+
+    run = tf.function(as_it_came, autograph=False)
 
     def raw(batch: Array) -> dict[str, Any]:
         return {name: value.numpy() for name, value in run(tf.constant(batch)).items()}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import HepvaeError, ModelError, one_line
 from ..extras import require
 from ..models.contract import INPUT, JETS_AXIS, RECONSTRUCTION
@@ -50,7 +52,7 @@ class ConstantGraph:
             return dict(zip(names, found))
 
         signature = [tf.TensorSpec(self.shape, tf.float32, name=INPUT)]
-        return tf.function(imported, input_signature=signature)
+        return tf.function(imported, input_signature=signature, autograph=False)
 
     def save(self, path: Path, losses: Sequence[str]) -> None:
         """Write a SavedModel with the signatures ``losses`` and ``reconstruction``."""
@@ -77,20 +79,90 @@ def constants_only(
     ModelError
         It cannot be traced: the network does not take what the card says.
     """
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    from tensorflow.python.framework.convert_to_constants import _run_inline_graph_optimization as inlined
 
     signature = [tf.TensorSpec(shape, tf.float32, name=INPUT)]
     try:
-        concrete = tf.function(function, input_signature=signature).get_concrete_function()
-        frozen = convert_variables_to_constants_v2(concrete)
+        concrete = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+        definition = inlined(concrete, True, False)
     except HepvaeError:
         raise
     except Exception as error:  # TensorFlow, Keras, and code of others
         raise ModelError(f"{where}: does not take its inputs as the card says: {one_line(error)}") from error
-    tensors = dict(zip(sorted(names), frozen.outputs))  # as tf.nest orders a dict
+    tensors = dict(zip(sorted(names), concrete.outputs))  # as tf.nest orders a dict
     outputs = {name: tensors[name].name for name in names}
-    definition = frozen.graph.as_graph_def()
-    return ConstantGraph(tf, _needed(tf, definition, outputs), frozen.inputs[0].name, outputs, shape)
+    # Before weights become constants: what nobody needs, as the state of a random generator, may assign them.
+    needed = _needed(tf, definition, outputs)
+    _with_constants(tf, needed, concrete, where)
+    return ConstantGraph(tf, needed, concrete.inputs[0].name, outputs, shape)
+
+
+def _with_constants(tf: Any, definition: Any, concrete: Any, where: str) -> None:
+    """Put the values of variables, and of other tensors that a function captured, into its graph, in place."""
+    variables = {id(variable.handle): variable for variable in concrete.variables}
+    values = {}
+    for outer, inner in concrete.graph.captures:
+        if id(outer) in variables:
+            values[inner.op.name] = variables[id(outer)].numpy()
+        elif outer.dtype != tf.resource:
+            values[inner.op.name] = outer.numpy()
+    nodes = {node.name: node for node in definition.node}
+
+    def source(name: str) -> str:
+        """The captured tensor that a resource is."""
+        name = name.partition(":")[0]
+        while name in nodes and nodes[name].op == "Identity":
+            name = nodes[name].input[0].partition(":")[0]
+        return name
+
+    for node in list(definition.node):
+        if node.op in ("ReadVariableOp", "ResourceGather"):
+            held = source(node.input[0])
+            if held not in values:
+                raise ModelError(f"{where}: {node.op} {node.name!r} reads what is no variable of the model")
+        if node.op == "ReadVariableOp":
+            _constant(tf, node, values[held])
+        elif node.op == "ResourceGather":
+            params, axis = definition.node.add(), definition.node.add()
+            params.name, axis.name = f"{node.name}/params", f"{node.name}/axis"
+            _constant(tf, params, values[held])
+            _constant(tf, axis, np.int32(node.attr["batch_dims"].i))
+            node.op, indices = "GatherV2", node.input[1]
+            del node.input[:]
+            node.input.extend([params.name, indices, axis.name])
+            for attribute in ("dtype", "validate_indices"):
+                if attribute in node.attr:
+                    del node.attr[attribute]
+            node.attr["Tparams"].type = params.attr["dtype"].type
+            node.attr["Taxis"].type = axis.attr["dtype"].type
+        elif node.op == "Placeholder" and node.name in values and not _is_resource(tf, node, "dtype"):
+            _constant(tf, node, values[node.name])
+    handles = {n.name for n in definition.node if n.op == "Placeholder" and _is_resource(tf, n, "dtype")}
+    handles |= {n.name for n in definition.node if n.op == "Identity" and _is_resource(tf, n, "T")}
+    kept = [n for n in definition.node if n.name not in handles]
+    for node in kept:  # said of the operator that was there before
+        node.ClearField("experimental_type")
+    for node in kept:
+        if any(i.partition(":")[0] in handles for i in node.input):
+            raise ModelError(f"{where}: operator {node.op} {node.name!r} uses a resource: expected weights only")
+    copies = [type(node).FromString(node.SerializeToString()) for node in kept]
+    del definition.node[:]
+    definition.node.extend(copies)
+
+
+def _is_resource(tf: Any, node: Any, attribute: str) -> bool:
+    # to look an attribute up that is not there would make it
+    return attribute in node.attr and node.attr[attribute].type == tf.resource.as_datatype_enum
+
+
+def _constant(tf: Any, node: Any, value: Any) -> None:
+    """Make a node a constant."""
+    tensor = tf.make_tensor_proto(value)
+    node.op = "Const"
+    del node.input[:]
+    node.attr.clear()
+    node.attr["dtype"].type = tensor.dtype
+    node.attr["value"].tensor.CopyFrom(tensor)
 
 
 def _needed(tf: Any, definition: Any, outputs: dict[str, str]) -> Any:
@@ -107,7 +179,7 @@ def _needed(tf: Any, definition: Any, outputs: dict[str, str]) -> Any:
     pruned.versions.CopyFrom(definition.versions)
     pruned.library.CopyFrom(definition.library)
     for node in definition.node:
-        if node.name in kept or node.op == "Placeholder":
+        if node.name in kept or node.name == INPUT:
             copy = pruned.node.add()
             copy.CopyFrom(node)
             del copy.input[:]
