@@ -24,7 +24,7 @@ from coffea import processor
 from coffea.nanoevents import NanoAODSchema
 
 import hepvae
-from hepvae.coffea import DijetScoreProcessor
+from hepvae.coffea import NOMINAL, DijetScoreProcessor
 from hepvae.inference import named_model
 from hepvae.jets.selection import REGIONS
 from hepvae.output.files import make_folder, whole_file
@@ -91,7 +91,8 @@ def main(arguments=None) -> int:
     try:
         result = run(options)
         make_folder(options.output)
-        histogram, cutflow = result["histogram"], result["cutflow"]
+        histogram = result["histogram"][{"variation": NOMINAL}]
+        cutflow = {name: variations[NOMINAL] for name, variations in result["cutflow"].items()}
         filled = [name for name in histogram.axes["dataset"] if cutflow[name]["scored"]]
         if not filled:
             raise hepvae.DataError("no event of any dataset passes the selection: nothing to plot")

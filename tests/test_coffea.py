@@ -113,7 +113,7 @@ EXECUTORS = {
 def test_the_processor_gives_what_the_command_line_gives(inferer, executor, tmp_path):
     runner = processor.Runner(executor=EXECUTORS[executor](), schema=NanoAODSchema, chunksize=700)
     result = runner(fileset(), processor_instance=DijetScoreProcessor(inferer, region="signal"))
-    found = result["histogram"]
+    found = result["histogram"][{"variation": "nominal"}]
     for name in SAMPLES:
         output = tmp_path / f"{name}.root"
         report = hepvae.score_files(hepvae.sample_path(name), inferer, output, region="signal")
@@ -122,7 +122,7 @@ def test_the_processor_gives_what_the_command_line_gives(inferer, executor, tmp_
         assert one.sum(flow=True).value == pytest.approx(one.sum().value)  # the axis holds all scores
         assert np.allclose(one.values(), expected[{"dataset": name}].values(), rtol=1e-12)
         assert np.allclose(one.variances(), expected[{"dataset": name}].variances(), rtol=1e-12)
-        cutflow = result["cutflow"][name]
+        cutflow = result["cutflow"][name]["nominal"]
         assert (cutflow["events"], cutflow["selected"], cutflow["scored"]) == (
             report.events_read,
             report.events_kept,

@@ -6,6 +6,7 @@ import sys
 import hepvae
 
 NAMES = [
+    "CachedInferer",
     "DataError",
     "FileError",
     "HepvaeError",

@@ -27,12 +27,14 @@ from .reading.batches import to_tf_dataset
 from .reading.constituents import with_constituents
 from .reading.dijets import iterate_dijets, read_dijets
 from .reading.jets import iterate_jets, read_jets
+from .scoring.cached import CachedInferer
 from .scoring.files import score_files
 from .scoring.jets import score_jets
 from .scoring.score import score_dijets
 from .version import __version__ as __version__
 
 __all__ = [
+    "CachedInferer",
     "DataError",
     "FileError",
     "HepvaeError",

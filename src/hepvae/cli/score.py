@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from ..execution.command import Command, Whole, built, option
+from ..execution.command import Choice, Command, Whole, built, option
 from ..inference import load_inferer, named_model
 from ..jets.selection import Selection
 from ..output.text import terminal_text
 from ..reading.options import ReadOptions
-from ..scoring.options import OutputOptions, ScoringConfig
+from ..scoring.options import SCORED_JETS, OutputOptions, ScoredJets, ScoringConfig
 from ..scoring.strategy import ScoreStrategy
 from . import options
 
@@ -47,6 +47,12 @@ output_options = built(
     type=Whole(),
     help="jets the runtime is given at once  [default: as measured by hepvae tune]",
 )
+@option(
+    "--jets",
+    type=Choice(SCORED_JETS),
+    default=ScoringConfig.jets,
+    help="all: every jet without cuts, jagged, one entry for each of the input",
+)
 @output_options
 @options.read_options
 @options.allow_failed_option
@@ -60,6 +66,7 @@ def score(
     selection: Selection,
     threads: int | None,
     block_size: int | None,
+    jets: ScoredJets,
     writing: OutputOptions,
     read: ReadOptions,
     allow_failed: int,
@@ -70,6 +77,7 @@ def score(
     """
     from ..scoring.files import stream_scores
 
+    config = ScoringConfig(strategy, selection, jets)
     inferer = load_inferer(
         named_model(model, runtime=runtime), runtime=runtime, threads=threads, block_size=block_size
     )
@@ -79,9 +87,7 @@ def score(
 
         client = dask_client(dask)
     with client as connected:
-        report = stream_scores(
-            files, inferer, output, ScoringConfig(strategy, selection), read, writing, client=connected
-        )
+        report = stream_scores(files, inferer, output, config, read, writing, client=connected)
     if report.files_resumed:
         logger.warning("%d of %d files were scored already", report.files_resumed, len(report.files))
     if report.written:

@@ -202,7 +202,7 @@ def mjj_score_histogram(
 
 
 def search_histogram(*, bins: int = SCORE_BINS, limits: Limits = SCORE_LIMITS) -> Hist[Any]:
-    """An empty histogram of what a search looks at, that takes datasets as they come.
+    """An empty histogram of what a search looks at, that takes datasets and systematic variations as they come.
 
     Parameters
     ----------
@@ -214,13 +214,16 @@ def search_histogram(*, bins: int = SCORE_BINS, limits: Limits = SCORE_LIMITS) -
     Returns
     -------
     hist.Hist
-        Axes ``dataset`` (growing categories), ``score`` (logarithmic), ``mjj`` (GeV, 100 bins up to 11 TeV),
-        storage Weight.
+        Axes ``dataset`` and ``variation`` (growing categories), ``score`` (logarithmic), ``mjj`` (GeV, 100 bins up
+        to 11 TeV), storage Weight.
     """
     import hist
 
     return hist.Hist(
-        hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),
+        *(
+            hist.axis.StrCategory([], growth=True, name=name, label=name.capitalize())
+            for name in ("dataset", "variation")
+        ),
         _logarithmic_axis("score", LABELS["score"], bins, limits),
         _mjj_axis(100, 1000, 11000),
         storage=hist.storage.Weight(),

@@ -22,7 +22,7 @@ from ..reading.layouts import EVENT_COLUMNS, JET_COLUMNS
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source
-from .jets import Losses, jet_losses
+from .jets import JetScorer, Losses, jet_losses
 from .options import ScoringConfig
 from .strategy import ScoreStrategy
 from .unfinished import columns_of
@@ -44,7 +44,7 @@ def flat_pairs(events: ak.Array) -> FlatJets:
 
 
 def score_pairs(
-    jets: ExaminedJets, inferer: Inferer, strategy: ScoreStrategy
+    jets: ExaminedJets, inferer: JetScorer, strategy: ScoreStrategy
 ) -> tuple[Losses, npt.NDArray[np.floating[Any]], Counts]:
     """Losses (events, 2) by name, scores (events,), and the jets that could not be scored, counted by reason."""
     losses, problems = jet_losses(jets, inferer)
@@ -54,13 +54,25 @@ def score_pairs(
 
 @dataclass(frozen=True)
 class _Prepared:
-    """The selected events of a chunk, ready for a model."""
+    """The jets of a chunk that are scored, ready for a model."""
 
     jets: ExaminedJets
     pt: npt.NDArray[np.float32]
     """float32 (jets,)."""
     columns: dict[str, npt.NDArray[Any]]
-    """Of the events, without losses and scores."""
+    """Of the events, or of all jets, without losses and scores."""
+
+    @classmethod
+    def of(cls, chunk: ak.Array, config: ScoringConfig) -> _Prepared:
+        """From a chunk as it was read."""
+        if config.all_jets:
+            number = ak.to_numpy(ak.num(chunk.jets))
+            flat = ak.flatten(chunk.jets)
+            return cls(
+                examine_jets(flat), ak.to_numpy(flat.pt), {"entry": np.repeat(ak.to_numpy(chunk.entry), number)}
+            )
+        events = config.selection.select(chunk)
+        return cls(examine_jets(flat_pairs(events)), ak.to_numpy(events.jets.pt).ravel(), _columns(events))
 
 
 def scored_chunks(
@@ -104,31 +116,43 @@ def _prepared(
         if file.failure is not None:
             continue
         try:
-            events = config.selection.select(events)
-            jets = examine_jets(flat_pairs(events))
-            yield file, _Prepared(jets, ak.to_numpy(events.jets.pt).ravel(), _columns(events))
+            yield file, _Prepared.of(events, config)
         except HepvaeError as error:
             file.failure = str(error)
 
 
 def _scored_rows(prepared: _Prepared, report: FileReport, inferer: Inferer, config: ScoringConfig) -> Rows:
     """The rows of the scored file for one chunk, counted in the report of its file."""
+    report.health.add_examined(prepared.jets, prepared.pt)
+    if config.all_jets:
+        return _rows_of_jets(prepared, report, inferer)
     losses, score, problems = score_pairs(prepared.jets, inferer, config.strategy)
     report.unscored_jets.add(problems)
     scored = np.isfinite(score)
     report.events_kept += len(score)
-    report.health.add_examined(prepared.jets, prepared.pt)
     report.events_scored += int(scored.sum())
     columns = dict(prepared.columns)
     for jet in (1, 2):
         columns |= {f"j{jet}_{name}": losses[name][:, jet - 1] for name in losses}
     columns["score"] = score
-    # One block of memory: it is sent from a worker, and written, as it is.
-    rows = np.empty(
-        int(scored.sum()), [(name, columns[name].dtype) for name in columns_of(losses) if name in columns]
-    )
-    for name in rows.dtype.names or ():
-        rows[name] = columns[name][scored]
+    return _rows({name: columns[name][scored] for name in columns_of(losses) if name in columns})
+
+
+def _rows_of_jets(prepared: _Prepared, report: FileReport, inferer: Inferer) -> Rows:
+    """A row for each jet, also for one that cannot be scored: NaN."""
+    losses, problems = jet_losses(prepared.jets, inferer)
+    report.unscored_jets.add(problems)
+    report.events_kept = report.events_read
+    entry = prepared.columns["entry"]
+    report.events_scored += len(np.unique(entry[np.isfinite(losses[inferer.card.losses[0]])]))
+    return _rows({"entry": entry, **losses})
+
+
+def _rows(columns: dict[str, npt.NDArray[Any]]) -> Rows:
+    """Columns in one block of memory: it is sent from a worker, and written, as it is."""
+    rows = np.empty(len(next(iter(columns.values()))), [(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        rows[name] = column
     return rows
 
 
@@ -153,7 +177,9 @@ class ChunkScorer:
         """The report and the rows of the first chunk of some entries; None where the file failed."""
         report = FileReport(source.path, health=Health(self.inferer.spec.n_particles))
         try:
-            with closing(iterate_source(source, report, read, entries=entries)) as chunks:
+            with closing(
+                iterate_source(source, report, read, entries=entries, all_jets=self.config.all_jets)
+            ) as chunks:
                 events = next(chunks)
         except HepvaeError as error:
             report.failure = str(error)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator
+import re
+from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.lib.recfunctions import drop_fields
+from numpy.lib.recfunctions import drop_fields, rename_fields
 
 from ..errors import HepvaeError, OptionError
 from ..execution.progress import event_bar
@@ -20,17 +22,17 @@ from ..options import check_names
 from ..output.journal import Journal
 from ..reading.access import ACCESS, Access
 from ..reading.dijets import iterate_sources
-from ..reading.layouts import EVENT_COLUMNS, SchemaName
+from ..reading.layouts import EVENT_COLUMNS, FAT_JETS, SCHEMAS, SchemaName
 from ..reading.options import STEP_SIZE, ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Files, Source, resolve
 from ..version import __version__
 from .chunks import ChunkScorer, Rows, scored_chunks
 from .jets import check_inferer
-from .options import OutputOptions, ScoringConfig
+from .options import OutputOptions, ScoredJets, ScoringConfig
 from .report import ScoreReport
 from .strategy import Convention, ScoreStrategy, Strategy
-from .unfinished import UnfinishedScores, unfinished
+from .unfinished import UnfinishedScores, columns_of, unfinished
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -57,6 +59,7 @@ def score_files(
     resume: bool = False,
     overwrite: bool = False,
     friend: bool = False,
+    jets: ScoredJets = "dijets",
     client: Client | None = None,
     **cuts: Unpack[Cuts],
 ) -> ScoreReport:
@@ -89,6 +92,12 @@ def score_files(
         Write one row for each entry of the input, in its order, so that the tree can be a friend of the input's:
         without identifiers and weight, which the input has, and with ``scored``, false where an entry has no
         score; all else is NaN there. If any file failed, no file is written; ``resume`` keeps the others.
+    jets : {"dijets", "all"}
+        ``all``: score all jets without any cut, and write one entry for each entry of the input, with the number
+        of its jets, ``nFatJet``, and jagged columns in their order, ``FatJet_<model>_loss``,
+        ``FatJet_<model>_reco_loss``, ``FatJet_<model>_kl_loss``, or what the model's card names; NaN for a jet
+        that cannot be scored. <model> is the name of the model's file, or of its folder. As of a friend, no file
+        is written if any file failed.
     client : distributed.Client, optional
         Read and score on its workers (see `hepvae.cluster.dask.dask_client`), chunk by chunk; the output is that
         of this process.
@@ -114,7 +123,8 @@ def score_files(
     (2061, 1131, 1131)
     """
     check_names("score_files", cuts, KEYWORDS)
-    config = ScoringConfig(ScoreStrategy(strategy, kl_weight, convention), Selection(region=region, **cuts))
+    strategies, selection = ScoreStrategy(strategy, kl_weight, convention), Selection(region=region, **cuts)
+    config = ScoringConfig(strategies, selection, jets)
     read = ReadOptions(tree, schema, step_size, access)
     return stream_scores(
         files, inferer, output, config, read, OutputOptions(resume, overwrite, friend), client=client
@@ -136,7 +146,9 @@ def stream_scores(
     client: Client | None = None,
 ) -> ScoreReport:
     """As `score_files`, with options that are there."""
-    config = ScoringConfig(config.strategy.of(check_inferer(inferer).card), config.selection)
+    check_inferer(inferer)
+    if not config.all_jets:
+        config = replace(config, strategy=config.strategy.of(inferer.card))
     read = read.of_spec(inferer.spec)
     sources = resolve(files, read.tree, read.access, keep_failures=True)
     output = Path(output)
@@ -144,6 +156,7 @@ def stream_scores(
         if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):
             raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
     writing.check(output)
+    aligned = writing.friend or config.all_jets  # an entry for each of the input
     if writing.resume and callable(config.strategy.strategy):
         raise OptionError(
             f"resume: whether {config.strategy.name!r} is the function of the killed call cannot be told: expected"
@@ -162,8 +175,8 @@ def stream_scores(
             logger.warning(
                 "%s: nothing is resumed, since what was kept was scored with other: %s", output, changed
             )
-        scores = UnfinishedScores(journal, sources, inferer.card.losses)
-        report = ScoreReport(str(output))
+        scores = UnfinishedScores(journal, sources, _allowed(inferer, config, read))
+        report = ScoreReport(str(output), all_jets=config.all_jets)
         for i, source in enumerate(sources):
             fresh = FileReport(source.path, health=Health(inferer.spec.n_particles))
             report.files.append(scores.report(i) or fresh)
@@ -174,11 +187,15 @@ def stream_scores(
             event_bar("scoring", report.files) as look,
             closing(_parts(*left, inferer, config, read, client)) as parts,
         ):
-            _keep(parts, scores, missing, writing.friend, look)
-        report.written = not report.failed if writing.friend else len(report.failed) < len(sources)
+            as_written = _jets_named(inferer, read) if config.all_jets else _without_identifiers
+            _keep(parts, scores, missing, as_written if aligned else None, look)
+        report.written = not report.failed if aligned else len(report.failed) < len(sources)
         if report.written:
-            options = {**read.to_dict(), "friend": writing.friend}
-            scores.write(output, {**provenance, "options": options}, friend=writing.friend)
+            provenance["options"] = {**read.to_dict(), "friend": writing.friend}
+            if config.all_jets:
+                scores.write_jets(output, provenance)
+            else:
+                scores.write(output, provenance, friend=writing.friend)
         if report.written or len(report.failed) == len(sources):
             journal.forget()
     return report
@@ -197,13 +214,55 @@ def _parts(
 ) -> Parts:
     """Rows chunk by chunk, and None after each file; of this process, or of the workers of a client."""
     if client is None:
-        return scored_chunks(iterate_sources(sources, reports, read), inferer, config)
+        return scored_chunks(iterate_sources(sources, reports, read, all_jets=config.all_jets), inferer, config)
     from ..cluster.dask import chunks_on_workers
 
     return chunks_on_workers(client, sources, reports, read, ChunkScorer(inferer, config))
 
 
-def _keep(parts: Parts, scores: UnfinishedScores, missing: list[int], friend: bool, look: Any) -> None:
+#: Takes rows of a file and its report; gives them with the columns of the output.
+AsWritten = Callable[[Rows, FileReport], Rows]
+
+
+def _without_identifiers(rows: Rows, file: FileReport) -> Rows:
+    """The rows of a friend: its input has identifiers and weights."""
+    return drop_fields(rows, EVENT_COLUMNS)
+
+
+def _jets_named(inferer: Inferer, read: ReadOptions) -> AsWritten:
+    """Losses of jets by collection and model, as ``FatJet_conv_loss``."""
+
+    def named(rows: Rows, file: FileReport) -> Rows:
+        return rename_fields(rows, _names(inferer, _collection(file, read)))
+
+    return named
+
+
+def _names(inferer: Inferer, collection: str) -> dict[str, str]:
+    """Names of the columns of all jets, by what the model gives."""
+    path = inferer.path
+    model = re.sub(r"\W", "_", path.parent.name if path.stem == "model" else path.stem, flags=re.ASCII)
+    return {loss: f"{collection}_{model}_{loss}" for loss in inferer.card.losses}
+
+
+def _collection(file: FileReport, read: ReadOptions) -> str:
+    """What the jets of a file are called: of layouts without collections, ``Jet``."""
+    if read.jets != FAT_JETS or file.schema is None:
+        return read.jets.name
+    return (SCHEMAS[file.schema].layout.jet_prefix or "Jet_").rstrip("_")
+
+
+def _allowed(inferer: Inferer, config: ScoringConfig, read: ReadOptions) -> tuple[str, ...]:
+    """Columns that rows may have."""
+    if not config.all_jets:
+        return columns_of(inferer.card.losses)
+    collections = {_collection(FileReport("", schema=schema), read) for schema in (None, *SCHEMAS)}
+    return ("entry", *(name for one in sorted(collections) for name in _names(inferer, one).values()))
+
+
+def _keep(
+    parts: Parts, scores: UnfinishedScores, missing: list[int], as_written: AsWritten | None, look: Any
+) -> None:
     """Keep the rows of the files that are missing, and of each that it is completed."""
     files = iter(missing)
     i = next(files, -1)
@@ -216,8 +275,8 @@ def _keep(parts: Parts, scores: UnfinishedScores, missing: list[int], friend: bo
             logger.info("%s", file.failure or f"{file.path}: {read}")
             i = next(files, -1)
             continue
-        if friend:
-            rows = drop_fields(rows, EVENT_COLUMNS)
+        if as_written is not None:
+            rows = as_written(rows, file)
         try:
             scores.check(i, rows)
         except HepvaeError as error:
@@ -228,14 +287,14 @@ def _keep(parts: Parts, scores: UnfinishedScores, missing: list[int], friend: bo
 
 def _provenance(inferer: Inferer, config: ScoringConfig) -> dict[str, Any]:
     """How the scores are computed."""
-    cuts = config.selection.to_dict()
-    region = cuts.pop("region")
-    return {
+    of_model = {
         "model": inferer.path.name,
         "sha256": inferer.sha256,
         "runtime": inferer.runtime,
         "card": inferer.card.to_dict(),
-        **config.strategy.to_dict(),
-        "region": region,
-        "selection": cuts,
     }
+    if config.all_jets:
+        return {**of_model, "jets": config.jets}
+    cuts = config.selection.to_dict()
+    region = cuts.pop("region")
+    return {**of_model, **config.strategy.to_dict(), "region": region, "selection": cuts}

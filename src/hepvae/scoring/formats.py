@@ -29,6 +29,7 @@ __all__ = [
     "open_scored",
     "read_columns",
     "read_scores",
+    "write_jets",
     "write_scores",
 ]
 
@@ -100,6 +101,53 @@ def write_scores(
             write(rows)
 
 
+def write_jets(
+    path: Path,
+    suffix: str,
+    names: Sequence[str],
+    blocks: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write losses of jets, jagged, entry by entry.
+
+    Parameters
+    ----------
+    suffix : str
+        Of `WRITERS`; that of ``path`` does not count.
+    names : list of str
+        Of the columns of float32, as ``FatJet_conv_loss``: how many jets an entry has is the column ``nFatJet``.
+    blocks : iterable of int arrays (entries,) and structured arrays (jets,)
+        How many jets each entry has, and their columns.
+    """
+    collection, text = names[0].partition("_")[0], json.dumps(provenance)
+    if suffix == ".parquet":
+        pyarrow = require("pyarrow", str(path))
+        from pyarrow.parquet import ParquetWriter
+
+        lists = pyarrow.list_(pyarrow.field("item", pyarrow.float32(), nullable=False))
+        kinds = {f"n{collection}": pyarrow.int32(), **dict.fromkeys(names, lists)}
+        fields = [pyarrow.field(name, kind, nullable=False) for name, kind in kinds.items()]
+        schema = pyarrow.schema(fields, metadata={PROVENANCE: text})
+        with ParquetWriter(path, schema, write_page_checksum=True) as parquet:
+            for counts, rows in blocks:
+                ends = pyarrow.array(np.cumsum([0, *counts]), pyarrow.int32())
+                columns = [
+                    pyarrow.ListArray.from_arrays(ends, np.ascontiguousarray(rows[name]), lists) for name in names
+                ]
+                parquet.write_table(pyarrow.table([counts.astype(np.int32), *columns], schema=schema))
+        return
+    import uproot
+
+    inner = [name.removeprefix(f"{collection}_") for name in names]
+    with uproot.recreate(path) as file:
+        kind = ", ".join(f"{field}: float32" for field in inner)
+        tree = file.mktree(TREE, {collection: f"var * {{{kind}}}"})
+        for counts, rows in blocks:
+            jets = ak.zip({field: np.ascontiguousarray(rows[name]) for field, name in zip(inner, names)})
+            tree.extend({collection: ak.unflatten(jets, counts)})
+        file[PROVENANCE] = text
+
+
 @dataclass(frozen=True)
 class ScoredFile:
     """A scored file that is open."""
@@ -133,7 +181,8 @@ def open_scored(path: str | Path) -> Iterator[ScoredFile]:
     reader = _open_parquet if Path(path).suffix == ".parquet" else _open_root
     with reader(path) as scored:
         if "score" not in scored.kinds:
-            raise LayoutError(f"{path}: no branch 'score': expected a file of hepvae score")
+            of_jets = " without --jets all" if scored.provenance.get("jets") == "all" else ""
+            raise LayoutError(f"{path}: no branch 'score': expected a file of hepvae score{of_jets}")
         yield scored
 
 

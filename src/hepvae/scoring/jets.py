@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import OptionError, SpecError, UnscoredJetsWarning
-from ..inference import Inferer
-from ..jets.padding import NOMINAL_PT
+from ..jets.padding import NOMINAL_PT, FlatJets
 from ..jets.quality import LOSS_NOT_FINITE, Counts, ExaminedJets, examine_jets
 from ..jets.spec import InputSpec
+from ..models.card import ModelCard
 from ..reading.lazy import is_lazy, map_lazily
 
-__all__ = ["check_inferer", "jet_losses", "score_jets", "warn_unscored"]
+__all__ = ["JetScorer", "Losses", "check_inferer", "jet_losses", "score_jets", "warn_unscored"]
 
 Losses = dict[str, npt.NDArray[np.float32]]
 
 
-def score_jets(jets: ak.Array, inferer: Inferer) -> ak.Array:
+class JetScorer(Protocol):
+    """What gives jets their losses: an `Inferer`, or a `CachedInferer` around one."""
+
+    card: ModelCard
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the model takes."""
+
+    def losses_of(self, jets: FlatJets, chosen: npt.NDArray[np.int64]) -> Losses:
+        """As of `Inferer`."""
+
+
+AnyScorer = TypeVar("AnyScorer", bound=JetScorer)
+
+
+def score_jets(jets: ak.Array, inferer: JetScorer) -> ak.Array:
     """Losses of each jet, in the shape of the jets.
 
     Parameters
@@ -97,7 +113,7 @@ def score_jets(jets: ak.Array, inferer: Inferer) -> ak.Array:
     return ak.transform(placed, number)
 
 
-def jet_losses(jets: ExaminedJets, inferer: Inferer) -> tuple[Losses, Counts]:
+def jet_losses(jets: ExaminedJets, inferer: JetScorer) -> tuple[Losses, Counts]:
     """Losses (jets,) by name, all NaN for a jet that cannot be scored, and those counted by reason."""
     number = len(jets.reason)
     losses: Losses = {name: np.full(number, np.nan, np.float32) for name in inferer.card.losses}
@@ -110,7 +126,7 @@ def jet_losses(jets: ExaminedJets, inferer: Inferer) -> tuple[Losses, Counts]:
     return losses, jets.marked(~finite, LOSS_NOT_FINITE).counts
 
 
-def check_inferer(inferer: Inferer) -> Inferer:
+def check_inferer(inferer: AnyScorer) -> AnyScorer:
     """The inferer, or `OptionError` where it is a name, a path or anything else."""
     if isinstance(inferer, str) or hasattr(inferer, "__fspath__"):
         raise OptionError(f"inferer is {str(inferer)!r}: expected hepvae.load_inferer({str(inferer)!r})")

@@ -4,22 +4,50 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal, get_args
 
+from ..errors import OptionError
 from ..jets.selection import Selection
-from ..options import check_flag
+from ..options import check_choice, check_flag
 from ..output.files import check_output
 from .formats import check_format
 from .strategy import ScoreStrategy
 
-__all__ = ["OutputOptions", "ScoringConfig"]
+__all__ = ["SCORED_JETS", "OutputOptions", "ScoredJets", "ScoringConfig"]
+
+ScoredJets = Literal["dijets", "all"]
+SCORED_JETS: tuple[ScoredJets, ...] = get_args(ScoredJets)
 
 
 @dataclass(frozen=True)
 class ScoringConfig:
-    """Which events are scored, and how."""
+    """Which jets are scored, and how.
 
-    strategy: ScoreStrategy
+    Raises
+    ------
+    OptionError
+        All jets are to be scored, and a strategy or a cut is given.
+    """
+
+    strategy: ScoreStrategy = field(default_factory=ScoreStrategy)
     selection: Selection = field(default_factory=Selection)
+    jets: ScoredJets = "dijets"
+    """Those of selected dijet events; or all, without any cut."""
+
+    def __post_init__(self) -> None:
+        check_choice("jets", self.jets, SCORED_JETS)
+        if self.all_jets:
+            for given, nothing in ((self.strategy, ScoreStrategy()), (self.selection, Selection())):
+                changed = [name for name, value in vars(nothing).items() if getattr(given, name) != value]
+                if changed:
+                    raise OptionError(
+                        f"{changed[0]} is {getattr(given, changed[0])!r}, and jets 'all': expected no cuts and no"
+                        " strategy where all jets are scored"
+                    )
+
+    @property
+    def all_jets(self) -> bool:
+        return self.jets == "all"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ class ScoreReport:
     """One record for each input file, in order."""
     files_resumed: int = 0
     """Files that were not read again, since an earlier call that did not end had scored them."""
+    all_jets: bool = False
+    """Whether all jets are scored, and no events."""
     written: bool = False
     """Whether there is an output: none if all files failed, or one of a friend's."""
 
@@ -72,11 +74,13 @@ class ScoreReport:
         return total
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.output}: {self.events_scored} events scored"
-            f" of {self.events_kept} that pass the selection"
-            f" and {self.events_read} read from {len(self.files) - len(self.failed)} files"
-        ]
+        read = f"{self.events_read} read from {len(self.files) - len(self.failed)} files"
+        if self.all_jets:
+            scored = self.health.jets - sum(self.unscored_jets.values())
+            lines = [f"{self.output}: {scored} jets scored of {self.health.jets} in all events, {read}"]
+        else:
+            events = f"{self.events_scored} events scored of {self.events_kept} that pass the selection"
+            lines = [f"{self.output}: {events} and {read}"]
         if self.events_without_dijet:
             lines.append(f"{self.events_without_dijet} events have fewer than two jets")
         if self.events_not_finite:

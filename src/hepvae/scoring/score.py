@@ -6,12 +6,11 @@ from functools import partial
 
 import awkward as ak
 
-from ..inference import Inferer
 from ..jets.quality import examine_jets
 from ..reading.lazy import is_lazy, map_lazily
 from ..reading.nanoevents import aligned, dijets_of, is_nanoevents, needed
 from .chunks import flat_pairs, score_pairs
-from .jets import check_inferer, warn_unscored
+from .jets import JetScorer, check_inferer, warn_unscored
 from .strategy import Convention, ScoreStrategy, Strategy
 
 __all__ = ["score_dijets"]
@@ -19,7 +18,7 @@ __all__ = ["score_dijets"]
 
 def score_dijets(
     events: ak.Array,
-    inferer: Inferer,
+    inferer: JetScorer,
     *,
     strategy: Strategy = "min",
     kl_weight: float | None = None,
@@ -77,7 +76,7 @@ def score_dijets(
     return _with_scores(events, inferer, used)
 
 
-def _with_scores(events: ak.Array, inferer: Inferer, strategy: ScoreStrategy) -> ak.Array:
+def _with_scores(events: ak.Array, inferer: JetScorer, strategy: ScoreStrategy) -> ak.Array:
     losses, score, problems = score_pairs(examine_jets(flat_pairs(events)), inferer, strategy)
     for jet in (0, 1):
         for name in losses:

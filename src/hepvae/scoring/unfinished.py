@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import LayoutError
-from ..models.losses import LOSSES
 from ..output.files import whole_file
 from ..output.journal import Journal
 from ..reading.dijets import check_columns
 from ..reading.layouts import EVENT_COLUMNS, JET_COLUMNS
 from ..reading.reports import FileReport
 from ..reading.sources import Source, stamp
-from .formats import MASK, ROWS_AT_ONCE, write_scores
+from .formats import MASK, ROWS_AT_ONCE, write_jets, write_scores
 
 __all__ = ["UnfinishedScores", "columns_of", "unfinished"]
 
@@ -55,12 +54,12 @@ class UnfinishedScores:
         In `unfinished`.
     sources : list of Source
         The input files, in the order of the output.
-    losses : sequence of str
-        What the model gives each jet.
+    allowed : sequence of str
+        Columns that rows may have.
     """
 
-    def __init__(self, journal: Journal, sources: list[Source], losses: Sequence[str] = LOSSES):
-        self._journal, self._sources, self._allowed = journal, sources, columns_of(losses)
+    def __init__(self, journal: Journal, sources: list[Source], allowed: Sequence[str]):
+        self._journal, self._sources, self._allowed = journal, sources, allowed
         self._keys = [json.dumps([*stamp(source.path), source.tree]) for source in sources]
         self._files = [f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.rows" for key in self._keys]
         self._parts: dict[int, _Part] = {}
@@ -157,6 +156,22 @@ class UnfinishedScores:
         with whole_file(output) as temporary:
             write_scores(temporary, output.suffix, self._kinds(friend), self._blocks(friend), provenance)
 
+    def write_jets(self, output: Path, provenance: dict[str, Any]) -> None:
+        """Write the rows of jets of all input files, jagged: an entry for each of the input."""
+        names = [name for name, _ in self._columns if name != "entry"]
+        with whole_file(output) as temporary:
+            write_jets(temporary, output.suffix, names, self._entries(), provenance)
+
+    def _entries(self) -> Iterator[tuple[npt.NDArray[np.int64], Rows]]:
+        """How many jets each of `ROWS_AT_ONCE` entries of a file has, and their rows."""
+        for i, part in sorted(self._parts.items()):
+            with self._journal.open(self._files[i]) as file:
+                kept: Rows = np.memmap(file, self._dtype, "r") if part.size else np.empty(0, self._dtype)
+            for first in range(0, part.report.entries, ROWS_AT_ONCE):
+                stop = min(first + ROWS_AT_ONCE, part.report.entries)
+                begin, end = np.searchsorted(kept["entry"], [first, stop])
+                yield np.bincount(kept["entry"][begin:end] - first, minlength=stop - first), kept[begin:end]
+
 
 class _Part:
     """What the journal has of one input file."""
@@ -169,6 +184,12 @@ class _Part:
         names = {"columns": self.columns, "bytes": self.size, "sha256": self.digest}
         return {"report": self.report.to_dict(), **names}
 
+    def _is_consistent(self) -> bool:
+        """Whether there are as many rows as the report has events with a score, or jets."""
+        dtype, report = np.dtype(self.columns), self.report
+        rows = report.events_scored if "score" in (dtype.names or ()) else report.health.jets
+        return self.size == rows * dtype.itemsize and report.events_scored <= report.entries
+
     @classmethod
     def of(cls, content: Any, allowed: Sequence[str]) -> _Part | None:
         """From what `to_dict` gave; None where it is not what this version writes."""
@@ -176,9 +197,8 @@ class _Part:
             columns = [(name, kind) for name, kind in content["columns"]]
             report = FileReport.from_dict(content["report"])
             part = cls(report, columns, content["bytes"], content["sha256"])
-            row = np.dtype(columns).itemsize if all(_is_column(*column, allowed) for column in columns) else 0
-            consistent = part.size == row * report.events_scored and report.events_scored <= report.entries
-            return part if consistent and report.failure is None else None
+            plain = all(_is_column(*column, allowed) for column in columns)
+            return part if plain and part._is_consistent() and report.failure is None else None
         except (TypeError, KeyError, ValueError, AttributeError):
             return None
 
