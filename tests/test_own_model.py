@@ -1,0 +1,129 @@
+"""The pages on models and runtimes of one's own: their code runs as it stands there."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import re
+import threading
+
+import numpy as np
+import pytest
+from helpers.places import CHECKOUT
+
+import hepvae
+from hepvae.cli import main
+
+
+def blocks(page):
+    """The Python of a page of the documentation."""
+    text = (CHECKOUT / "docs" / f"{page}.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_score_with_your_own_model(tmp_path, monkeypatch, capsys):
+    """From a Keras object in a notebook to the plot and the runtime study."""
+    pytest.importorskip("keras")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("your-own-model"):
+        exec(compile(block, "your-own-model.md", "exec"), names)
+    assert all(parity.holds() for parity in names["parities"].values())
+    assert np.isfinite(np.asarray(names["scored"].score)).all()
+    assert main(["plot", "QCD=qcdSig.root", "WW=GtoWW15na.root", "--output", "anomaly_score.png"]) == 0
+    assert main(["bench", "--models", "my-vae", "--quick", "--output", "study"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"my-vae +tensorflow +1 ", printed), printed
+    assert re.search(r"my-vae +onnxruntime +512 ", printed), printed
+    with open("study/results.json") as file:
+        records = json.load(file)["records"]
+    assert {record["runtime"] for record in records} == {"tensorflow", "onnxruntime"}
+
+
+@pytest.fixture
+def server():
+    """Runs the bundled conv for whoever sends jets."""
+    inferer = hepvae.load_inferer("conv")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            jets = np.frombuffer(content, np.float32).reshape(-1, *inferer.spec.shape)
+            answer = io.BytesIO()
+            np.savez(answer, **inferer(jets), reconstruction=inferer.reconstruct(jets))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer.getvalue())
+
+        def log_message(self, *given):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/", inferer
+        running.shutdown()
+
+
+def test_a_runtime_in_a_package_of_its_own(tmp_path, monkeypatch, server, signal_events):
+    """As the page has it: ten lines, and an entry point."""
+    url, inferer = server
+    (code,) = blocks("adding-a-runtime")
+    assert len(code[code.index("class Remote") :].split("\n\n", 1)[1].strip().splitlines()) <= 10
+    site = tmp_path / "site"
+    about = site / "my_package-1.0.dist-info"
+    about.mkdir(parents=True)
+    (site / "my_package.py").write_text(code)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[hepvae.inferers]\nremote = my_package:Remote\n")
+    monkeypatch.syspath_prepend(site)
+    model = tmp_path / "conv.remote"
+    model.write_text(json.dumps({"url": url, "card": inferer.card.to_dict()}))
+    remote = hepvae.load_inferer(model)
+    assert remote.runtime == "remote"
+    ours, theirs = (hepvae.score_dijets(signal_events, one) for one in (inferer, remote))
+    assert np.asarray(theirs.score) == pytest.approx(np.asarray(ours.score), rel=1e-5)
+    padded = hepvae.pad_particles(signal_events, inferer.spec)
+    assert remote.reconstruct(padded) == pytest.approx(inferer.reconstruct(padded), rel=1e-5, abs=1e-5)
+
+
+def test_a_feature_of_a_package_of_its_own(tmp_path, monkeypatch, signal_events):
+    """A row of the table from elsewhere: spec, padding and errors know it."""
+    from hepvae.jets import features
+
+    site = tmp_path / "site"
+    (site / "more_features-1.0.dist-info").mkdir(parents=True)
+    (site / "more_features.py").write_text(
+        "from hepvae.jets.features import Feature\n"
+        "squared = lambda jets: jets.constituent('pt') ** 2\n"
+        "PT2 = Feature('pt_squared', 'constituents', 'pt^2', 'GeV^2', compute=squared)\n"
+    )
+    about = site / "more_features-1.0.dist-info"
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: more-features\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[hepvae.features]\nmore = more_features:PT2\n")
+    monkeypatch.syspath_prepend(site)
+    features._foreign_rows.cache_clear()
+    try:
+        padded = hepvae.pad_particles(signal_events, hepvae.InputSpec(9, ("pt", "pt_squared")))
+    finally:
+        features._foreign_rows.cache_clear()
+    assert padded[..., 1] == pytest.approx(padded[..., 0].astype(np.float64) ** 2, rel=1e-6)
+
+
+def test_adopt_on_the_command_line(tmp_path, capsys):
+    onnx = pytest.importorskip("onnx")
+    from helpers.foreign_models import scaled
+
+    onnx.save(scaled(["jets", 20, 3]), tmp_path / "net.onnx")
+    net, card, output = (str(tmp_path / name) for name in ("net.onnx", "card.toml", "adopted"))
+    assert main(["adopt", net, "--draft", card]) == 0
+    check = ["--check", str(hepvae.sample_path("qcdSig"))]
+    assert main(["adopt", net, "--card", card, "--output", output, *check]) == 0
+    assert "ONNX Runtime against source, worst of" in capsys.readouterr().out
+    scored = str(tmp_path / "s.root")
+    assert main(["score", str(hepvae.sample_path("qcdSig")), "--model", output, "--output", scored]) == 0
+    assert main(["adopt", net, "--card", card, "--output", output]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert main(["adopt", net, "--output", output]) == 2
+    assert "--card is missing" in capsys.readouterr().err
