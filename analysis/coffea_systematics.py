@@ -18,16 +18,15 @@ import hepvae
 from hepvae.cluster.dask import dask_client
 from hepvae.coffea import DijetScoreProcessor
 
-JES, JER, JER_ERROR, LEAST_MASS, TRIGGER = 0.02, 0.05, 0.02, 20.0, "AK8PFJet230_SoftDropMass40"
+JES, JER, JER_ERROR, LEAST_MASS, TRIGGER = 0.02, 0.05, 0.02, 20.0, "PFJet500"
 
 
 def jets(events):
     """Jets of each variation: smeared, scaled, and cut on their mass; none of events without the trigger."""
     jets = hepvae.with_constituents(events)
-    if TRIGGER in ak.fields(events.HLT if "HLT" in events.fields else None):
+    if "HLT" in events.fields:  # our samples have none
         jets = ak.mask(jets, events.HLT[TRIGGER])
-    uniform = (events.event * 0.6180339887498949 + ak.local_index(jets, axis=1) * 0.7548776662466927) % 1
-    gauss = ak.transform(lambda layout, **_: ndtri(layout.data) if layout.is_numpy else None, uniform)
+    gauss = ndtri((events.event * 0.61803398875 + ak.local_index(jets, axis=1) * 0.75487766625) % 1)
 
     def varied(jer=JER, jes=1.0):
         factor = (1 + jer * gauss) * jes
@@ -39,10 +38,9 @@ def jets(events):
 
 
 def weights(events):
-    """Of the generator, and with the tail of mjj, which grows with the pt of the first jet, one tenth higher."""
+    """Of the generator, and with those of jets beyond 1 TeV a tenth higher."""
     weight = events.genWeight if "genWeight" in events.fields else ak.ones_like(events.event)
-    hard = ak.fill_none(ak.max(events.FatJet.pt, axis=1), 0) > 1000
-    return {"nominal": weight, "tailUp": weight * ak.where(hard, 1.1, 1.0)}
+    return {"nominal": weight, "tailUp": weight * ak.where(ak.any(events.FatJet.pt > 1000, axis=1), 1.1, 1)}
 
 
 if __name__ == "__main__":
@@ -51,15 +49,13 @@ if __name__ == "__main__":
     parser.add_argument("--dask", default="local", metavar="ADDRESS")
     parser.add_argument("--mjj-min", type=float, default=1200, metavar="GEV")
     parser.add_argument("--output", default="systematics.root")
-    options = parser.parse_args()
-    scores = DijetScoreProcessor(
-        hepvae.load_inferer("conv"), jets=jets, weights=weights, order="mass", mjj_min=options.mjj_min
-    )
-    fileset = {name: {"files": {path: "Events"}} for name, path in (one.split("=") for one in options.datasets)}
-    with dask_client(options.dask) as client, uproot.recreate(options.output) as file:
-        executor = processor.DaskExecutor(client=client, status=False)
-        result = processor.Runner(executor, schema=NanoAODSchema)(fileset, processor_instance=scores)
+    given = parser.parse_args()
+    inferer, fileset = hepvae.load_inferer("conv"), dict(one.split("=") for one in given.datasets)
+    scores = DijetScoreProcessor(inferer, jets=jets, weights=weights, order="mass", mjj_min=given.mjj_min)
+    with dask_client(given.dask) as client, uproot.recreate(given.output) as file:
+        runner = processor.Runner(processor.DaskExecutor(client=client, status=False), schema=NanoAODSchema)
+        result = runner({n: {"files": {path: "Events"}} for n, path in fileset.items()}, processor_instance=scores)
         for dataset, steps in result["cutflow"].items():
-            for variation, numbers in steps.items():
+            for variation, cuts in steps.items():
                 file[f"{dataset}/{variation}"] = result["histogram"][{"dataset": dataset, "variation": variation}]
-                print(dataset, variation, *(f"{number:g} {step}" for step, number in numbers.items()), sep="  ")
+                print(f"{dataset} {variation}:", *(f"{number:g} {step}," for step, number in cuts.items()))

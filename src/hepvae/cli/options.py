@@ -12,7 +12,7 @@ from ..inference import runtime_names
 from ..jets.selection import REGIONS, Selection
 from ..models.bundled import MODELS
 from ..reading.access import Access
-from ..reading.layouts import SCHEMAS, SchemaName
+from ..reading.layouts import FAT_JETS, SCHEMAS, JetCollection, SchemaName
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..scoring.strategy import CONVENTIONS, STRATEGIES, ScoreStrategy
@@ -67,8 +67,9 @@ selection_options = built(
 )
 
 
-def _read(tree: str | None, schema: SchemaName, timeout: int, attempts: int) -> ReadOptions:
-    return ReadOptions(tree=tree, schema=schema, access=Access(timeout_s=timeout, attempts=attempts))
+def _read(tree: str | None, schema: SchemaName, collection: str, timeout: int, attempts: int) -> ReadOptions:
+    access = Access(timeout_s=timeout, attempts=attempts)
+    return ReadOptions(tree=tree, schema=schema, access=access, jets=JetCollection(collection))
 
 
 read_options = built(
@@ -76,6 +77,7 @@ read_options = built(
     _read,
     option("--tree", help="name of the tree  [default: Events, or the only one]"),
     option("--schema", type=Choice(["auto", *SCHEMAS]), default="auto", help="file layout; auto: by the branches"),
+    option("--collection", default=FAT_JETS.name, help="the jets, of NanoAOD: as FatJet, Jet, FatJetPuppi"),
     option("--timeout", type=Whole(1, 86400), default=Access.timeout_s, help="seconds, of a network request"),
     option(
         "--attempts",

@@ -22,7 +22,7 @@ from ..options import check_names
 from ..output.journal import Journal
 from ..reading.access import ACCESS, Access
 from ..reading.dijets import iterate_sources
-from ..reading.layouts import EVENT_COLUMNS, FAT_JETS, SCHEMAS, SchemaName
+from ..reading.layouts import EVENT_COLUMNS, FAT_JETS, SCHEMAS, JetCollection, SchemaName
 from ..reading.options import STEP_SIZE, ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Files, Source, resolve
@@ -60,6 +60,7 @@ def score_files(
     overwrite: bool = False,
     friend: bool = False,
     jets: ScoredJets = "dijets",
+    collection: str = FAT_JETS.name,
     client: Client | None = None,
     **cuts: Unpack[Cuts],
 ) -> ScoreReport:
@@ -98,6 +99,8 @@ def score_files(
         ``FatJet_<model>_reco_loss``, ``FatJet_<model>_kl_loss``, or what the model's card names; NaN for a jet
         that cannot be scored. <model> is the name of the model's file, or of its folder. As of a friend, no file
         is written if any file failed.
+    collection : str
+        The jets, of NanoAOD: ``FatJet``, ``Jet``, ``FatJetPuppi``, ...
     client : distributed.Client, optional
         Read and score on its workers (see `hepvae.cluster.dask.dask_client`), chunk by chunk; the output is that
         of this process.
@@ -125,7 +128,7 @@ def score_files(
     check_names("score_files", cuts, KEYWORDS)
     strategies, selection = ScoreStrategy(strategy, kl_weight, convention), Selection(region=region, **cuts)
     config = ScoringConfig(strategies, selection, jets)
-    read = ReadOptions(tree, schema, step_size, access)
+    read = ReadOptions(tree, schema, step_size, access, jets=JetCollection(collection))
     return stream_scores(
         files, inferer, output, config, read, OutputOptions(resume, overwrite, friend), client=client
     )
@@ -168,6 +171,7 @@ def stream_scores(
         **provenance,
         "tuning": repr(inferer.tuning),
         **{"friend": writing.friend, "step_size": read.step_size, "schema": read.schema},
+        "collection": read.jets.name,
     }
     with Journal(unfinished(output), depends, anew=not writing.resume) as journal:
         if writing.resume and journal.changed:
