@@ -7,7 +7,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import islice
+from queue import SimpleQueue
 from typing import TypeVar
 
 from ..errors import OptionError
@@ -45,6 +47,58 @@ def _in_dask_worker() -> bool:
     return True
 
 
+class _Task:
+    """Work that a helper may take, or whoever waits for it may take back."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._free, self._running = threading.Lock(), threading.Lock()
+        self._running.acquire()
+
+    def run(self) -> None:
+        """By a helper; nothing where it was taken back."""
+        if self._free.acquire(blocking=False):
+            try:
+                self._work()
+            finally:
+                self._running.release()
+
+    def finish(self) -> None:
+        """Take it back where no helper has begun it, else wait for its end."""
+        if not self._free.acquire(blocking=False):
+            self._running.acquire()
+
+
+class _Helpers:
+    """Threads of one process that wait for tasks: to wake one takes 10 us, to start one 100."""
+
+    def __init__(self) -> None:
+        self._tasks: SimpleQueue[_Task] = SimpleQueue()
+        self._started = 0
+        self._lock = threading.Lock()
+
+    def take(self, work: Callable[[], None], number: int) -> list[_Task]:
+        """Hand work to some of them."""
+        with self._lock:
+            while self._started < number:
+                threading.Thread(target=self._serve, name="hepvae", daemon=True).start()
+                self._started += 1
+        tasks = [_Task(work) for _ in range(number)]
+        for task in tasks:
+            self._tasks.put(task)
+        return tasks
+
+    def _serve(self) -> None:
+        while True:
+            self._tasks.get().run()
+
+
+@lru_cache(maxsize=1)
+def _helpers(process: int) -> _Helpers:
+    """Those of a process: a fork has none of its parent's threads."""
+    return _Helpers()
+
+
 def on_threads(items: Iterable[Item], run: Callable[[Item], None], threads: int) -> None:
     """Run items on some threads, this one among them: each takes the next that nobody has.
 
@@ -65,13 +119,10 @@ def on_threads(items: Iterable[Item], run: Callable[[Item], None], threads: int)
             except BaseException as error:  # of whatever kind: it belongs to the caller
                 errors.append(error)
 
-    others = [
-        threading.Thread(target=work, name="hepvae", daemon=True) for _ in range(min(threads, len(items)) - 1)
-    ]
-    for other in others:
-        other.start()
+    others = min(threads, len(items)) - 1
+    tasks = _helpers(os.getpid()).take(work, others) if others > 0 else []
     work()
-    for other in others:
-        other.join()
+    for task in tasks:
+        task.finish()
     if errors:
         raise errors[0]

@@ -66,10 +66,9 @@ class Batcher:
         padded = np.ascontiguousarray(padded, np.float32)
         self._spec.check(padded)
         jets = padded if padded.ndim == 3 else padded.reshape(-1, *self._spec.shape)
-        # A sum is finite only where all values are; where it is not, they may be, and too large.
-        with np.errstate(over="ignore", invalid="ignore"):
-            finite = math.isfinite(np.add.reduce(jets, axis=None))
-        if not finite and not np.isfinite(jets).all():
+        # A sum of squares is finite only where all values are; where it is not, they may be, and too large.
+        flat = jets.ravel()
+        if not math.isfinite(np.vdot(flat, flat)) and not np.isfinite(jets).all():
             wrong = np.flatnonzero(~np.isfinite(jets).all(axis=(1, 2)))
             raise DataError(f"jet {wrong[0]} of the input has a value that is not finite")
         count = len(jets)

@@ -22,8 +22,8 @@ __all__ = ["LEAST_SHARE", "PARALLEL", "Block", "Parallel", "Tuning", "cut", "len
 Parallel = Literal["blocks", "operators"]
 PARALLEL: tuple[Parallel, ...] = get_args(Parallel)
 
-#: Fewer jets are not divided among threads: starting them takes longer.
-LEAST_SHARE = 8
+#: Fewer jets for each thread are not divided among threads.
+LEAST_SHARE = 1
 #: Steps of the lengths that jets are sorted into.
 LENGTH_STEP = 16
 #: Fewer jets of one length go with the longer ones: a run of their own costs more than their padding.
@@ -82,7 +82,7 @@ def cut(
     classes : int array, optional
         As `length_classes` gives them.
     step : int
-        Blocks have a multiple of it, but for the last.
+        Blocks of twice as many jets and more have a multiple of it, but for the last.
     """
     if classes is None or lengths is None:
         return [Block(slice(a, b), b - a, length) for a, b in _even(count, tuning, threads, step)]
@@ -107,10 +107,11 @@ def cut(
 
 def _even(count: int, tuning: Tuning, threads: int, step: int) -> Iterator[tuple[int, int]]:
     """Begin and end of blocks of even sizes."""
-    step = min(step, tuning.block_size)
-    units = -(-count // step)
-    number = -(-units // (tuning.block_size // step))
+    number = -(-count // (tuning.block_size // step * step or tuning.block_size))
     if tuning.parallel == "blocks" and count >= threads * LEAST_SHARE:
-        number = min(-(-max(number, threads) // threads) * threads, units)
+        number = min(-(-max(number, threads) // threads) * threads, count)
+    if count < 2 * step * number:
+        step = 1  # small blocks are not filled up
+    units = -(-count // step)
     edges = [units * i // number * step for i in range(number)] if number else []
     return pairwise([*edges, count])

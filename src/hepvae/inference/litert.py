@@ -28,7 +28,7 @@ __all__ = ["OUTPUTS", "LiteRt"]
 
 #: Outputs of its files: hepvae computes the distances of particles, and what hangs on them.
 OUTPUTS = ("kl_loss", RECONSTRUCTION)
-#: Larger batches are filled up to a multiple of it, so that they are of few shapes.
+#: Batches of twice as many jets and more are filled up to a multiple of it, so that they are of few shapes.
 STEP = 4
 #: Engines that wait for their next batch, for each thread; one has the weights of the model, and more.
 KEPT = 16
@@ -83,7 +83,7 @@ class LiteRt(Runtime):
 
     def run(self, batch: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> Sequence[npt.NDArray[np.float32]]:
         count, particles = batch.shape[:2]
-        size = count if count < STEP else -(-count // STEP) * STEP
+        size = count if count < 2 * STEP else -(-count // STEP) * STEP
         if size > count:
             batch = np.concatenate([batch, np.broadcast_to(batch[-1:], (size - count, *batch.shape[1:]))])
         key = size, particles, self.operator_threads

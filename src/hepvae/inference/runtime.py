@@ -68,7 +68,7 @@ class Runtime(ABC):
     options: ClassVar[type[InferenceOptions]] = InferenceOptions
     #: How it is given jets where nothing was measured.
     default_tuning: ClassVar[Tuning] = Tuning(256, "operators")
-    #: Blocks have a multiple of so many jets, but for the last: for a runtime that fills up to it.
+    #: Blocks of twice so many jets and more have a multiple of it, but for the last: a runtime may fill up to it.
     block_step: ClassVar[int] = 1
 
     #: Threads that one call may use: set before `open`, which may lower it.
