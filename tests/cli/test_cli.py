@@ -143,11 +143,13 @@ def test_train_and_export(tmp_path, capsys):
         + ["--epochs", "1", "--max-events", "200"]
     )
     assert status == 0
-    expected = ["history.json", "history.png", "model.keras", "model.onnx", "options.toml"]
+    expected = ["history.json", "history.png", "model.keras", "model.onnx", "model.tflite", "options.toml"]
     assert sorted(file.name for file in folder.iterdir()) == expected
-    (folder / "model.onnx").unlink()
+    for name in ("model.onnx", "model.tflite"):
+        (folder / name).unlink()
     assert main(["export", str(folder)]) == 0
-    assert "TensorFlow against ONNX Runtime, worst of" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "TensorFlow against ONNX Runtime, worst of" in output and "TensorFlow against LiteRT, worst" in output
     assert sorted(file.name for file in folder.iterdir()) == expected
 
 

@@ -41,6 +41,8 @@ def test_worse_than_the_tolerance_is_refused(tmp_path, signal_jets):
     model = model_path("conv", runtime="tensorflow")
     with pytest.raises(hepvae.ModelError, match="TensorFlow and LiteRT differ by more than 1e-12: worst of 120"):
         export_litert(model, tmp_path / "m.tflite", jets=signal_jets, tolerance=1e-12)
+    with pytest.raises(hepvae.OptionError, match=r"m\.lite: expected a name that ends in \.tflite"):
+        export_litert(model, tmp_path / "m.lite")
     with pytest.raises(hepvae.ModelError, match="needs jets"):
         export_litert(model, tmp_path / "m.tflite", jets=np.empty((0, 100, 3)))
     assert list(tmp_path.iterdir()) == []

@@ -72,7 +72,7 @@ def test_engines_are_few(path, signal_jets):
     for count in range(1, 400, 4):
         inferer(jets[:count])
     idle = inferer._opened().runtime._idle
-    assert sum(len(engines) for engines in idle.values()) == KEPT
+    assert 0 < sum(len(engines) for engines in idle.values()) <= KEPT
 
 
 def test_file_is_a_plain_model_of_one_jet(path, file, signal_jets):

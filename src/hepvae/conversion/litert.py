@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ModelError, one_line
+from ..errors import ModelError, OptionError, one_line
 from ..extras import quiet_stderr, require
 from ..inference import load_inferer
 from ..inference.litert import OUTPUTS
 from ..inference.litert_file import LiteRtFile, find_sizes, write_litert
 from ..models.bundled import reference_jets
 from ..models.contract import CARD_KEY, EXPORT_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY
-from ..output.files import make_folder, whole_file
+from ..output.files import check_output, make_folder, whole_file
 from .export import least_particles, reco_loss_of, traceable
 from .parity import TOLERANCE, Parity, compare
 from .rewrites import TRACED_JETS, TRACED_PARTICLES
@@ -56,16 +56,18 @@ def export_litert(
     >>> hepvae.load_inferer("model.tflite").runtime
     'litert'
     """
+    path = Path(path)
+    if path.suffix != ".tflite":
+        raise OptionError(f"{path}: expected a name that ends in .tflite")
+    check_output(make_folder(path.parent) / path.name)
     require("ai_edge_litert", "export to LiteRT")
     from ..models.vae import VAE, load_vae
 
-    path = Path(path)
     if not isinstance(model, VAE):
         model = load_vae(Path(model) / "model.keras" if Path(model).is_dir() else Path(model))
     padded = reference_jets(model.card.spec) if jets is None else np.asarray(jets, np.float32)
     if len(padded) == 0:
         raise ModelError(f"{path}: an export needs jets to be checked on, and there are none")
-    make_folder(path.parent)
     file = _converted(model, path)
     with whole_file(path) as temporary, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
         keras_file = Path(folder, "model.keras")

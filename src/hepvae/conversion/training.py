@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Files, resolve
 from .export import export_onnx
+from .litert import export_litert
 from .parity import Parity
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainedModel", "train", "training_jets"]
 
 #: Of a model directory.
-FILES = ("model.keras", "model.onnx", "history.json")
+FILES = ("model.keras", "model.onnx", "model.tflite", "history.json")
 #: Of numbers that have no other bound: finite.
 MOST = 1e30
 
@@ -145,8 +147,8 @@ def train(
     architecture : str
         A name in the table of `hepvae.models`.
     output : path
-        The model directory: ``model.keras``, ``model.onnx``, ``history.json``. A model that does not pass the
-        export is kept as ``.keras``.
+        The model directory: ``model.keras``, ``model.onnx``, ``model.tflite`` where LiteRT is installed,
+        ``history.json``. A model that does not pass an export is kept without that file.
     spec : InputSpec, optional
     hyperparameters : dict, optional
         Those of the architecture that differ from its defaults.
@@ -276,13 +278,17 @@ def train(
 
 
 def _write(model: VAE, history: Mapping[str, list[float]], jets: npt.NDArray[np.float32], output: Path) -> Parity:
-    """Write the model directory; a model that does not pass the export is kept, without ``model.onnx``."""
+    """Write the model directory; a model that does not pass an export is kept, without the file of that export."""
     with whole_file(output / "model.keras") as file:
         model.save(file)
     with whole_file(output / "history.json") as file:
         file.write_text(json.dumps(history, indent=1) + "\n")
-    (output / "model.onnx").unlink(missing_ok=True)  # of an earlier training
-    return export_onnx(model, output / "model.onnx", jets=jets)
+    for name in ("model.onnx", "model.tflite"):  # of an earlier training
+        (output / name).unlink(missing_ok=True)
+    parity = export_onnx(model, output / "model.onnx", jets=jets)
+    if find_spec("ai_edge_litert"):
+        export_litert(model, output / "model.tflite", jets=jets)
+    return parity
 
 
 def _positive(name: str, value: float, highest: float = MOST) -> float:

@@ -60,6 +60,7 @@ class Batcher:
         #: Arguments of the compiled distances: which feature masks padding, and which multiplies the others.
         self._mask = pt if runtime.reco_loss == "masked chamfer" else -1
         self._factor = pt if losses.DISTANCES[card.distance].transverse else -1
+        self._beta = np.float32(card.beta)
 
     def of_padded(self, padded: npt.ArrayLike, outputs: tuple[str, ...]) -> list[Array]:
         """The named outputs for a padded array of three or four axes; see `Inferer.__call__`."""
@@ -145,7 +146,7 @@ class Batcher:
             values["reco_loss"] = chamfer(batch, values[RECONSTRUCTION], self._mask, self._factor)
             values["loss"] = values["reco_loss"]
             if "kl_loss" in names:
-                values["loss"] = values["reco_loss"] + np.float32(self.card.beta) * values["kl_loss"]
+                values["loss"] = values["reco_loss"] + self._beta * values["kl_loss"]
         return [values[name] for name in outputs]
 
     def _checked(self, batch: Array, outputs: tuple[str, ...]) -> list[Array]:

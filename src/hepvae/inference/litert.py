@@ -7,7 +7,6 @@ called. Engines are kept for the shapes that are used, and for as many threads a
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,7 +61,7 @@ class LiteRt(Runtime):
         self.reco_loss = RECO_LOSSES[RECO_LOSSES.index(metadata[RECO_LOSS_KEY])]
         self.least_particles = int(least) if self._file.sizes.powers[:, 1].any() else None
         self._order = [metadata["outputs"].index(name) for name in OUTPUTS]
-        self._idle: OrderedDict[tuple[int, int, int], list[Engine]] = OrderedDict()
+        self._idle: dict[tuple[int, int, int], list[Engine]] = {}
         self._lock = threading.Lock()
         self._check_shapes(card)
         return card
@@ -87,27 +86,23 @@ class LiteRt(Runtime):
         if size > count:
             batch = np.concatenate([batch, np.broadcast_to(batch[-1:], (size - count, *batch.shape[1:]))])
         key = size, particles, self.operator_threads
-        engine = self._take(key)
+        waiting = self._idle.get(key) or self._idle.setdefault(key, [])
+        try:  # an engine that nobody else uses; pop and append are atomic
+            engine = waiting.pop()
+        except IndexError:
+            engine = self._create(key)
         try:
             values = engine.run(batch)
         except RuntimeError as error:
             raise ModelError(f"{self._path}: LiteRT fails on {count} jets: {error}") from error
-        self._give_back(key, engine)
-        return [values[i][:count] for i in self._order]
+        waiting.append(engine)
+        return [values[i] if size == count else values[i][:count] for i in self._order]
 
-    def _take(self, key: tuple[int, int, int]) -> Engine:
-        """An engine that nobody else uses."""
-        with self._lock:
-            waiting = self._idle.get(key)
-            if waiting:
-                self._idle.move_to_end(key)
-                return waiting.pop()
+    def _create(self, key: tuple[int, int, int]) -> Engine:
+        """An engine for a shape, in the place of one that waits for another where there are many."""
         jets, particles, threads = key
-        return create_engine(self._file.sizes.write(self._file.graph, jets, particles), threads, self._path)
-
-    def _give_back(self, key: tuple[int, int, int], engine: Engine) -> None:
         with self._lock:
-            self._idle.setdefault(key, []).append(engine)
-            if sum(map(len, self._idle.values())) > KEPT * self.threads:
-                oldest = next(key for key, engines in self._idle.items() if engines)
-                self._idle[oldest].pop()
+            if sum(map(len, self._idle.values())) >= KEPT * self.threads:
+                oldest = next((other for other, engines in self._idle.items() if engines and other != key), key)
+                self._idle.pop(oldest)
+        return create_engine(self._file.sizes.write(self._file.graph, jets, particles), threads, self._path)
