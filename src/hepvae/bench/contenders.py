@@ -8,6 +8,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,12 @@ class Contender:
 
 
 def _hepvae(folder: Path, threads: int) -> Inferer:
+    """On LiteRT, where that is installed."""
+    litert = (folder / "model.tflite").is_file() and find_spec("ai_edge_litert")
+    return load_inferer(folder / ("model.tflite" if litert else "model.onnx"), threads=threads)
+
+
+def _hepvae_onnx(folder: Path, threads: int) -> Inferer:
     return load_inferer(folder / "model.onnx", threads=threads)
 
 
@@ -89,24 +97,46 @@ def _plain_export(folder: Path, threads: int) -> Contender:
     return Contender(lambda batch: session.run(list(LOSSES), {INPUT: batch}), inferer.card, None)
 
 
-def _session_run(folder: Path, threads: int) -> Contender:
-    """ONNX Runtime's own call on hepvae's file, nothing around it."""
-    onnxruntime = require("onnxruntime", "the bench")
+def _xla(folder: Path, threads: int) -> Inferer:
+    return load_inferer(folder / "model.keras", runtime="tensorflow-xla", threads=threads, batching=False)
 
-    inferer = _hepvae(folder, threads)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(folder / "model.onnx", options)
-    names = list(LOSSES)
-    return Contender(lambda batch: session.run(names, {INPUT: batch}), inferer.card, 1)
+
+def _openvino(folder: Path, threads: int) -> Inferer:
+    return load_inferer(folder / "model.onnx", runtime="openvino", threads=threads, batching=False)
+
+
+def _plain_litert(folder: Path, threads: int) -> Contender:
+    """What TensorFlow's converter makes of the ``tf.function`` for one batch size, in LiteRT's interpreter."""
+    require("ai_edge_litert", "the bench")
+    from ..conversion.litert import tflite
+    from ..inference.tensorflow import traced
+
+    package = import_module("ai_edge_litert.interpreter")
+    model, inferer = _keras_model(folder, threads)
+    interpreters: dict[int, Any] = {}
+
+    def call(batch: Batch) -> list[Batch]:
+        if len(batch) not in interpreters:
+            content = tflite(traced(model, LOSSES, jets=len(batch)))
+            interpreters[len(batch)] = package.Interpreter(model_content=content, num_threads=threads)
+            interpreters[len(batch)].allocate_tensors()
+        interpreter = interpreters[len(batch)]
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
+        interpreter.invoke()
+        return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
+
+    return Contender(call, inferer.card, threads)
 
 
 #: By the names that tables have for them.
 CONTENDERS: dict[str, Callable[[Path, int], Inferer | Contender]] = {
     "hepvae": _hepvae,
+    "hepvae, ONNX Runtime": _hepvae_onnx,
     "tf.function": _tf_function,
     "tf.function, product": _tf_product,
     "Keras predict": _keras_predict,
     "plain export": _plain_export,
-    "session.run": _session_run,
+    "XLA": _xla,
+    "OpenVINO": _openvino,
+    "plain LiteRT": _plain_litert,
 }

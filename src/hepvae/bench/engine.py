@@ -33,10 +33,13 @@ __all__ = ["Engine", "print_engine", "run_engine"]
 #: What was to be reached, against what, the result, the target, and whether it is reached.
 Target = tuple[str, str, str, str, bool]
 
-OTHERS = ("tf.function", "tf.function, product", "plain export")
+#: Other ways but LiteRT as it comes, which is beside them.
+OTHERS = ("tf.function", "tf.function, product", "plain export", "XLA", "OpenVINO")
+BESIDE = ("plain LiteRT", "hepvae, ONNX Runtime")
 #: What is timed together: model, batch size, and what hepvae is held against.
 UNITS = (
-    ("conv", 1, (*OTHERS, "Keras predict", "session.run")),
+    ("conv", 1, (*OTHERS, "Keras predict")),
+    ("conv", 2, OTHERS),
     ("conv", 8, OTHERS),
     ("conv", 64, OTHERS),
     ("conv", 512, OTHERS),
@@ -101,7 +104,9 @@ def run_engine(*, seconds: float = 1.0) -> Engine:
             bar(description=f"{model}, batch {batch_size}")
             path = model_path(model).parent
             engine.work.setdefault(model, work(path / "model.onnx", spec.n_particles))
-            cells = [Cell(model, "", n, "local", 0.0, "numpy", batch_size, 1) for n in ("hepvae", *others)]
+            cells = [
+                Cell(model, "", n, "local", 0.0, "numpy", batch_size, 1) for n in ("hepvae", *others, *BESIDE)
+            ]
             opened = open_cells(
                 [(cell, str(path)) for cell in cells], threads=engine.threads, at_once=len(os.sched_getaffinity(0))
             )
@@ -182,23 +187,28 @@ def _targets(engine: Engine) -> Iterator[Target]:
     def share(model: str, batch_size: int) -> Target:
         found = engine.floor_share(model, batch_size)
         text = "not measured" if found is None else f"{100 * found:.0f} %"
-        return f"{model}, batch {batch_size}", "matrix-rate floor", text, "at least 40 %", (found or 0) >= 0.4
+        least = 0.6 if model == "conv" else 0.45
+        what = f"{model}, batch {batch_size}", "matrix-rate floor", text, f"at least {100 * least:.0f} %"
+        return *what, (found or 0) >= least
 
-    yield at_least("conv, batch 1", "tf.function", engine.ratio("conv", 1, "tf.function"), 10)
-    yield at_least("conv, batch 1", "Keras predict", engine.ratio("conv", 1, "Keras predict"), 300)
+    yield at_least("conv, batch 1", "tf.function", engine.ratio("conv", 1, "tf.function"), 12)
+    yield at_least("conv, batch 1", "Keras predict", engine.ratio("conv", 1, "Keras predict"), 800)
     conv = [size for model, size in engine.times if model == "conv"]
     for size in conv:
-        yield at_least(f"conv, batch {size}", "the best other way", better("conv", size), 1.5)
+        least = 1.5 if size == 1 else 2
+        yield at_least(f"conv, batch {size}", "the best other way but LiteRT", better("conv", size), least)
     for size in (size for size in conv if size >= 512):
-        yield at_least(f"conv, batch {size}", "tf.function", engine.ratio("conv", size, "tf.function"), 5)
+        yield at_least(f"conv, batch {size}", "tf.function", engine.ratio("conv", size, "tf.function"), 8)
     for model, size in engine.times:
         if model in ("conv", "graph") and size >= 512:
             yield share(model, size)
     for model, size in engine.times:
         if model == "edge-dense":
             yield at_least(f"{model}, batch {size}", "tf.function", engine.ratio(model, size, "tf.function"), 2)
-    call = engine.ratio("conv", 1, "session.run")
-    yield at_most("conv, batch 1", "session.run", None if call is None else 1 / call.value, 1.15)
+    for model, size in engine.times:
+        if model == "conv":
+            ratio = engine.ratio(model, size, "hepvae, ONNX Runtime")
+            yield at_least(f"{model}, batch {size}", "hepvae on ONNX Runtime", ratio, 1.2)
     if not engine.pipeline:
         return
     for order in ("falling", "any order"):
@@ -208,7 +218,7 @@ def _targets(engine: Engine) -> Iterator[Target]:
         yield at_most(f"pad_particles, pt in {order}", "copy", _median(found["hepvae"], found["copy"]), 4)
     files = engine.pipeline["files"]
     ratio = time_ratio([log_ratios(files["script"], files["hepvae"])], np.zeros(0))
-    yield at_least("conv, file to scored file", "plain script", ratio, 4)
+    yield at_least("conv, file to scored file", "plain script", ratio, 5)
     slowest = max(("reading", "padding", "inference"), key=lambda name: np.median(files[name]))
     yield at_most("conv, file to scored file", f"{slowest} alone", _median(files["hepvae"], files[slowest]), 1.25)
     imports = engine.pipeline["import"]

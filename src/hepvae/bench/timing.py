@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class Effort:
 READY_S = 0.03
 #: Of calls longer than this, three rounds have to do.
 VERY_LONG_CALL_S, FEW_ROUNDS = 1.0, 3
+#: Before a turn all wait: threads of ONNX Runtime that have nothing to do go on in circles, and hold a core.
+PAUSE_S = 0.02
 WARM_UP_CALLS = 20
 
 
@@ -123,6 +126,7 @@ def time_in_turns(unit: list[Opened], effort: Effort, *, jets: str, files: list[
     for i in range(rounds):
         for one in _order(unit, i):
             if one.failure is None:
+                time.sleep(PAUSE_S)
                 ready = int(READY_S / warm[one.cell]["call_s"])
                 answer = one.ask("block", calls=calls[one.cell], ready=ready, seconds=effort.pass_s)
                 if answer:

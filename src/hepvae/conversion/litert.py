@@ -31,7 +31,7 @@ from .rewrites import TRACED_JETS, TRACED_PARTICLES
 if TYPE_CHECKING:
     from ..models.vae import VAE
 
-__all__ = ["export_litert"]
+__all__ = ["export_litert", "tflite"]
 
 
 def export_litert(
@@ -93,7 +93,7 @@ def _converted(model: VAE, path: Path) -> LiteRtFile:
 
     card = model.card
     longer, free = traceable(model)
-    content = _tflite(traced(longer, OUTPUTS, jets=TRACED_JETS))
+    content = tflite(traced(longer, OUTPUTS, jets=TRACED_JETS))
     try:
         sizes = find_sizes(content, TRACED_JETS, TRACED_PARTICLES if free else None)
     except ValueError as error:
@@ -107,7 +107,7 @@ def _converted(model: VAE, path: Path) -> LiteRtFile:
     return LiteRtFile(sizes.write(content, 1, card.spec.n_particles), sizes, metadata)
 
 
-def _tflite(function: Any) -> bytes:
+def tflite(function: Any) -> bytes:
     """The frozen graph of a ``tf.function``; its outputs are in the order of their names."""
     tf = require("tensorflow", "export to LiteRT")
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
