@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import hepvae
 
 NAMES = [
@@ -45,6 +47,8 @@ def test_public_names():
     assert sorted(dir(hepvae)) == sorted([*NAMES, "__version__"])
     for name in NAMES:
         assert getattr(hepvae, name).__doc__
+    with pytest.raises(AttributeError, match="module 'hepvae' has no attribute 'read_dijet'"):
+        hepvae.read_dijet  # noqa: B018
 
 
 def test_errors_are_also_those_of_python():
@@ -68,8 +72,24 @@ def run(code):
 
 def test_import_loads_nothing_heavy():
     heavy = {"tensorflow", "keras", "matplotlib", "mplhep", "onnxruntime", "onnx", "tf2onnx", "dask", "rich"}
-    done = run(f"import hepvae, sys; print(*({heavy} & set(sys.modules)))")
-    assert (done.returncode, done.stdout.strip()) == (0, "")
+    light = {"numpy", "awkward", "numba", "vector", "uproot"}
+    done = run(
+        f"import sys, hepvae; print(*({heavy | light} & set(sys.modules)))\n"
+        f"hepvae.load_inferer, hepvae.score_files, hepvae.adopt; print(*({heavy} & set(sys.modules)))"
+    )
+    assert (done.returncode, done.stdout.split()) == (0, [])
+
+
+def test_help_waits_for_no_package_of_the_analysis():
+    """``hepvae --help`` took two seconds, and four on a busy machine."""
+    packages = {"numpy", "awkward", "numba", "uproot", "rich", "tensorflow", "onnxruntime"}
+    done = run(
+        "import sys\n"
+        "from hepvae.cli import main\n"
+        "assert main(['--help']) == 0\n"
+        f"print('imported:', *({packages} & set(sys.modules)))"
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "imported:"), done.stdout + done.stderr
 
 
 def test_scoring_works_without_tensorflow(tmp_path):

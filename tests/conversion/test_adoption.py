@@ -13,6 +13,7 @@ import hepvae
 from hepvae import FileError, InputSpec, ModelError, adopt, load_inferer, pad_particles
 from hepvae.conversion.adoption import draft_card
 from hepvae.models.foreign import read_card
+from hepvae.scoring.formats import open_scored
 
 SAMPLE = hepvae.sample_path("qcdSig")
 SPEC = InputSpec(20, ("log_pt", "deta", "dphi", "pt"), "relative")
@@ -145,7 +146,7 @@ def test_one_number_a_jet_of_either_sign(tmp_path, events):
     assert "j1_loss" not in scored.fields
     assert min(both.ravel()) < 0 < max(both.ravel())
     report = hepvae.score_files(SAMPLE, inferer, tmp_path / "s.root", mjj_min=0)
-    with hepvae.scoring.formats.open_scored(tmp_path / "s.root") as file:
+    with open_scored(tmp_path / "s.root") as file:
         assert {"j1_score", "j2_score", "score"} <= set(file.kinds)
         assert not {"j1_loss", "j1_kl_loss"} & set(file.kinds)
         assert len(file.column("score")) == report.events_scored > 1000

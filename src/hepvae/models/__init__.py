@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from ..errors import OptionError
+from ..extras import require
 from ..jets.spec import InputSpec
 from ..options import check_choice, check_whole_number, nearest
 
@@ -47,10 +48,19 @@ class Architecture:
 
 
 def architecture(name: str) -> Architecture:
-    """An architecture of the table."""
+    """An architecture of the table.
+
+    Raises
+    ------
+    OptionError
+        There is none of this name.
+    MissingPackageError
+        TensorFlow is not installed.
+    """
     module, _, attribute = ARCHITECTURES[check_choice("model", name, ARCHITECTURES)].partition(":")
-    found: Architecture = getattr(import_module(module), attribute)
-    return found
+    require("tensorflow", f"model {name}")
+    row: Architecture = getattr(import_module(module), attribute)
+    return row
 
 
 def hyperparameters(name: str, changed: Mapping[str, Any] | None = None) -> dict[str, Any]:
