@@ -16,7 +16,7 @@ bias, coverage: mean of fitted less injected yield over the uncertainty; share o
     deviation (68 %), at each mass, for data-sized and for small counts.
 limits: CLs of toys at the asymptotic limit, which should be 0.05, at three masses.
 chain (--chain N): score, regression in folds, slices and fits redone in N toys, and the share that a signal of
-    5 standard deviations changes the pass rate by.
+    5 standard deviations after the cut changes the pass rate at its mass by, beside its statistical uncertainty.
 """
 
 from __future__ import annotations
@@ -225,10 +225,10 @@ def chain(options, shape):
         )[""]
         largest.append(one.significance.max())
         closed.append(one.fit_p_values[0] < 0.01)
-        # the same background with a signal of 5 standard deviations in the mjj window of its peak
+        # the same background with a signal that is worth 5 standard deviations after the cut
         near = np.abs(mjj / 2500 - 1) < 0.06
         rng.bit_generator.state = state
-        more = scored(events, rng, signal=int(5 * np.sqrt(near.sum())))
+        more = scored(events, rng, signal=int(5 * np.sqrt(EFFICIENCY * near.sum())))
         refitted = fit_working_points(*more, np.ones(len(more[0])), (EFFICIENCY,), seed=toy)
         change = true_rate(refitted, np.array([2500.0])) / true_rate(points, np.array([2500.0])) - 1
         shifts.append([change[0], points.pass_rate_band([2500.0])[0, 0]])
