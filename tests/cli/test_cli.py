@@ -10,6 +10,9 @@ import uproot
 
 import hepvae
 from hepvae.cli import main
+from hepvae.output.journal import Journal
+from hepvae.scoring.formats import open_scored
+from hepvae.scoring.unfinished import unfinished
 
 
 def hepvae_command(*arguments, cwd=None):
@@ -161,3 +164,18 @@ def test_inspect(tmp_path, capsys):
     (row,) = (line.split() for line in said.out.splitlines() if "qcdSig" in line)
     assert row[1:6] == ["nanoaodv15", "2050", "2050", "4100", "0"]
     assert said.err == f"hepvae: {tmp_path}/bad.root: not a ROOT file\n"
+
+
+def test_resume_keeps_the_runtime(tmp_path):
+    """`hepvae tune` between a killed run and --resume chose another runtime, and all was scored again."""
+    pytest.importorskip("ai_edge_litert")
+    output, sample = tmp_path / "scores.root", str(hepvae.sample_path("GtoWW15na"))
+    with Journal(unfinished(output), {"runtime": "litert"}):
+        pass
+    assert main(["score", sample, "--model", "conv", "--output", str(output), "--resume"]) == 0
+    with open_scored(output) as scored:
+        assert scored.provenance["runtime"] == "litert"
+    assert not unfinished(output).exists()
+    assert main(["score", sample, "--model", "conv", "--output", str(output), "--resume", "--overwrite"]) == 0
+    with open_scored(output) as scored:
+        assert scored.provenance["runtime"] == "onnxruntime"

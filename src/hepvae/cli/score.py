@@ -10,12 +10,14 @@ from typing import Any
 import click
 
 from ..execution.command import Choice, Command, Whole, built, option
-from ..inference import load_inferer, named_model
+from ..inference import load_inferer, named_model, runtime_names
 from ..jets.selection import Selection
+from ..output.journal import recorded
 from ..output.text import terminal_text
 from ..reading.options import ReadOptions
 from ..scoring.options import SCORED_JETS, OutputOptions, ScoredJets, ScoringConfig
 from ..scoring.strategy import ScoreStrategy
+from ..scoring.unfinished import unfinished
 from . import options
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,9 @@ def score(
     from ..scoring.files import stream_scores
 
     config = ScoringConfig(strategy, selection, jets)
+    if writing.resume and runtime is None:  # that of the killed run, whatever was measured since
+        before = recorded(unfinished(output)).get("runtime")
+        runtime = before if before in runtime_names() else None
     inferer = load_inferer(
         named_model(model, runtime=runtime), runtime=runtime, threads=threads, block_size=block_size
     )

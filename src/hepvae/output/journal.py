@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from ..errors import FileError
 
-__all__ = ["Journal", "forget"]
+__all__ = ["Journal", "forget", "recorded"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,9 @@ class Journal:
     ----------
     folder : path
         Its parent exists.
-    config : dict
-        Everything that the results depend on, for JSON. Parts that were completed with another one are removed.
+    config : dict, optional
+        Everything that the results depend on, for JSON. Parts that were completed with another one are removed;
+        None: all is left as it is.
     anew : bool
         Remove parts that were completed with the same one, too.
 
@@ -49,15 +50,18 @@ class Journal:
         The folder is none, or not a journal of this user, or another process uses it.
     """
 
-    def __init__(self, folder: str | Path, config: Mapping[str, Any], *, anew: bool = False):
+    def __init__(self, folder: str | Path, config: Mapping[str, Any] | None, *, anew: bool = False):
         self.folder = Path(folder)
         self._fd, self._lock = _opened(self.folder)
         try:
             before = self._config()
+            self.before: dict[str, Any] = before or {}
+            """The configuration that was found; empty where there was none."""
+            known = before is not None and config is not None
             # As JSON gives it back: tuples are lists there.
-            self.changed = [] if before is None else _differences(before, json.loads(json.dumps(config)))
+            self.changed = _differences(self.before, json.loads(json.dumps(config))) if known else []
             """Keys of the configuration whose values were others."""
-            if anew or before is None or self.changed:
+            if config is not None and (anew or before is None or self.changed):
                 self._clear()
                 self._write(CONFIG, json.dumps(config).encode())
             self.parts: dict[str, Any] = dict(self._lines())
@@ -174,6 +178,14 @@ class Journal:
                     if digest.decode() == _digest(text.decode()):
                         name, content = json.loads(text)
                         yield str(name), content
+
+
+def recorded(folder: str | Path) -> dict[str, Any]:
+    """The configuration of the work that a journal was kept for; empty where there is none to go on with."""
+    if not Path(folder).is_dir():
+        return {}
+    with Journal(folder, None) as journal:
+        return journal.before
 
 
 def forget(folder: str | Path) -> None:
