@@ -8,6 +8,7 @@ import pytest
 import hepvae
 from hepvae.conversion.training import normalisation, train, training_jets
 from hepvae.models import hyperparameters
+from hepvae.reading.options import ReadOptions
 
 pytest.importorskip("tensorflow")
 
@@ -31,6 +32,16 @@ def test_model_directory(trained):
     assert json.loads((output / "history.json").read_text()) == model.history
     assert model.history["val_loss"][-1] < model.history["val_loss"][0]
     assert model.parity.worst < 1e-4
+
+
+def test_no_more_chunks_are_read_than_events_are_used(monkeypatch):
+    """Every chunk of every file was read before the first 300 events were taken."""
+    options = ReadOptions(step_size=100)
+    monkeypatch.setattr("hepvae.conversion.training.ReadOptions", lambda: options)
+    files = [hepvae.sample_path("qcdSide"), hepvae.sample_path("qcdSig")]
+    jets, record = training_jets(files, hepvae.InputSpec(n_particles=10), region=None, max_events=150)
+    assert len(jets) == 150
+    assert record["files"] == [{"path": "qcdSide.root", "events": 200}]
 
 
 def test_each_file_alone_is_enough_to_score(trained, signal_events):

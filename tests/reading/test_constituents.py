@@ -215,10 +215,13 @@ def test_events_that_were_chosen_before():
     assert ak.array_equal(ak.drop_none(masked.constituents, axis=0), whole[chosen])
 
 
-def test_jets_that_were_sorted_before():
-    events = nano_events(hepvae.sample_path("GtoWW15na"), "eager", entry_stop=60)
+@pytest.mark.parametrize("mode", ["eager", "virtual"])
+def test_jets_that_were_sorted_before(mode, inferer):
+    events = nano_events(hepvae.sample_path("GtoWW15na"), mode, entry_stop=60)
     jets = events.FatJet[ak.argsort(events.FatJet.pt, ascending=True)]
     with pytest.raises(hepvae.DataError, match=r"not their own.*radius of 0\.8.*hepvae\.with_constituents"):
         hepvae.with_constituents(ak.with_field(events, jets, "FatJet"))
+    with pytest.raises(hepvae.DataError, match=r"not their own.*hepvae\.with_constituents"):
+        hepvae.score_dijets(ak.with_field(events, jets, "FatJet"), inferer)
     with pytest.raises(hepvae.DataError, match=r"radius of 0\.9"):
         hepvae.with_constituents(ak.with_field(events, jets, "FatJet"), jet_radius=0.9)

@@ -33,7 +33,7 @@ __all__ = [
     "known_branches",
 ]
 
-#: Columns of one value an event, read where the file has them.
+#: Columns that tell an event from all others, and those of one value an event; read where the file has them.
 IDENTIFIERS = ("run", "luminosityBlock", "event")
 EVENT_COLUMNS = (*IDENTIFIERS, "genWeight")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import awkward as ak
@@ -13,6 +14,8 @@ from .layouts import EVENT_COLUMNS, FAT_JETS, JetCollection, Schema, SchemaName,
 from .linking import Linking, settle_weights, weight_columns
 
 __all__ = ["aligned", "constituents_of", "dijets_of", "is_nanoevents", "needed"]
+
+log = logging.getLogger(__name__)
 
 WHERE = "NanoEvents"
 #: What to do where the links do not fit the jets.
@@ -86,13 +89,15 @@ def _linking(
     found, places = _layout(events, schema, spec, jets)
     columns = {name: _column(events, place) for name, place in places.items()}
     raw_factors = weight_columns(found, columns)
-    found, _ = settle_weights(
+    found, weights = settle_weights(
         found,
         columns.keys(),
         len(events),
         lambda names, start, stop: {n: columns[n][start:stop] for n in names},
         WHERE,
     )
+    if weights is not None:
+        log.info("%s: %s", WHERE, weights)
     columns = {name: column for name, column in columns.items() if name not in raw_factors}
     return Linking(_with_columns(found, spec, places).layout, WHERE, WITH_CONSTITUENTS), columns
 

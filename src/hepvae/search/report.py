@@ -30,10 +30,11 @@ from ..plots.histograms import (
     residual_histogram,
     score_histogram,
 )
+from ..reading.layouts import IDENTIFIERS
 from . import conclusions
 from .counting import Counting
 from .limits import Limits
-from .samples import IDENTIFIERS, SearchSample
+from .samples import SearchSample
 from .scans import COMBINED, Scan, Systematics, ToyScan
 from .separation import FiguresOfMerit, Measured, Roc
 from .slices import INCLUSIVE, Expectation, SlicedSignal

@@ -16,6 +16,7 @@ from ..errors import DataError, LayoutError
 from ..models.card import ModelCard
 from ..output.files import make_folder
 from ..reading.dijets import iterate_dijets
+from ..reading.layouts import IDENTIFIERS
 from ..reading.sources import resolve, stamp
 from ..scoring.files import score_files
 from ..scoring.formats import open_scored
@@ -24,10 +25,7 @@ from ..scoring.strategy import ScoreStrategy, Strategy
 from ..version import __version__
 from .weights import Floats, effective_events
 
-__all__ = ["IDENTIFIERS", "SearchSample", "events_of", "load_sample", "picobarns_per_weight", "score_sample"]
-
-#: Columns that tell an event from all others.
-IDENTIFIERS = ("run", "luminosityBlock", "event")
+__all__ = ["SearchSample", "events_of", "load_sample", "picobarns_per_weight", "score_sample"]
 
 #: The tree with one row for each part of a generation.
 RUNS = "Runs"
