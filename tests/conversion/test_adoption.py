@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import awkward as ak
 import numpy as np
 import onnx
 import pytest
@@ -152,6 +153,26 @@ def test_one_number_a_jet_of_either_sign(tmp_path, events):
         assert len(file.column("score")) == report.events_scored > 1000
         lower = np.minimum(file.column("j1_score"), file.column("j2_score"))
         assert np.array_equal(file.column("score"), lower)
+
+
+def test_a_column_that_is_not_finite_is_never_clipped_into_a_score(tmp_path, events):
+    """NaN clipped to a bound is a number: of a jet with such a mass there is no score."""
+    described = {**SCORER, "input": {**SCORER["input"]}}
+    features = {"axes": "jets, features, particles", "n_particles": 30}
+    features["features"] = [["log_energy", 3, 1, -2, 2], "delta_r"]
+    described["input"]["tensors"] = {"features": features}
+    adopt(scorer(), described, output=tmp_path / "m", jets=events)
+    inferer = load_inferer(tmp_path / "m")
+    mass = events.jets.constituents.mass
+    place = ak.local_index(mass, axis=0)[:, None, None] + ak.local_index(mass, axis=1)[:, :, None]
+    first = place + ak.local_index(mass, axis=2) == 0
+    constituents = ak.with_field(events.jets.constituents, ak.where(first, np.float32(np.nan), mass), "mass")
+    broken = ak.with_field(events, ak.with_field(events.jets, constituents, "constituents"), "jets")
+    with pytest.warns(hepvae.UnscoredJetsWarning, match="loss"):
+        scored = hepvae.score_dijets(broken, inferer)
+    assert np.isnan(np.asarray(scored.score)).tolist() == [True] + [False] * 59
+    good = hepvae.score_dijets(events, inferer)
+    assert np.array_equal(np.asarray(scored.score)[1:], np.asarray(good.score)[1:])
 
 
 def test_any_number_of_particles_is_served_by_length(tmp_path, events):

@@ -182,3 +182,12 @@ def test_residuals_around_zero(rng):
         residual_histogram({}, label="x")
     with pytest.raises(OptionError, match="bins is 0"):
         residual_histogram(samples, label="x", bins=0)
+
+
+def test_scores_of_either_sign_in_the_histogram_of_a_search():
+    """A classifier's scores below zero were all in the underflow."""
+    from hepvae.plots.histograms import search_histogram
+
+    histogram = search_histogram(bins=4, limits=(-2, 2))
+    histogram.fill(dataset="a", variation="nominal", score=[-1.5, -0.5, 1.5], mjj=[2000.0] * 3)
+    assert histogram.project("score").values().tolist() == [1, 1, 0, 1]

@@ -79,7 +79,7 @@ def _log(count: int, x: Floats, out: Floats, work: Floats, bits: Bits) -> None:
         z = m * m
         y = (((((((L0 * m + L1) * m + L2) * m + L3) * m + L4) * m + L5) * m + L6) * m + L7) * m + L8
         y = y * m * z + _LN2_LOW * power - HALF * z
-        out[i] = m + y + _LN2_HIGH * power
+        out[i] = m + y + _LN2_HIGH * power + (x[i] - x[i])  # NaN of what is not finite
 
 
 @njit(nogil=True)

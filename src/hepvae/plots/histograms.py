@@ -209,7 +209,7 @@ def search_histogram(*, bins: int = SCORE_BINS, limits: Limits = SCORE_LIMITS) -
     bins : int
         Of the score.
     limits : (float, float)
-        Ends of the axis of the score.
+        Ends of the axis of the score; one that begins at or below zero, for scores of either sign, is linear.
 
     Returns
     -------
@@ -219,12 +219,17 @@ def search_histogram(*, bins: int = SCORE_BINS, limits: Limits = SCORE_LIMITS) -
     """
     import hist
 
+    if limits[0] <= 0 < limits[1] - limits[0]:
+        score = hist.axis.Regular(bins, *limits, name="score", label=LABELS["score"])
+    else:
+        score = _logarithmic_axis("score", LABELS["score"], bins, limits)
+
     return hist.Hist(
         *(
             hist.axis.StrCategory([], growth=True, name=name, label=name.capitalize())
             for name in ("dataset", "variation")
         ),
-        _logarithmic_axis("score", LABELS["score"], bins, limits),
+        score,
         _mjj_axis(100, 1000, 11000),
         storage=hist.storage.Weight(),
     )
