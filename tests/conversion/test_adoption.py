@@ -164,8 +164,8 @@ def test_a_column_that_is_not_finite_is_never_clipped_into_a_score(tmp_path, eve
     adopt(scorer(), described, output=tmp_path / "m", jets=events)
     inferer = load_inferer(tmp_path / "m")
     mass = events.jets.constituents.mass
-    place = ak.local_index(mass, axis=0)[:, None, None] + ak.local_index(mass, axis=1)[:, :, None]
-    first = place + ak.local_index(mass, axis=2) == 0
+    jet = ak.local_index(mass, axis=0)[:, None, None] + ak.local_index(mass, axis=1)[:, :, None]
+    first = jet + 0 * ak.local_index(mass, axis=2) == 0
     constituents = ak.with_field(events.jets.constituents, ak.where(first, np.float32(np.nan), mass), "mass")
     broken = ak.with_field(events, ak.with_field(events.jets, constituents, "constituents"), "jets")
     with pytest.warns(hepvae.UnscoredJetsWarning, match="loss"):
