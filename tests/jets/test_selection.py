@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import hepvae
-from hepvae import dijet_events, select_dijets
+from hepvae import dijet_events, dijets, select_dijets
 
 
 def jets(pt, eta, phi, mass):
@@ -95,3 +95,58 @@ def test_unknown_region_is_named():
     events = hepvae.read_dijets(hepvae.sample_path("qcdSig"), entry_stop=3)
     with pytest.raises(hepvae.OptionError, match="region 'control' is unknown: expected one of signal, sideband"):
         select_dijets(events, region="control")
+
+
+def bare(pt, mass):
+    pt, mass = ak.values_astype(ak.Array(pt), float), ak.values_astype(ak.Array(mass), float)
+    return jets(pt, 0 * pt, 0 * pt, mass)
+
+
+def with_members(pt, mass):
+    """Jets (events, var), each with one constituent that has the pt of the jet."""
+    records = bare(pt, mass)
+    member = ak.zip({c: ak.unflatten(records[c], 1, axis=1) for c in ("pt", "eta", "phi")})
+    return ak.with_field(records, member, "constituents")
+
+
+PT = [[300.0, 500.0, 400.0], [100.0], [250.0, 200.0], []]
+MASS = [[90.0, 20.0, 80.0], [5.0], [10.0, 60.0], []]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("pt", [[500, 400], [250, 200]]),
+        ("mass", [[400, 500], [200, 250]]),  # of the two of largest pt
+        ("given", [[300, 500], [250, 200]]),
+    ],
+)
+def test_the_order_of_the_two_jets(order, expected):
+    records = with_members(PT, MASS)
+    events = dijets(records, order=order)
+    assert events.jets.pt.tolist() == expected and events.entry.tolist() == [0, 2]
+    assert ak.all(events.jets.constituents.pt[..., 0] == events.jets.pt)
+    assert str(events.jets.type).startswith("2 * 2 * Momentum4D[")
+
+
+def test_missing_jets_and_events():
+    records = with_members(PT, MASS)
+    entries = ak.zip({"jets": records.mask[records.mass > 15], "weight": [1.0, 2.0, 3.0, 4.0]}, depth_limit=1)
+    events = dijets(entries)
+    assert events.jets.pt.tolist() == [[500, 400]]
+    assert (events.weight.tolist(), events.entry.tolist()) == ([1.0], [0])
+    masked = dijets(records.mask[[False, True, True, True]])
+    assert masked.jets.pt.tolist() == [[250, 200]] and masked.entry.tolist() == [2]
+    assert str(masked.jets.type).startswith("1 * 2 * Momentum4D[")
+    assert len(dijets(records[:0])) == 0
+
+
+def test_what_are_no_jets_with_constituents():
+    with pytest.raises(hepvae.SpecError, match=r"expected jets \(events, var\) with constituents, as with_const"):
+        dijets(bare(PT, MASS))
+    with pytest.raises(hepvae.SpecError, match=r"expected jets \(events, var\)"):
+        dijets(ak.flatten(with_members(PT, MASS)))
+    with pytest.raises(
+        hepvae.OptionError, match="order 'Mass' is unknown: expected one of pt, mass, given; nearest"
+    ):
+        dijets(with_members(PT, MASS), order="Mass")

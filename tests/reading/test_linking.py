@@ -221,6 +221,15 @@ def test_one_jet_an_entry_is_refused_where_two_are_needed(jetclass_file):
         read_dijets(jetclass_file)
 
 
+def test_all_jets_of_a_file_with_one_jet_an_entry(jetclass_file, signal_events):
+    entries = hepvae.read_jets(jetclass_file, columns=["jet_energy"])
+    assert ak.num(entries.jets).tolist() == [1] * 120
+    found, expected = ak.flatten(entries.jets), ak.flatten(signal_events.jets)
+    assert ak.almost_equal(found.pt, expected.pt, rtol=1e-6)
+    assert ak.almost_equal(found.constituents.pt, expected.constituents.pt, rtol=1e-5)
+    assert ak.almost_equal(found.energy, expected.energy, rtol=1e-5)
+
+
 def test_one_jet_an_entry_is_padded_for_training(jetclass_file, signal_events):
     from hepvae.jets.selection import Selection
     from hepvae.reading.batches import padded_jets
