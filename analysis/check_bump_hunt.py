@@ -238,7 +238,7 @@ def chain(options, shape):
     CONSOLE.print(f"- largest local significance {np.median(largest):.2f} in the median, above 3 in {above:.0%}")
     CONSOLE.print(f"- goodness of fit below 0.01 in {np.mean(closed):.0%}")
     CONSOLE.print(
-        f"- a signal of 5 sigma after the cut changes its pass rate by {change:.2%}; its statistical error is {band:.2%}"
+        f"- a signal of 5 sigma after the cut changes its pass rate by {change:.1%}; statistical: {band:.1%}"
     )
 
 

@@ -357,7 +357,8 @@ def events(card, number, seed, rising=1.0) -> SearchSample:
     mjj = 1200 + rng.exponential(600, number)
     reco = np.exp(rng.normal(rising * np.log(mjj / 1200), 0.5))[:, None] * np.ones(2)
     weight = (mjj / 1200) ** -3.0
-    return SearchSample("qcd", mjj, weight, reco, np.zeros((number, 2)), card, ScoreStrategy("min", 0.0))
+    losses = {"reco_loss": reco, "kl_loss": np.zeros((number, 2))}
+    return SearchSample("qcd", mjj, weight, losses, card, ScoreStrategy("min", 0.0))
 
 
 def test_effective_events_that_pass():
