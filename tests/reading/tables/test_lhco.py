@@ -167,3 +167,37 @@ def test_what_is_no_file_of_the_benchmark(tmp_path, particles, labels):
     pandas.DataFrame({"name": ["a"]}).to_hdf(tmp_path / "z.h5", key="df", mode="w", format="table")
     with pytest.raises(hepvae.LayoutError, match=r"of the frame is of .*: expected numbers"):
         hepvae.read_dijets(tmp_path / "z.h5")
+
+
+@pytest.mark.parametrize("name", ["block0_values", "block0_items"])
+def test_frames_that_are_kept_elsewhere_or_declare_too_much(tmp_path, particles, name):
+    """As of the files of the study: another file of the user is never read, and memory never taken on trust."""
+    h5py = pytest.importorskip("h5py")
+    path = write(tmp_path / "x.h5", particles)
+    with h5py.File(path, "a") as file:
+        del file["df"][name]
+        file["df"][name] = h5py.ExternalLink("other.h5", "secret")
+    with pytest.raises(hepvae.FileError, match=rf"x\.h5: dataset '{name}' is kept in another file: not read"):
+        hepvae.read_dijets(path)
+    path = write(tmp_path / "y.h5", particles)
+    with h5py.File(path, "a") as file:
+        del file["df/block0_values"]
+        file["df"].create_dataset("block0_values", (10**9, 2100), "f8", chunks=(100, 2100))
+    with pytest.raises(hepvae.FileError, match=r"y\.h5: df/block0_values declares 16800000000000 bytes and has 0"):
+        hepvae.read_dijets(path)
+
+
+def test_names_of_columns_that_are_code(tmp_path):
+    """pandas pickles the names of the format table: they are read without running anything."""
+    h5py = pytest.importorskip("h5py")
+    pandas.DataFrame({"pxj1": [1.0]}).to_hdf(tmp_path / "x.h5", key="df", mode="w", format="table")
+    for pickled, message in (
+        (b"cos\nsystem\n(S'touch hacked'\ntR.", "is no plain list of names"),
+        (b"\x80\xff(lp0\nVa", "is damaged"),
+    ):
+        with h5py.File(tmp_path / "x.h5", "a") as file:
+            file["df/table"].attrs["values_block_0_kind"] = np.bytes_(pickled)
+        with pytest.raises(
+            hepvae.HepvaeError, match=rf"x\.h5: attribute 'values_block_0_kind' of the frame {message}"
+        ):
+            hepvae.read_dijets(tmp_path / "x.h5")
