@@ -30,7 +30,7 @@ OUTPUTS = ("kl_loss", RECONSTRUCTION)
 #: Batches of twice as many jets and more are filled up to a multiple of it, so that they are of few shapes.
 STEP = 4
 #: Engines that wait for their next batch, for each thread; one has the weights of the model, and more.
-KEPT = 16
+KEPT = 6
 
 
 class LiteRt(Runtime):
@@ -38,7 +38,7 @@ class LiteRt(Runtime):
 
     name = "litert"
     suffixes = (".tflite",)
-    default_tuning = Tuning(32, "blocks")
+    default_tuning = Tuning(16, "blocks")
     block_step = STEP
 
     def open(self, path: Path, options: InferenceOptions) -> ModelCard:
