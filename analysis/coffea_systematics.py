@@ -2,8 +2,7 @@
 """Scores with systematic variations in coffea: trigger, JES, JER, mass cut, heavier jet first, own weights.
 
 python analysis/coffea_systematics.py GtoWW15na=data/GtoWW15na.root --dask local:2 --output systematics.root
-
-Writes score against mjj (GeV) of each dataset and variation. docs/systematics.md says what a scaled jet changes.
+writes score against mjj (GeV) of each dataset and variation. docs/systematics.md says what a scaled jet changes.
 """
 
 import argparse
@@ -23,9 +22,8 @@ JES, JER, JER_ERROR, LEAST_MASS, TRIGGER = 0.02, 0.05, 0.02, 20.0, "PFJet500"
 
 def jets(events):
     """Jets of each variation: smeared, scaled, and cut on their mass; none of events without the trigger."""
-    jets = hepvae.with_constituents(events)
-    if "HLT" in events.fields:  # our samples have none
-        jets = ak.mask(jets, events.HLT[TRIGGER])
+    passed = events.HLT[TRIGGER] if "HLT" in events.fields else events.event >= 0  # our samples have no triggers
+    jets = ak.mask(hepvae.with_constituents(events), passed)
     gauss = ndtri((events.event * 0.61803398875 + ak.local_index(jets, axis=1) * 0.75487766625) % 1)
 
     def varied(jer=JER, jes=1.0):
@@ -44,7 +42,7 @@ def weights(events):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("datasets", nargs="+", metavar="NAME=FILE")
     parser.add_argument("--dask", default="local", metavar="ADDRESS")
     parser.add_argument("--mjj-min", type=float, default=1200, metavar="GEV")

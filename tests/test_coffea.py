@@ -132,6 +132,60 @@ def test_the_processor_gives_what_the_command_line_gives(inferer, executor, tmp_
             assert cutflow["sum of weights"] == pytest.approx(file["Events/genWeight"].array(library="np").sum())
 
 
+def shifted(events):
+    jets = hepvae.with_constituents(events)
+    scaled = ak.with_field(jets, jets.pt * 1.02, "pt")
+    return {"nominal": jets, "JESUp": scaled, "vetoed": ak.mask(jets, events.event < 0)}
+
+
+def of_events(events):
+    return {"nominal": events.genWeight, "twice": 2 * events.genWeight}
+
+
+def test_hooks_give_variations(inferer):
+    """Jets whose inputs of the network are the same are scored once; what a scaled pt selects is filled."""
+    events = nano_events(hepvae.sample_path("qcdSig"), "virtual")
+    cuts = {"pt_min": 0, "mjj_min": 1300}
+    plain = DijetScoreProcessor(inferer, **cuts).process(events)
+    varied = DijetScoreProcessor(inferer, jets=shifted, weights=of_events, **cuts).process(events)
+    of_plain, of_varied = (result["cutflow"]["qcdSig"] for result in (plain, varied))
+    assert list(of_varied) == ["nominal", "twice", "JESUp", "vetoed"]
+    assert of_varied["nominal"] == of_plain["nominal"]
+    assert of_varied["twice"]["sum of weights"] == pytest.approx(2 * of_plain["nominal"]["sum of weights"])
+    assert of_varied["JESUp"]["selected"] > of_varied["nominal"]["selected"] > 0
+    assert list(varied["histogram"].axes["variation"]) == ["nominal", "twice", "JESUp", "vetoed"]
+    assert of_varied["vetoed"]["events"] == len(events) and of_varied["vetoed"]["dijets"] == 0
+    histogram, before = varied["histogram"], plain["histogram"][{"variation": "nominal"}]
+    assert np.array_equal(histogram[{"variation": "nominal"}].view(flow=True), before.view(flow=True))
+    assert np.allclose(histogram[{"variation": "twice"}].values(flow=True), 2 * before.values(flow=True))
+    jets = hepvae.dijets(shifted(events)["JESUp"])
+    expected = hepvae.score_dijets(hepvae.select_dijets(jets, **cuts), inferer)
+    found = histogram[{"dataset": "qcdSig", "variation": "JESUp", "score": sum}].values(flow=True)
+    weight = ak.to_numpy(events.genWeight)[ak.to_numpy(expected.entry)]
+    edges = [-np.inf, *histogram.axes["mjj"].edges, np.inf]
+    mjj = ak.to_numpy(expected.mjj)
+    assert np.allclose(found, np.histogram(mjj, edges, weights=weight.astype(np.float64))[0])
+
+
+@pytest.mark.parametrize(
+    ("hooks", "message"),
+    [
+        ({"jets": "FatJet"}, "jets is a str: expected a function"),
+        ({"weights": lambda events: {"up": events.genWeight}}, "weights give variations up: expected 'nominal'"),
+        ({"weights": lambda events: [1.0]}, "weights give 1 for the variation 'nominal'"),
+        (
+            {"jets": shifted, "weights": lambda e: of_events(e) | {"JESUp": e.genWeight}},
+            "a variation 'JESUp' each",
+        ),
+        ({"order": "eta"}, "order 'eta' is unknown"),
+    ],
+)
+def test_hooks_that_give_something_else(hooks, message, inferer):
+    events = nano_events(hepvae.sample_path("qcdSig"), "virtual", entry_stop=10)
+    with pytest.raises(hepvae.OptionError, match=message):
+        DijetScoreProcessor(inferer, **hooks).process(events)
+
+
 CUTS = ("--pt-min=170", "--mjj-min=100")  # some dijets of all files pass
 
 

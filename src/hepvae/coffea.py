@@ -109,7 +109,8 @@ class DijetScoreProcessor(processor.ProcessorABC):  # type: ignore[misc]  # coff
         both = (jets.keys() & weights.keys()) - {NOMINAL}
         if both:
             raise OptionError(f"jets and weights have a variation {min(both)!r} each: expected different names")
-        histogram = search_histogram(bins=self.bins, limits=self.limits)
+        names = [*weights, *(name for name in jets if name != NOMINAL)]
+        histogram = search_histogram([dataset], names, bins=self.bins, limits=self.limits)
         cutflow: dict[str, dict[str, float]] = {}
         inferer = CachedInferer(self.inferer) if len(jets) > 1 else self.inferer
         for variation, varied in jets.items():

@@ -150,3 +150,11 @@ def test_what_are_no_jets_with_constituents():
         hepvae.OptionError, match="order 'Mass' is unknown: expected one of pt, mass, given; nearest"
     ):
         dijets(with_members(PT, MASS), order="Mass")
+
+
+def test_no_dijets_are_scored_as_such():
+    """A processor ended on a chunk where a trigger vetoed all events: their jets had the shape (0, 0)."""
+    jets = hepvae.read_jets(hepvae.sample_path("qcdSig"), entry_stop=5).jets
+    pairs = hepvae.dijets(jets[jets.pt < 0])
+    assert str(pairs.jets.constituents.pt.type) == "0 * 2 * var * float32"
+    assert len(hepvae.score_dijets(pairs, hepvae.load_inferer("conv"))) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from helpers.places import CHECKOUT
 
 import hepvae
 from hepvae.cli import main
@@ -127,6 +129,20 @@ def test_cuts_and_strategies_are_refused(files, tmp_path, capsys, option, messag
     assert message in capsys.readouterr().err
 
 
+def test_the_example_of_frameworks_that_pin_older_packages(inferer, tmp_path, monkeypatch):
+    """The page's own lines, which need uproot only."""
+    shutil.copy(hepvae.sample_path("qcdSig"), tmp_path / "nano.root")
+    hepvae.score_files(tmp_path / "nano.root", inferer, tmp_path / "nano.conv.root", jets="all")
+    monkeypatch.chdir(tmp_path)
+    page = (CHECKOUT / "docs" / "frameworks.md").read_text()
+    (block,) = re.findall(r"```python\n(import awkward.*?)```", page, re.DOTALL)
+    assert "hepvae" not in block
+    names: dict[str, object] = {}
+    exec(block, names)
+    jets = hepvae.read_jets(tmp_path / "nano.root", entry_start=100, entry_stop=200).jets
+    assert ak.array_equal(names["loss"], hepvae.score_jets(jets, inferer).loss, equal_nan=True)
+
+
 #: In an environment of ROOT's own: mean loss of each model by RDataFrame, from friends beside the input.
 RDATAFRAME = """
 import sys, warnings
@@ -135,9 +151,8 @@ import ROOT
 path, *friends = sys.argv[1:]
 file = ROOT.TFile.Open(path)
 tree = file.Get("Events")
-opened = [ROOT.TFile.Open(friend) for friend in friends]
-for friend in opened:
-    tree.AddFriend(friend.Get("Events"))
+for friend in friends:
+    tree.AddFriend("Events", friend)
 frame = ROOT.RDataFrame(tree)
 for model in ("conv", "graph"):
     good = frame.Define("loss", f"FatJet_{model}_loss[FatJet_{model}_loss == FatJet_{model}_loss]")

@@ -196,7 +196,9 @@ def _falling(values: ak.Array) -> ak.Array:
 
 def _of_two(jets: ak.Array, columns: dict[str, Any]) -> ak.Array:
     """Events of two jets each, with mjj and deta."""
-    jets = ak.with_name(ak.to_regular(jets, axis=1), "Momentum4D")
+    # Not ak.to_regular, which has no size for no events.
+    pairs = ak.contents.RegularArray(ak.flatten(jets, axis=1).layout, 2, zeros_length=len(jets))
+    jets = ak.with_name(ak.Array(pairs, behavior=jets.behavior), "Momentum4D")
     mjj, deta = _mjj_deta(jets)
     return ak.zip({"jets": jets, "mjj": mjj, "deta": deta, **columns}, depth_limit=1)
 

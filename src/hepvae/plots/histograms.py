@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -201,11 +201,19 @@ def mjj_score_histogram(
     return histogram
 
 
-def search_histogram(*, bins: int = SCORE_BINS, limits: Limits = SCORE_LIMITS) -> Hist[Any]:
+def search_histogram(
+    datasets: Iterable[str] = (),
+    variations: Iterable[str] = (),
+    *,
+    bins: int = SCORE_BINS,
+    limits: Limits = SCORE_LIMITS,
+) -> Hist[Any]:
     """An empty histogram of what a search looks at, that takes datasets and systematic variations as they come.
 
     Parameters
     ----------
+    datasets, variations : iterables of str
+        There from the begin, also where nothing is filled.
     bins : int
         Of the score.
     limits : (float, float)
@@ -225,10 +233,8 @@ def search_histogram(*, bins: int = SCORE_BINS, limits: Limits = SCORE_LIMITS) -
         score = _logarithmic_axis("score", LABELS["score"], bins, limits)
 
     return hist.Hist(
-        *(
-            hist.axis.StrCategory([], growth=True, name=name, label=name.capitalize())
-            for name in ("dataset", "variation")
-        ),
+        hist.axis.StrCategory(list(datasets), growth=True, name="dataset", label="Dataset"),
+        hist.axis.StrCategory(list(variations), growth=True, name="variation", label="Variation"),
         score,
         _mjj_axis(100, 1000, 11000),
         storage=hist.storage.Weight(),
