@@ -93,7 +93,7 @@ def scores_of(losses: dict[str, Floats], card: ModelCard, samples: dict[str, Sam
     card : ModelCard
         Of the model.
     """
-    found, start = {}, 0
+    scored, start = {}, 0
     of_pairs = {name: values.reshape(-1, 2) for name, values in losses.items()}
     scores = ScoreStrategy().score_of(of_pairs, card)
     for name, sample in samples.items():
@@ -101,5 +101,5 @@ def scores_of(losses: dict[str, Floats], card: ModelCard, samples: dict[str, Sam
         inside = chosen < len(scores)  # of many jets, not all were read
         start += sample.n_jets
         if inside.any():
-            found[name] = scores[chosen[inside]], sample.weight[inside]
-    return found
+            scored[name] = scores[chosen[inside]], sample.weight[inside]
+    return scored

@@ -80,6 +80,6 @@ def limits(costs: Costs, rates: Rates, workers: int, chunk: int) -> dict[str, fl
 
 def slowest(costs: Costs, rates: Rates, workers: int, chunk: int) -> tuple[str, float]:
     """The part that all wait for, and how many events a second it lets through."""
-    found = limits(costs, rates, workers, chunk)
-    name = min(found, key=lambda part: found[part])
-    return name, found[name]
+    rates_of = limits(costs, rates, workers, chunk)
+    name = min(rates_of, key=lambda part: rates_of[part])
+    return name, rates_of[name]

@@ -91,9 +91,9 @@ def _plain_export(folder: Path, threads: int) -> Contender:
     model, inferer = _keras_model(folder, threads)
     function = traced(model, LOSSES)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=18)
-    with tempfile.TemporaryDirectory() as made:
-        onnx.save(proto, Path(made, "plain.onnx"))
-        session = onnxruntime.InferenceSession(Path(made, "plain.onnx"))
+    with tempfile.TemporaryDirectory() as folder_of_export:
+        onnx.save(proto, Path(folder_of_export, "plain.onnx"))
+        session = onnxruntime.InferenceSession(Path(folder_of_export, "plain.onnx"))
     return Contender(lambda batch: session.run(list(LOSSES), {INPUT: batch}), inferer.card, None)
 
 

@@ -70,17 +70,17 @@ class Engine:
 
     def ratio(self, model: str, batch_size: int, other: str) -> Ratio | None:
         """How many times longer another way takes."""
-        found = self.times.get((model, batch_size), {})
-        if other not in found or "hepvae" not in found:
+        rounds = self.times.get((model, batch_size), {})
+        if other not in rounds or "hepvae" not in rounds:
             return None
-        return time_ratio([log_ratios(found[other], found["hepvae"])], np.zeros(0))
+        return time_ratio([log_ratios(rounds[other], rounds["hepvae"])], np.zeros(0))
 
     def floor_share(self, model: str, batch_size: int) -> float | None:
         """The floor over hepvae's time."""
-        found = self.times.get((model, batch_size), {})
-        if "hepvae" not in found:
+        rounds = self.times.get((model, batch_size), {})
+        if "hepvae" not in rounds:
             return None
-        return self.floor_s(model, batch_size) / float(np.median(found["hepvae"]))
+        return self.floor_s(model, batch_size) / float(np.median(rounds["hepvae"]))
 
     def floor_s(self, model: str, batch_size: int) -> float:
         """Seconds of a jet, below which no program gets."""
@@ -173,23 +173,23 @@ def _targets(engine: Engine) -> Iterator[Target]:
     def at_least(what: str, against: str, ratio: Ratio | None, target: float) -> Target:
         if ratio is None:
             return what, against, "not measured", f"{target:g}", False
-        found = f"{ratio.value:.3g} ({ratio.low:.3g} to {ratio.high:.3g})"
-        return what, against, found, f"at least {target:g}", ratio.value >= target
+        result = f"{ratio.value:.3g} ({ratio.low:.3g} to {ratio.high:.3g})"
+        return what, against, result, f"at least {target:g}", ratio.value >= target
 
     def at_most(what: str, against: str, value: float | None, target: float) -> Target:
-        found = "not measured" if value is None else f"{value:.3g}"
-        return what, against, found, f"at most {target:g}", value is not None and value <= target
+        result = "not measured" if value is None else f"{value:.3g}"
+        return what, against, result, f"at most {target:g}", value is not None and value <= target
 
     def better(model: str, batch_size: int) -> Ratio | None:
-        found = [engine.ratio(model, batch_size, other) for other in OTHERS]
-        return min((ratio for ratio in found if ratio), key=lambda ratio: ratio.value, default=None)
+        ratios = [engine.ratio(model, batch_size, other) for other in OTHERS]
+        return min((ratio for ratio in ratios if ratio), key=lambda ratio: ratio.value, default=None)
 
     def share(model: str, batch_size: int) -> Target:
-        found = engine.floor_share(model, batch_size)
-        text = "not measured" if found is None else f"{100 * found:.0f} %"
+        reached = engine.floor_share(model, batch_size)
+        text = "not measured" if reached is None else f"{100 * reached:.0f} %"
         least = 0.6 if model == "conv" else 0.45
         what = f"{model}, batch {batch_size}", "matrix-rate floor", text, f"at least {100 * least:.0f} %"
-        return *what, (found or 0) >= least
+        return *what, (reached or 0) >= least
 
     yield at_least("conv, batch 1", "tf.function", engine.ratio("conv", 1, "tf.function"), 12)
     yield at_least("conv, batch 1", "Keras predict", engine.ratio("conv", 1, "Keras predict"), 800)
@@ -212,10 +212,10 @@ def _targets(engine: Engine) -> Iterator[Target]:
     if not engine.pipeline:
         return
     for order in ("falling", "any order"):
-        found = engine.pipeline["padding"][order]
-        ratio = time_ratio([log_ratios(found["awkward"], found["hepvae"])], np.zeros(0))
+        seconds = engine.pipeline["padding"][order]
+        ratio = time_ratio([log_ratios(seconds["awkward"], seconds["hepvae"])], np.zeros(0))
         yield at_least(f"pad_particles, pt in {order}", "ak.pad_none, fill_none", ratio, 15)
-        yield at_most(f"pad_particles, pt in {order}", "copy", _median(found["hepvae"], found["copy"]), 4)
+        yield at_most(f"pad_particles, pt in {order}", "copy", _median(seconds["hepvae"], seconds["copy"]), 4)
     files = engine.pipeline["files"]
     ratio = time_ratio([log_ratios(files["script"], files["hepvae"])], np.zeros(0))
     yield at_least("conv, file to scored file", "plain script", ratio, 5)

@@ -56,15 +56,15 @@ def _gain(model: str, side: str, part: list[Comparison]) -> list[str]:
         return []
     slower, faster = [c for c in known if c.ratio.low > 1], [c for c in known if c.ratio.high < 1]
     unclear = [c for c in known if not c.ratio.difference_seen]
-    said = []
+    clauses = []
     for cells, word in ((slower, "longer than"), (faster, "less time than")):
         if cells:
             values = [c.ratio.value for c in cells]
             times = f"{min(values):.2g} to {max(values):.2g}" if len(cells) > 1 else str(cells[0].ratio)
-            said.append(f"takes {word} {part[0].reference} at {_sizes(cells)} (time ratio {times})")
+            clauses.append(f"takes {word} {part[0].reference} at {_sizes(cells)} (time ratio {times})")
     if unclear:
-        said.append(f"no difference is seen at {_sizes(unclear)}")
-    sentences = [f"{model}: {side} {_listed(said)}."]
+        clauses.append(f"no difference is seen at {_sizes(unclear)}")
+    sentences = [f"{model}: {side} {_listed(clauses)}."]
     if len(slower) > 1:
         most = max(slower, key=lambda c: c.ratio.low)
         if all(most.ratio.low > c.ratio.high for c in known if c is not most):

@@ -65,15 +65,15 @@ def work(path: str | Path, particles: int) -> Work:
         shapes[value.name] = tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
     matrix = other = between = 0
     for node in inferred.node:
-        made = sum(int(np.prod(shapes[name])) for name in node.output if name in shapes)
+        values = sum(int(np.prod(shapes[name])) for name in node.output if name in shapes)
         if node.op_type in ("MatMul", "Gemm"):
-            matrix += 2 * made * shapes[node.input[0]][-1]
+            matrix += 2 * values * shapes[node.input[0]][-1]
         elif node.op_type == "Conv":
-            matrix += 2 * made * int(np.prod(shapes[node.input[1]][1:]))
+            matrix += 2 * values * int(np.prod(shapes[node.input[1]][1:]))
         elif node.op_type not in ("Reshape", "Squeeze", "Unsqueeze", "Shape", "Concat", "Transpose", "Gather"):
-            other += made
+            other += values
         if node.op_type not in ("Reshape", "Squeeze", "Unsqueeze"):
-            between += 8 * made  # written and read
+            between += 8 * values  # written and read
     ends = sum(int(np.prod(shapes[value.name])) for value in (*inferred.input, *inferred.output)) * 4
     return Work(matrix, other, sum(v.nbytes for v in weights.values()), ends, between)
 

@@ -85,8 +85,8 @@ def score_with_a_script(paths: list[str], function: Callable[[Any], Any], spec: 
             )
             kept = (mjj2 > 1200.0**2) & ak.all(fat.pt > 200, axis=1) & ak.all(abs(fat.eta) < 2.4, axis=1)
             padded = pad_with_awkward(events[kept], spec, sort=True).reshape(-1, *spec.shape)
-            found = [function(tf.constant(padded[i : i + BATCH])) for i in range(0, len(padded), BATCH)]
-            losses = {name: np.concatenate([part[name].numpy() for part in found]) for name in LOSSES}
+            outputs = [function(tf.constant(padded[i : i + BATCH])) for i in range(0, len(padded), BATCH)]
+            losses = {name: np.concatenate([part[name].numpy() for part in outputs]) for name in LOSSES}
             columns = {"event": ak.to_numpy(read.event[good][kept]), "mjj": np.sqrt(ak.to_numpy(mjj2[kept]))}
             for j in (0, 1):
                 columns |= {f"j{j + 1}_{name}": values[j::2] for name, values in losses.items()}
@@ -101,14 +101,14 @@ def score_with_a_script(paths: list[str], function: Callable[[Any], Any], spec: 
 
 def _in_turns(sides: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, list[float]]:
     """Seconds of each side in each round, after one call that is not timed."""
-    found: dict[str, list[float]] = {name: [] for name in sides}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
     for i in range(rounds + 1):
         for name in list(sides) if i % 2 else list(sides)[::-1]:
             start = time.perf_counter()
             sides[name]()
             if i:
-                found[name].append(time.perf_counter() - start)
-    return found
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
 def _padding(spec: InputSpec) -> Answer:
@@ -145,28 +145,28 @@ def _files(folder: Path, threads: int) -> Answer:
     jets: list[FlatJets] = [flatten_jets(select_dijets(e)) for path in paths for e in iterate_dijets(path)]
     chosen = [examine_jets(flat).chosen for flat in jets]
     padded = [pad_into(flat, good, spec, spec.n_particles) for flat, good in zip(jets, chosen)]
-    with tempfile.TemporaryDirectory() as made:
-        output = Path(made, "scored.root")
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch, "scored.root")
 
         def read() -> None:
             for path in paths:
                 for events in iterate_dijets(path):
                     flatten_jets(select_dijets(events))
 
-        found = _in_turns(
+        seconds = _in_turns(
             {
                 "hepvae": lambda: score_files(paths, inferer, output, overwrite=True),
-                "script": lambda: score_with_a_script(paths, function, spec, Path(made, "script.root")),
+                "script": lambda: score_with_a_script(paths, function, spec, Path(scratch, "script.root")),
                 "reading": read,
                 "padding": lambda: [pad_into(f, c, spec, spec.n_particles) for f, c in zip(jets, chosen)],
                 "inference": lambda: [inferer(block) for block in padded],
             },
             rounds=5,
         )
-        ours, theirs = (uproot.open(f"{made}/{name}.root")["Events"].arrays() for name in ("scored", "script"))
+        ours, theirs = (uproot.open(f"{scratch}/{name}.root")["Events"].arrays() for name in ("scored", "script"))
         if len(ours) != len(theirs) or not np.allclose(ours.score, theirs.score, rtol=1e-3):
             raise HepvaeError("the plain script has other scores than hepvae")
-    return {"n_jets": sum(map(len, chosen)), **found}
+    return {"n_jets": sum(map(len, chosen)), **seconds}
 
 
 def _imports() -> Answer:

@@ -124,10 +124,10 @@ class Scaling:
     @property
     def costs(self) -> Costs:
         """Of one worker, as nobody is in its way."""
-        found = {chunk: run for (workers, chunk), run in self.runs.items() if workers == 1}
-        sizes = [self.events / run.tasks for run in found.values()]
-        chunk_s, event_s = chunk_cost(sizes, [np.median(run.compute_s) / run.tasks for run in found.values()])
-        task_s, write_s = chunk_cost(sizes, [np.median(run.own_s) / run.tasks for run in found.values()])
+        alone = {chunk: run for (workers, chunk), run in self.runs.items() if workers == 1}
+        sizes = [self.events / run.tasks for run in alone.values()]
+        chunk_s, event_s = chunk_cost(sizes, [np.median(run.compute_s) / run.tasks for run in alone.values()])
+        task_s, write_s = chunk_cost(sizes, [np.median(run.own_s) / run.tasks for run in alone.values()])
         return Costs(chunk_s, event_s, task_s, write_s, self.requests or 0.0, self.event_bytes)
 
 
@@ -145,7 +145,7 @@ def make_file(path: Path) -> int:
                     collections.setdefault(collection, {})[inner] = columns[column]
             counters = {f"n{collection}" for collection in collections}
             flat = {c: columns[c] for c in columns.fields if "_" not in c and c not in counters}
-            rows = {**flat, **{collection: ak.zip(found) for collection, found in collections.items()}}
+            rows = {**flat, **{collection: ak.zip(fields) for collection, fields in collections.items()}}
             if "Events" not in file:
                 file.mktree("Events", {name: column.type for name, column in rows.items()})
             file["Events"].extend(rows)
@@ -241,7 +241,7 @@ def run_scaling(
     """
     from ..cluster.dask import dask_client
 
-    found = Scaling(default_threads(), dense_model=dense_model)
+    scaling = Scaling(default_threads(), dense_model=dense_model)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hepvae-bench-")))
         paths = [folder / f"{i}.root" for i in range(files)]
@@ -250,26 +250,26 @@ def run_scaling(
         for path in paths[1:]:
             shutil.copyfile(paths[0], path)  # files of their own: one of several names is scored once
             path.chmod(0o644)
-        found.event_bytes = _event_bytes(paths[0])
+        scaling.event_bytes = _event_bytes(paths[0])
         try:
-            found.requests = _requests(paths[0])
+            scaling.requests = _requests(paths[0])
         except HepvaeError:  # no server is installed
-            found.requests = None
+            scaling.requests = None
 
         conv = model_path(MODEL)
-        one, usual, all_cores = (load_inferer(conv, threads=n) for n in (1, None, found.cores))
+        one, usual, all_cores = (load_inferer(conv, threads=n) for n in (1, None, scaling.cores))
         dense = load_inferer(model_path(dense_model), threads=1)
         everything, half = [str(path) for path in paths], [str(path) for path in paths[: max(files // 2, 1)]]
         few, many = [], []
         for chunk in chunks:
             for workers in (0, *WORKERS):
-                run = found.runs[workers, chunk] = Run()
+                run = scaling.runs[workers, chunk] = Run()
                 few.append((run, everything, one, chunk, workers))
         for workers in WORKERS:
-            run = found.dense[workers] = Run()
+            run = scaling.dense[workers] = Run()
             few.append((run, half, dense, DENSE_CHUNK, workers))
-        for name, inferer in (("1", usual), (f"{found.cores} (all cores)", all_cores)):
-            run = found.crowd[name] = Run()
+        for name, inferer in (("1", usual), (f"{scaling.cores} (all cores)", all_cores)):
+            run = scaling.crowd[name] = Run()
             many.append((run, everything, inferer, CHUNK, MANY_WORKERS))
 
         bar = stack.enter_context(progress_bar("scaling", (rounds + 1) * len(few + many)))
@@ -282,15 +282,15 @@ def run_scaling(
                 }
                 rest = _at_rest()
                 if ways is few:
-                    found.rest = rest
+                    scaling.rest = rest
                 for i in range(rounds + 1):
                     for run, given, inferer, chunk, workers in ways if i % 2 else ways[::-1]:
                         timed = Run() if i == 0 else run
                         counts = _timed(timed, given, inferer, output, chunk, clients.get(workers), rest)
                         if given is everything:
-                            found.events, found.jets = counts
+                            scaling.events, scaling.jets = counts
                         bar(1)
-    return found
+    return scaling
 
 
 def _table(title: str, *columns: str) -> RichTable:
@@ -302,13 +302,13 @@ def _table(title: str, *columns: str) -> RichTable:
     return table
 
 
-def print_scaling(found: Scaling, console: Console, rates: Rates | None = None) -> None:
+def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None) -> None:
     """Tables of what was measured, and of the model for clusters."""
     rates = rates or Rates()
-    jets = found.jets / found.events
+    jets = scaling.jets / scaling.events
     console.print(
-        f"{found.cores} cores here; {found.events:,} events, {found.jets:,} jets scored by the model {MODEL}, one"
-        " thread a process; medians of rounds in turns",
+        f"{scaling.cores} cores here; {scaling.events:,} events, {scaling.jets:,} jets scored by the model"
+        f" {MODEL}, one thread a process; medians of rounds in turns",
         highlight=False,
     )
     table = _table(
@@ -320,14 +320,14 @@ def print_scaling(found: Scaling, console: Console, rates: Rates | None = None) 
         *(f"lost with {n}" for n in WORKERS),
         "kB back a task",
     )
-    chunks = list(dict.fromkeys(chunk for _, chunk in found.runs))
+    chunks = list(dict.fromkeys(chunk for _, chunk in scaling.runs))
     for chunk in chunks:
-        one, two = (found.runs[workers, chunk] for workers in WORKERS)
+        one, two = (scaling.runs[workers, chunk] for workers in WORKERS)
         table.add_row(
             f"{chunk:,}",
-            *(f"{found.rate(found.runs[n, chunk]):,.0f}" for n in (0, *WORKERS)),
-            str(found.ratio(two, one)),
-            *(f"{100 * found.lost(n, found.runs[n, chunk]):.1f} %" for n in WORKERS),
+            *(f"{scaling.rate(scaling.runs[n, chunk]):,.0f}" for n in (0, *WORKERS)),
+            str(scaling.ratio(two, one)),
+            *(f"{100 * scaling.lost(n, scaling.runs[n, chunk]):.1f} %" for n in WORKERS),
             f"{two.returned_bytes / two.tasks / 1000:.0f}",
         )
     console.print(table)
@@ -336,28 +336,32 @@ def print_scaling(found: Scaling, console: Console, rates: Rates | None = None) 
         " process that writes",
         highlight=False,
     )
-    best = max((found.ratio(found.runs[2, c], found.runs[1, c]) for c in chunks), key=lambda ratio: ratio.value)
-    gains = {MODEL: best, found.dense_model: found.ratio(found.dense[2], found.dense[1])}
+    best = max(
+        (scaling.ratio(scaling.runs[2, c], scaling.runs[1, c]) for c in chunks), key=lambda ratio: ratio.value
+    )
+    gains = {MODEL: best, scaling.dense_model: scaling.ratio(scaling.dense[2], scaling.dense[1])}
     for name, gain in gains.items():
         met = "met" if gain.value >= TARGET else "missed"
         console.print(f"Two workers over one, {name}, at best: {gain}; target {TARGET}: {met}", highlight=False)
     console.print(
-        f"All share {found.cores} cores: beside one worker, the process that asks and writes has one to itself",
+        f"All share {scaling.cores} cores: beside one worker, the process that asks and writes has one to itself",
         highlight=False,
     )
 
-    table = _table(f"{MANY_WORKERS} workers on {found.cores} cores", "threads of each", "jets/s", "over the last")
-    *_, last = found.crowd.values()
-    for name, run in found.crowd.items():
-        table.add_row(name, f"{found.rate(run):,.0f}", "" if run is last else str(found.ratio(run, last)))
+    table = _table(
+        f"{MANY_WORKERS} workers on {scaling.cores} cores", "threads of each", "jets/s", "over the last"
+    )
+    *_, last = scaling.crowd.values()
+    for name, run in scaling.crowd.items():
+        table.add_row(name, f"{scaling.rate(run):,.0f}", "" if run is last else str(scaling.ratio(run, last)))
     console.print(table)
 
-    costs = found.costs
-    trips = "not measured: no XRootD server" if found.requests is None else f"{found.requests:.1f}"
+    costs = scaling.costs
+    trips = "not measured: no XRootD server" if scaling.requests is None else f"{scaling.requests:.1f}"
     console.print(
         f"Measured with one worker: {1e3 * costs.chunk_s:.1f} ms a chunk and {1e6 * costs.event_s:.0f} us an"
         f" event; in the process that asks and writes {1e3 * costs.task_s:.2f} ms a chunk and"
-        f" {1e6 * costs.write_s:.2f} us an event, and {100 * found.rest:.1f} % of a core at rest;"
+        f" {1e6 * costs.write_s:.2f} us an event, and {100 * scaling.rest:.1f} % of a core at rest;"
         f" {costs.event_bytes:,.0f} bytes read an event;"
         f" round trips a chunk: {trips}",
         highlight=False,
@@ -365,9 +369,9 @@ def print_scaling(found: Scaling, console: Console, rates: Rates | None = None) 
     here = Rates(storage_bytes_per_s=inf, task_s=0.0, round_trip_s=0.0)
     parts = []
     for workers, chunk in [(w, c) for w in WORKERS for c in chunks]:
-        run = found.runs[workers, chunk]
-        expected = jets * slowest(costs, here, workers, found.events // run.tasks)[1]
-        parts.append(f"{expected / found.rate(run):.2f}")
+        run = scaling.runs[workers, chunk]
+        expected = jets * slowest(costs, here, workers, scaling.events // run.tasks)[1]
+        parts.append(f"{expected / scaling.rate(run):.2f}")
     console.print(
         f"The model over what was measured here, with {' then '.join(map(str, WORKERS))} workers, chunk by chunk:"
         f" {', '.join(parts)}",

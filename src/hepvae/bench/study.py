@@ -200,8 +200,8 @@ def run_study(plan: Plan, folder: Path) -> Study:
                     run.measure(group, advance)
             study = Study({**about, "threads": threads}, plan.settings)
             for unit in units:
-                for kept, found in journal.parts[unit_name(unit)].items():
-                    getattr(study, kept).extend({**one, "model": subjects.short[one["model"]]} for one in found)
+                for kept, rows in journal.parts[unit_name(unit)].items():
+                    getattr(study, kept).extend({**one, "model": subjects.short[one["model"]]} for one in rows)
             study.inputs = [part for name, part in journal.parts.items() if name.startswith("input: ")]
             study.trainings = [part for name, part in journal.parts.items() if name.startswith("training: ")]
             for model, training in dict.fromkeys((m, t) for m, t, _ in run.accuracy.cells):

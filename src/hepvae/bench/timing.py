@@ -120,7 +120,7 @@ def time_in_turns(unit: list[Opened], effort: Effort, *, jets: str, files: list[
         if answer:
             warm[one.cell] = answer
     streams = unit[0].cell.pipeline == "tf.data"
-    calls = {cell: max(1, round(effort.block_s / found["call_s"])) for cell, found in warm.items()}
+    calls = {cell: max(1, round(effort.block_s / answer["call_s"])) for cell, answer in warm.items()}
     rounds = effort.passes if streams else _rounds(effort, warm, calls, unit[0].cell.batch_size)
     blocks: dict[Cell, list[Answer]] = {cell: [] for cell in warm}
     for i in range(rounds):
@@ -153,10 +153,11 @@ def _rounds(effort: Effort, warm: dict[Cell, Answer], calls: dict[Cell, int], ba
     least, most = effort.rounds
     if not warm:
         return 0
-    if max(found["call_s"] for found in warm.values()) > VERY_LONG_CALL_S:
+    if max(answer["call_s"] for answer in warm.values()) > VERY_LONG_CALL_S:
         least = min(least, FEW_ROUNDS)
     rounds = min(
-        max(least, *(ceil(effort.seconds / (calls[cell] * found["call_s"])) for cell, found in warm.items())), most
+        max(least, *(ceil(effort.seconds / (calls[cell] * answer["call_s"])) for cell, answer in warm.items())),
+        most,
     )
     if batch_size == 1 and effort.single_stream_calls:
         rounds = max(rounds, ceil(effort.single_stream_calls / min(calls.values())))

@@ -123,9 +123,9 @@ class Worker:
         seconds : float
             A stream is read to its end, or so long.
         """
-        found = self._pass(seconds) if self.streams else self._calls(calls, ready)
+        timed = self._pass(seconds) if self.streams else self._calls(calls, ready)
         self.samples.append((self.calls, resident()["now"]))
-        return found
+        return timed
 
     def _calls(self, calls: int, ready: int) -> Answer:
         all_calls = range(self.calls, self.calls + ready + calls)

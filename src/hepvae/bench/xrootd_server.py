@@ -188,8 +188,10 @@ def _wait(process: subprocess.Popen[bytes], port: int, what: str, log: Path) -> 
                 return
         time.sleep(0.1)
     # Its log is in a folder of its own below the one it was told.
-    said = [line for file in log.parent.rglob("log*") if file.is_file() for line in _lines(file)]
-    why = next((line for line in reversed(said) if "unable" in line or "error" in line.lower()), "it says nothing")
+    logged = [line for file in log.parent.rglob("log*") if file.is_file() for line in _lines(file)]
+    why = next(
+        (line for line in reversed(logged) if "unable" in line or "error" in line.lower()), "it says nothing"
+    )
     state = "ended" if process.poll() is not None else f"took no connection in {START_S} s"
     raise FileError(f"{what}: the XRootD server for it {state}: {why}")
 

@@ -28,10 +28,10 @@ def inspect(files: tuple[str, ...], read: ReadOptions, n_particles: int, allow_f
     if good:
         _print_table(good, n_particles)
     for report in good:
-        found = [f"{number} jets {reason}" for reason, number in report.health.unscorable.items()]
+        problems = [f"{number} jets {reason}" for reason, number in report.health.unscorable.items()]
         if report.events_not_finite:
-            found.append(f"{report.events_not_finite} events have a jet whose momentum is not finite")
-        for what in found:
+            problems.append(f"{report.events_not_finite} events have a jet whose momentum is not finite")
+        for what in problems:
             click.echo(terminal_text(f"{report.path}: {what}"))
     return options.failed_status(reports, allow_failed)
 

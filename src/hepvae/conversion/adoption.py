@@ -314,17 +314,17 @@ def _used_outputs(card: ForeignCard, networks: list[OnnxNetwork]) -> list[dict[s
         of_last = {"score": outputs.score, **dict(outputs.losses)}
     if len(networks) == 1:
         of_first, of_last = {**of_last, **of_first}, {}
-    found = []
+    used = []
     for network, keys in zip(networks, (of_first, of_last)):
         names = {name: name for name in network.outputs}
-        found.append(
+        used.append(
             {
                 what: selected(names, key, card.where, f"output.{what}")
                 for what, key in keys.items()
                 if key is not None
             }
         )
-    return found
+    return used
 
 
 def _batch_size(networks: list[Any]) -> int | None:
@@ -485,19 +485,19 @@ def _source_losses(
         return {n: np.ascontiguousarray(v, kind(network.types[n])) for n, v in values.items()}
 
     def run(batch: Array) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        tensors: dict[str, Any] = {}
         inputs: Mapping[str, Any] = network_inputs(batch, card, np)
         for opened, network, names in zip(sessions, networks, used):
             if network is not networks[0]:
-                inputs = {next(iter(network.inputs)): found["z_mean"]}
+                inputs = {next(iter(network.inputs)): tensors["z_mean"]}
             try:
                 results = opened.run(list(names.values()), typed(network, inputs))
             except Exception as error:  # as above
                 raise ModelError(
                     f"{network.where}: ONNX Runtime fails on {len(batch)} jets: {one_line(error)}"
                 ) from error
-            found |= zip(names, results)
-        return found
+            tensors |= zip(names, results)
+        return tensors
 
     return _by_numpy(card, padded, run, batch_size)
 
@@ -638,8 +638,8 @@ def _adopt_tensorflow(
     def function(particles: Any, *, by_product: bool = False) -> dict[str, Any]:
         ops = _KerasOps(tf)
         raw = _raw(card, networks, network_inputs(particles, card, ops), tf)
-        found = outputs_of(particles, raw, card, ops, by_product=by_product)
-        return {name: tf.identity(found[name], name=name) for name in names}
+        tensors = outputs_of(particles, raw, card, ops, by_product=by_product)
+        return {name: tf.identity(tensors[name], name=name) for name in names}
 
     graph = constants_only(tf, function, (batch_size, *card.spec.shape), names, networks[0].where)
     check_operators(graph.nodes, networks[0].where)
@@ -686,7 +686,7 @@ def _raw(
     outputs, where = card.outputs, card.where
     first = networks[0]({name: _as(tf, value, None) for name, value in inputs.items()})
     keys = {"z_mean": outputs.z_mean, "z_log_var": outputs.z_log_var}
-    found = {
+    tensors = {
         w: _as(tf, selected(first, k, where, f"output.{w}"), tf.float32) for w, k in keys.items() if k is not None
     }
     last = first
@@ -694,12 +694,12 @@ def _raw(
         names = list(networks[1].inputs) or ["z"]
         if len(names) != 1:
             raise ModelError(f"the decoder has the inputs {', '.join(names)}: expected one, z")
-        last = networks[1]({names[0]: found["z_mean"]})
+        last = networks[1]({names[0]: tensors["z_mean"]})
     own = {"reconstruction": outputs.reconstruction, "score": outputs.score, **dict(outputs.losses)}
     for what, key in own.items():
         if key is not None:
-            found[what] = _as(tf, selected(last, key, where, f"output.{what}"), tf.float32)
-    return found
+            tensors[what] = _as(tf, selected(last, key, where, f"output.{what}"), tf.float32)
+    return tensors
 
 
 def _as(tf: Any, value: Any, dtype: Any) -> Any:
@@ -726,8 +726,8 @@ def _check_further(
     def at(of: ForeignCard, values: Array) -> Losses:
         ops = _KerasOps(tf)
         raw = _raw(of, networks, network_inputs(tf.constant(values), of, ops), tf)
-        found = outputs_of(tf.constant(values), raw, of, ops)
-        return {name: found[name].numpy() for name in of.outputs.names}
+        tensors = outputs_of(tf.constant(values), raw, of, ops)
+        return {name: tensors[name].numpy() for name in of.outputs.names}
 
     few = padded[:256]
     parity = compare_losses(at(card, few), at(longer, np.pad(few, ((0, 0), (0, FURTHER), (0, 0)))))

@@ -87,15 +87,15 @@ class OnnxNetwork(Network):
 
     def check_random(self, outputs: list[str]) -> None:
         """Refuse random operators that outputs in use need."""
-        needed, found = set(outputs), None
+        needed, random = set(outputs), None
         for node in reversed(self.proto.graph.node):
             if needed.intersection(node.output):
                 needed.update(node.input)
                 training = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]
                 if node.op_type in RANDOM or (training and self._true(node.input[2])):
-                    found = node
-        if found is not None:
-            raise random_error(self.where, found.op_type, found.name or found.output[0])
+                    random = node
+        if random is not None:
+            raise random_error(self.where, random.op_type, random.name or random.output[0])
 
     def _true(self, name: str) -> bool:
         for tensor in self.proto.graph.initializer:
@@ -380,11 +380,11 @@ def _keras_network(model: Any, tool: str, where: str) -> TensorFlowNetwork:
     inputs = {_plain(t.name): _dims(t.shape) for t in symbolic or ()}
     outputs: dict[str, Shape | None] = {}
     if symbolic:
-        found = list(getattr(model, "outputs", None) or ())
+        tensors = list(getattr(model, "outputs", None) or ())
         named = list(getattr(model, "output_names", None) or ())
-        if len(set(named)) != len(found):
-            named = [str(i) for i in range(len(found))]
-        outputs = {name: _dims(t.shape) for name, t in zip(named, found)}
+        if len(set(named)) != len(tensors):
+            named = [str(i) for i in range(len(tensors))]
+        outputs = {name: _dims(t.shape) for name, t in zip(named, tensors)}
     arguments = _call_arguments(model)
 
     def call(values: Mapping[str, Any]) -> Any:

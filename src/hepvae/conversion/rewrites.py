@@ -97,16 +97,16 @@ class Graph:
         return {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
 
     @property
-    def made_by(self) -> dict[str, Any]:
+    def producers(self) -> dict[str, Any]:
         return {output: node for node in self.nodes for output in node.output}
 
     @property
     def users(self) -> dict[str, list[Any]]:
-        found: dict[str, list[Any]] = defaultdict(list)
+        users: dict[str, list[Any]] = defaultdict(list)
         for node in self.nodes:
             for name in node.input:
-                found[name].append(node)
-        return found
+                users[name].append(node)
+        return users
 
     def only_user(self, name: str, users: dict[str, list[Any]]) -> Any:
         """The one node that takes a value, where there is one, and the value is no output of the graph."""
@@ -114,10 +114,10 @@ class Graph:
 
     def replace(self, old: list[Any], new: list[Any]) -> None:
         """Nodes by others, which stand where the last of the old ones was."""
-        gone = {id(node) for node in old}
-        place = next(i for i in reversed(range(len(self.nodes))) if id(self.nodes[i]) in gone)
+        replaced = {id(node) for node in old}
+        place = next(i for i in reversed(range(len(self.nodes))) if id(self.nodes[i]) in replaced)
         after = self.nodes[place + 1 :]
-        self.nodes = [*(n for n in self.nodes[:place] if id(n) not in gone), *new, *after]
+        self.nodes = [*(n for n in self.nodes[:place] if id(n) not in replaced), *new, *after]
 
     def write(self) -> None:
         """Put it back, without what nothing leads to."""
@@ -164,18 +164,18 @@ def rewrite(onnx: Any, proto: Any, *, free_particles: bool) -> None:
 
 def _take_indices_as_they_are(graph: Graph) -> None:
     """Keras makes negative indices positive, by eight operators; ONNX's Gather takes them as they are."""
-    made_by = graph.made_by
+    producers = graph.producers
     for node in graph.nodes:
-        if node.op_type != "Gather" or made_by.get(node.input[1]) is None:
+        if node.op_type != "Gather" or producers.get(node.input[1]) is None:
             continue
         # i < 0 ? i + n : i  comes as  cast(i < 0) * (i + n) + i * cast(not (i < 0))
-        whole = made_by[node.input[1]]
-        terms = [made_by[name] for name in whole.input if name in made_by]
+        whole = producers[node.input[1]]
+        terms = [producers[name] for name in whole.input if name in producers]
         if whole.op_type != "Add" or [term.op_type for term in terms] != ["Mul", "Mul"]:
             continue
-        kinds = {name: made_by[name].op_type for term in terms for name in term.input if name in made_by}
+        kinds = {name: producers[name].op_type for term in terms for name in term.input if name in producers}
         casts = [name for name, kind in kinds.items() if kind == "Cast"]
-        tests = [made_by[made_by[name].input[0]].op_type for name in casts]
+        tests = [producers[producers[name].input[0]].op_type for name in casts]
         shared = [name for name in terms[1].input if name not in casts]
         if sorted(tests) == ["Less", "Not"] and len(shared) == 1:
             node.input[1] = shared[0]
@@ -188,13 +188,13 @@ def _affine(graph: Graph) -> None:
     repeat a short vector.
     """
     shapes = graph.shapes
-    users, made_by = graph.users, graph.made_by
+    users, producers = graph.users, graph.producers
     maps: dict[str, Affine] = {}  # name of an output: (rows in, weights, bias)
     for node in graph.nodes:
-        found = _affine_map(graph, node, shapes, maps)
-        if found is None:
+        affine = _affine_map(graph, node, shapes, maps)
+        if affine is None:
             continue
-        source, weights, bias = found
+        source, weights, bias = affine
         before = maps.get(source)
         # Two in a row are one, where that is less work.
         if (
@@ -205,7 +205,7 @@ def _affine(graph: Graph) -> None:
             source, weights, bias = before[0], before[1] @ weights, before[2] @ weights + bias
         maps[node.output[0]] = source, weights, bias
     for name, (source, weights, bias) in maps.items():
-        node = made_by[name]
+        node = producers[name]
         if node.op_type == "Reshape" or (node.op_type == "Gemm" and source == node.input[0]):
             continue
         rows = int(np.prod(shapes[source][:-1]))
@@ -260,44 +260,44 @@ def _transposed_convolutions(graph: Graph) -> None:
         turned = np.flip(kernel, axis=tuple(range(2, kernel.ndim))).swapaxes(0, 1)
         size = kernel.shape[2:]
         pads = [k - 1 - p for k, p in zip([*size, *size], given.get("pads", [0] * 2 * len(size)))]
-        made = graph.node(
+        product = graph.node(
             "Conv",
             [node.input[0], graph.constant(turned), *node.input[2:]],
             list(node.output),
             kernel_shape=size,
             pads=pads,
         )
-        graph.replace([node], [made])
+        graph.replace([node], [product])
 
 
 def _convolution_bias(graph: Graph) -> None:
     """A bias that is added behind a convolution goes into it."""
     users = graph.users
     for convolution in [node for node in graph.nodes if node.op_type == "Conv" and len(node.input) == 2]:
-        add, made = convolution, convolution.output[0]
+        add, output = convolution, convolution.output[0]
         while add is not None and add.op_type in ("Conv", *VIEWS):
-            made = add.output[0]
-            add = graph.only_user(made, users)
+            output = add.output[0]
+            add = graph.only_user(output, users)
         if add is None or add.op_type != "Add":
             continue
-        values = graph.constants.get(next((name for name in add.input if name != made), ""))
+        values = graph.constants.get(next((name for name in add.input if name != output), ""))
         width = graph.constants[convolution.input[1]].shape[0]
-        if values is None or values.shape != (1, width, 1) or graph.shapes[made][:2] != (TRACED_JETS, width):
+        if values is None or values.shape != (1, width, 1) or graph.shapes[output][:2] != (TRACED_JETS, width):
             continue
         convolution.input.append(graph.constant(values.reshape(width)))
-        graph.replace([add], [graph.reshape(made, graph.shapes[made], list(add.output))])
+        graph.replace([add], [graph.reshape(output, graph.shapes[output], list(add.output))])
 
 
 def _activation_in_place(graph: Graph) -> None:
     """An activation between two changes of shape that undo each other takes what is before the first."""
-    users, made_by = graph.users, graph.made_by
+    users, producers = graph.users, graph.producers
     for node in [node for node in graph.nodes if node.op_type == "Elu"]:
-        before, after = made_by.get(node.input[0]), graph.only_user(node.output[0], users)
+        before, after = producers.get(node.input[0]), graph.only_user(node.output[0], users)
         if before is None or after is None or before.op_type not in VIEWS or after.op_type not in VIEWS:
             continue
         if graph.shapes[before.input[0]] == graph.shapes[after.output[0]]:
-            made = graph.node("Elu", [before.input[0]], list(after.output))
-            graph.replace([node, after], [made])
+            elu = graph.node("Elu", [before.input[0]], list(after.output))
+            graph.replace([node, after], [elu])
 
 
 def _elu(graph: Graph) -> None:
@@ -306,17 +306,17 @@ def _elu(graph: Graph) -> None:
     Where a jet has few values, three more operators take longer than their exponentials.
     """
     for node in [node for node in graph.nodes if node.op_type == "Elu"]:
-        source, made = node.input[0], node.output[0]
-        single = graph.float32(made)
+        source, output = node.input[0], node.output[0]
+        single = graph.float32(output)
         if graph.attributes(node).get("alpha", 1) != 1:
             continue
-        if single and np.prod(graph.shapes[made][1:]) < FEW_VALUES:
+        if single and np.prod(graph.shapes[output][1:]) < FEW_VALUES:
             continue
         zero, one = (graph.constant(value, np.float32 if single else np.float64) for value in (0, 1))
-        low = graph.node("Min", [source, zero], like=made)
-        power = graph.node("Exp", list(low.output), like=made)
-        below = graph.node("Sub", [power.output[0], one], like=made)
-        graph.replace([node], [low, power, below, graph.node("Max", [below.output[0], source], [made])])
+        low = graph.node("Min", [source, zero], like=output)
+        power = graph.node("Exp", list(low.output), like=output)
+        below = graph.node("Sub", [power.output[0], one], like=output)
+        graph.replace([node], [low, power, below, graph.node("Max", [below.output[0], source], [output])])
 
 
 def _scalars(graph: Graph) -> None:
@@ -335,13 +335,13 @@ def _scalars(graph: Graph) -> None:
         flat = graph.reshape(source, shape[:-1])
         inputs = [flat.output[0], flat.output[0]]
         inputs[which[0]] = graph.constant(graph.constants[node.input[which[0]]].reshape(()))
-        made = graph.node(node.op_type, inputs, shape=shape[:-1])
-        graph.replace([node], [flat, made, graph.reshape(made.output[0], shape, list(node.output))])
+        flat_result = graph.node(node.op_type, inputs, shape=shape[:-1])
+        graph.replace([node], [flat, flat_result, graph.reshape(flat_result.output[0], shape, list(node.output))])
 
 
 def _views(graph: Graph) -> None:
     """Of several changes of shape in a row the last one; none where nothing changes."""
-    made_by, shapes = graph.made_by, graph.shapes
+    producers, shapes = graph.producers, graph.shapes
     same: dict[str, str] = {}
     for node in graph.nodes:
         for i, name in enumerate(node.input):
@@ -349,8 +349,8 @@ def _views(graph: Graph) -> None:
         if node.op_type not in VIEWS or not shapes.get(node.output[0]):
             continue
         source, wanted = node.input[0], shapes[node.output[0]]
-        while source in made_by and made_by[source].op_type in VIEWS:
-            source = made_by[source].input[0]
+        while source in producers and producers[source].op_type in VIEWS:
+            source = producers[source].input[0]
         if source not in shapes:
             continue
         if shapes[source] == wanted and node.output[0] not in graph.outputs:
@@ -364,9 +364,9 @@ def _free_axes(graph: Graph, free_particles: bool) -> None:
     begin: list[Any] = []
     shape = {JETS_AXIS: "", PARTICLES_AXIS: ""}
     for i, axis in enumerate((JETS_AXIS, PARTICLES_AXIS) if free_particles else (JETS_AXIS,)):
-        made = graph.node("Shape", [INPUT], start=i, end=i + 1)
-        begin.append(made)
-        shape[axis] = made.output[0]
+        dimension = graph.node("Shape", [INPUT], start=i, end=i + 1)
+        begin.append(dimension)
+        shape[axis] = dimension.output[0]
     sized: dict[tuple[int, ...], str] = {}
 
     def size_of(dims: Sequence[int]) -> str:

@@ -46,10 +46,10 @@ class ConstantGraph:
 
         def imported(particles: Any) -> dict[str, Any]:
             wanted = [self.outputs[name] for name in names]
-            found = tf.graph_util.import_graph_def(
+            tensors = tf.graph_util.import_graph_def(
                 self.definition, input_map={self.input: particles}, return_elements=wanted, name=""
             )
-            return dict(zip(names, found))
+            return dict(zip(names, tensors))
 
         signature = [tf.TensorSpec(self.shape, tf.float32, name=INPUT)]
         return tf.function(imported, input_signature=signature, autograph=False)

@@ -14,7 +14,7 @@ __all__ = ["compiled"]
 
 _logger = logging.getLogger(__name__)
 #: Why the cache is not used: said once.
-_said: list[str] = []
+_explained: list[str] = []
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,9 +29,9 @@ def compiled(signature: Any) -> Callable[[Function], Function]:
         # OSError, and what pickle does. An error of the function itself comes again.
         except Exception as error:
             result = njit(signature, nogil=True)(function)
-            if not _said:
-                _said.append(one_line(error))
-                _logger.warning("numba's cache is not used, and loops are compiled anew: %s", *_said)
+            if not _explained:
+                _explained.append(one_line(error))
+                _logger.warning("numba's cache is not used, and loops are compiled anew: %s", *_explained)
         return result
 
     return decorate

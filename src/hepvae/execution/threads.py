@@ -21,14 +21,14 @@ Item = TypeVar("Item")
 
 def default_threads() -> int:
     """``HEPVAE_NUM_THREADS``, else 1 in a worker of Dask or of a process pool, else the cores we may run on."""
-    asked = os.environ.get("HEPVAE_NUM_THREADS")
-    if asked is None:
+    value = os.environ.get("HEPVAE_NUM_THREADS")
+    if value is None:
         if _in_pool() or _in_dask_worker():  # which has one task a core, and so as many of us
             return 1
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not asked.isdigit() or int(asked) < 1:
-        raise OptionError(f"HEPVAE_NUM_THREADS is {asked!r}: expected a positive whole number")
-    return int(asked)
+    if not value.isdigit() or int(value) < 1:
+        raise OptionError(f"HEPVAE_NUM_THREADS is {value!r}: expected a positive whole number")
+    return int(value)
 
 
 def _in_pool() -> bool:

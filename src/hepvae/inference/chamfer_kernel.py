@@ -35,7 +35,7 @@ def chamfer(
         NaN where a value is, and for a jet that is nothing but padding.
     """
     jets, length, features = particles.shape
-    found = np.empty(jets, np.float32)
+    distances = np.empty(jets, np.float32)
     ours, theirs = np.zeros((3, length), np.float32), np.zeros((3, length), np.float32)
     distance, nearest = np.empty(length, np.float32), np.empty(length, np.int32)
     bits = distance.view(np.int32)
@@ -68,5 +68,5 @@ def chamfer(
             total += distance[0]
         for value in nearest[:count].view(np.float32):
             total += value
-        found[jet] = total / count if count else np.nan
-    return found
+        distances[jet] = total / count if count else np.nan
+    return distances

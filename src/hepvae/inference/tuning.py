@@ -38,12 +38,12 @@ def table_path() -> Path | None:
 def tuned(runtime: str, card: ModelCard) -> Tuning | None:
     """What was measured for such a model on such a machine, if anything was."""
     path = table_path()
-    found = _entry(path, runtime, card)
-    if found is None:
+    entry = _entry(path, runtime, card)
+    if entry is None:
         return None
     try:
-        block_size = check_whole_number("block_size", found["block_size"])
-        parallel = next(name for name in PARALLEL if name == check_choice("parallel", found["parallel"], PARALLEL))
+        block_size = check_whole_number("block_size", entry["block_size"])
+        parallel = next(name for name in PARALLEL if name == check_choice("parallel", entry["parallel"], PARALLEL))
     except (TypeError, KeyError, ValueError) as error:
         _say_once(f"{path}: ignored for {card.architecture}: {error}; 'hepvae tune' measures it again")
         return None
@@ -52,8 +52,8 @@ def tuned(runtime: str, card: ModelCard) -> Tuning | None:
 
 def fastest_runtime(card: ModelCard) -> str | None:
     """Name of the runtime that was fastest for such a model on such a machine, if several were measured."""
-    found = _entry(table_path(), _FASTEST, card)
-    name = found.get("runtime") if isinstance(found, dict) else None
+    entry = _entry(table_path(), _FASTEST, card)
+    name = entry.get("runtime") if isinstance(entry, dict) else None
     return name if isinstance(name, str) else None
 
 

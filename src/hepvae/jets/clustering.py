@@ -40,15 +40,15 @@ def cluster_jets(particles: Mapping[str, ak.Array], radius: float, pt_min: float
     clusters = fastjet.ClusterSequence(
         ak.zip(momenta, with_name="Momentum4D"), fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
     )
-    found, places = clusters.inclusive_jets(pt_min), clusters.constituent_index(pt_min)
-    order = ak.argsort(transverse_momentum(found.px, found.py), axis=1, ascending=False, stable=True)
-    found, places = found[order], places[order]
-    momentum = np.sqrt(found.px**2 + found.py**2 + found.pz**2)
+    clustered, places = clusters.inclusive_jets(pt_min), clusters.constituent_index(pt_min)
+    order = ak.argsort(transverse_momentum(clustered.px, clustered.py), axis=1, ascending=False, stable=True)
+    clustered, places = clustered[order], places[order]
+    momentum = np.sqrt(clustered.px**2 + clustered.py**2 + clustered.pz**2)
     jets = {
-        "pt": transverse_momentum(found.px, found.py),
-        "eta": pseudorapidity(found.px, found.py, found.pz),
-        "phi": azimuth(found.px, found.py),
-        "mass": np.sqrt(np.maximum((found.E - momentum) * (found.E + momentum), 0)),
+        "pt": transverse_momentum(clustered.px, clustered.py),
+        "eta": pseudorapidity(clustered.px, clustered.py, clustered.pz),
+        "phi": azimuth(clustered.px, clustered.py),
+        "mass": np.sqrt(np.maximum((clustered.E - momentum) * (clustered.E + momentum), 0)),
     }
     single = {name: ak.values_astype(column, np.float32) for name, column in jets.items()}
     counts = ak.values_astype(ak.num(places, axis=2), np.int64)

@@ -64,7 +64,7 @@ def jet_observables(padded: npt.ArrayLike, spec: InputSpec) -> dict[str, npt.NDA
 
 
 def nearest_residuals(
-    padded: npt.ArrayLike, made: npt.ArrayLike, spec: InputSpec
+    padded: npt.ArrayLike, reconstructed: npt.ArrayLike, spec: InputSpec
 ) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
     """Differences of the particles that the Chamfer distance compares, see `hepvae.losses.chamfer`.
 
@@ -84,9 +84,9 @@ def nearest_residuals(
         ``input``: of each input particle, to the nearest output; ``output``: of each output particle, to the
         nearest input. In both output minus input, by the names in `RESIDUALS`; phi in [-pi, pi].
     """
-    before, after = (np.stack(_momenta(array, spec, np.float32)) for array in (padded, made))
+    before, after = (np.stack(_momenta(array, spec, np.float32)) for array in (padded, reconstructed))
     real = (np.asarray(padded) != 0).any(axis=-1)
-    found: dict[str, list[npt.NDArray[np.float32]]] = {"input": [], "output": []}
+    residuals: dict[str, list[npt.NDArray[np.float32]]] = {"input": [], "output": []}
     for part in (slice(i, i + AT_ONCE) for i in range(0, len(real), AT_ONCE)):
         jets, outputs, kept = before[:, part], after[:, part], real[part]
         distance = sum((a[:, :, None] - b[:, None, :]) ** 2 for a, b in zip(jets, outputs))
@@ -95,8 +95,8 @@ def nearest_residuals(
             nearest = distance.argmin(axis=axis)
             partner = np.take_along_axis(outputs if side == "input" else jets, nearest[None], axis=2)
             difference = partner - jets if side == "input" else outputs - partner
-            found[side].append(difference[:, kept])
-    return {side: _named(np.concatenate(parts, axis=1)) for side, parts in found.items()}
+            residuals[side].append(difference[:, kept])
+    return {side: _named(np.concatenate(parts, axis=1)) for side, parts in residuals.items()}
 
 
 def _named(differences: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:

@@ -65,7 +65,7 @@ def examine(
     radius: float,
 ) -> npt.NDArray[np.uint8]:
     """Why each jet cannot be scored, as `quality.REASONS` numbers it. The axes are empty where there are none."""
-    found = np.zeros(len(counts), np.uint8)
+    reasons = np.zeros(len(counts), np.uint8)
     for jet in range(len(counts)):
         empty, negative, finite = True, False, True
         for i in range(starts[jet], starts[jet] + counts[jet]):
@@ -76,16 +76,16 @@ def examine(
         if len(axis_eta):
             finite = finite and (axis_eta[jet] - axis_eta[jet]) + (axis_phi[jet] - axis_phi[jet]) == 0
         if empty:
-            found[jet] = EMPTY
+            reasons[jet] = EMPTY
         elif not finite:
-            found[jet] = NOT_FINITE
+            reasons[jet] = NOT_FINITE
         elif negative:
-            found[jet] = NEGATIVE
+            reasons[jet] = NEGATIVE
         elif len(axis_eta):
             own = slice(starts[jet], starts[jet] + counts[jet])
             if not _is_own(pt[own], eta[own], phi[own], axis_eta[jet], axis_phi[jet], radius):
-                found[jet] = NOT_OWN
-    return found
+                reasons[jet] = NOT_OWN
+    return reasons
 
 
 @njit(nogil=True)
@@ -119,19 +119,19 @@ def _places(pt: Floats, values: Floats, place: Places, alike: Places) -> None:
 @compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _NUMBERS, _VALUES, types.int64))
 def sums(starts: Numbers, counts: Numbers, chosen: Numbers, pt: Floats, hardest: int) -> npt.NDArray[np.float64]:
     """Of the chosen jets: the sum of pt, and that of so many hardest constituents (jets, 2)."""
-    found = np.zeros((len(chosen), 2))
+    totals = np.zeros((len(chosen), 2))
     values, place, alike = _room(counts, chosen)
     for row in range(len(chosen)):
         start, count = starts[chosen[row]], counts[chosen[row]]
         for i in range(start, start + count):
-            found[row, 0] += pt[i]
-        found[row, 1] = found[row, 0]
+            totals[row, 0] += pt[i]
+        totals[row, 1] = totals[row, 0]
         if count > hardest:
             _places(pt[start : start + count], values, place, alike)
             for i in range(count):
                 if place[i] >= hardest:
-                    found[row, 1] -= pt[start + i]
-    return found
+                    totals[row, 1] -= pt[start + i]
+    return totals
 
 
 @compiled(

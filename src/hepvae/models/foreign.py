@@ -422,19 +422,19 @@ def _outputs(table: _Table) -> Outputs:
             raise outputs.error(key, f"is {value!r}: expected a position from 0 on")
         return value
 
-    found = {key: one(key, outputs.take(key)) for key in ("reconstruction", "z_mean", "z_log_var", "score")}
+    tensors = {key: one(key, outputs.take(key)) for key in ("reconstruction", "z_mean", "z_log_var", "score")}
     outputs.choice("z", ("mean",), "mean")
     losses = outputs.table("losses")
     outputs.end()
-    kinds = [key for key in ("reconstruction", "score") if found[key] is not None]
+    kinds = [key for key in ("reconstruction", "score") if tensors[key] is not None]
     kinds += ["losses"] if losses is not None else []
     if len(kinds) != 1:
         raise table.error(
             "output", f"has {' and '.join(kinds) or 'none'} of reconstruction, score and losses: expected one"
         )
-    if (found["z_mean"] is None) != (found["z_log_var"] is None) and found["z_mean"] is None:
+    if (tensors["z_mean"] is None) != (tensors["z_log_var"] is None) and tensors["z_mean"] is None:
         raise outputs.error("z_log_var", "is without z_mean: expected both, for kl_loss")
-    if kinds != ["reconstruction"] and found["z_mean"] is not None:
+    if kinds != ["reconstruction"] and tensors["z_mean"] is not None:
         raise outputs.error("z_mean", f"goes with reconstruction, not with {kinds[0]}")
     own: tuple[tuple[str, str | int], ...] = ()
     if losses is not None:
@@ -455,7 +455,9 @@ def _outputs(table: _Table) -> Outputs:
         # in the order of every table and file
         order = {"loss": 0, "reco_loss": 1, "kl_loss": 2}
         own = tuple(sorted(own, key=lambda pair: order.get(pair[0], 3)))
-    return Outputs(found["reconstruction"], found["z_mean"], found["z_log_var"], "mean", found["score"], own)
+    return Outputs(
+        tensors["reconstruction"], tensors["z_mean"], tensors["z_log_var"], "mean", tensors["score"], own
+    )
 
 
 #: Columns of a scored file, of a jet, and names in graphs: no loss is called so.

@@ -141,7 +141,7 @@ def chamfer_by_product(
     # What is left of a cancellation may be below zero.
     nearest = (ops.maximum(ops.min(distance, axis=axis), 0.0) for axis in (2, 1))
     if mask is None:
-        return sum(ops.mean(found, axis=1) for found in nearest)
+        return sum(ops.mean(distances, axis=1) for distances in nearest)
     return ops.sum(sum(nearest) * mask, axis=1) / ops.sum(mask, axis=1)
 
 

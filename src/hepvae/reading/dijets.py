@@ -165,9 +165,9 @@ def _events_of(
         yield nothing
 
 
-def check_columns(path: str, columns: Iterable[str], found: Iterable[str]) -> None:
+def check_columns(path: str, columns: Iterable[str], present: Iterable[str]) -> None:
     """Raise `LayoutError` where a file has other columns of events than those before it."""
-    differing = sorted(set(columns).symmetric_difference(found))
+    differing = sorted(set(columns).symmetric_difference(present))
     if differing:
         raise LayoutError(
             f"{path}: has other columns than the files before it: {', '.join(differing)} in some only"
@@ -249,51 +249,53 @@ def _chunks(
 ) -> Iterator[tuple[int, ak.Array]]:
     """Chunks after the entry ``done`` (None: all), each with the entry after its last."""
     with open_table(source, options.access) as table:
-        found: Schema | None
+        schema: Schema | None
         try:
-            found = find_schema(table.names, table.where, options.schema, options.jets)
+            schema = find_schema(table.names, table.where, options.schema, options.jets)
         except LayoutError:
             # Of simulation that no event came through: no matter what it lacks.
             if table.num_entries or not any(set(one.branches) & set(table.names) for one in SCHEMAS.values()):
                 raise
-            found = None
-        name = None if found is None else found.name
+            schema = None
+        name = None if schema is None else schema.name
         if done is not None and (table.num_entries, name) != (report.entries, report.schema):
             raise FileError(f"{source.path}: is another file now than when its first entries were read")
         report.schema, report.entries = name, table.num_entries
         per_event = [
-            column for column in (found.event_columns if found else EVENT_COLUMNS) if column in table.names
+            column for column in (schema.event_columns if schema else EVENT_COLUMNS) if column in table.names
         ]
-        if found is None:
+        if schema is None:
             yield 0, _no_events(table.read(per_event, 0, 0), options, table.where, all_jets)
             return
-        if found.single_jets and not single_jets and not all_jets:
+        if schema.single_jets and not single_jets and not all_jets:
             raise LayoutError(
                 f"{table.where}: has one jet an entry ({name} layout): expected events with two jets"
             )
         with _as_fault_of(table, "columns cannot be read"):
-            found, report.weights = settle_weights(found, table.names, table.num_entries, table.read, table.where)
+            schema, report.weights = settle_weights(
+                schema, table.names, table.num_entries, table.read, table.where
+            )
         if options.columns or options.jet_columns:
-            found = found.with_columns(options.columns, options.jet_columns, table.names, table.where)
+            schema = schema.with_columns(options.columns, options.jet_columns, table.names, table.where)
         carried = _matching(options.carried, table.names, table.where)
-        branches = list(dict.fromkeys([*found.branches, *per_event, *carried]))
+        branches = list(dict.fromkeys([*schema.branches, *per_event, *carried]))
         start, stop = (int(min(entry, table.num_entries)) for entry in entries)
         if done is not None:
             start = done
             if start >= stop:
                 return
         step = _entries_per_step(table, options, branches)
-        linking = Linking(found.layout, table.where)
-        assemble = linking.jets if all_jets else linking.single_jets if found.single_jets else linking.dijets
+        linking = Linking(schema.layout, table.where)
+        assemble = linking.jets if all_jets else linking.single_jets if schema.single_jets else linking.dijets
         for first in range(start, stop, step) if stop > start else [start]:
             last = min(first + step, max(stop, start))
             with _as_fault_of(table, f"entries {first} to {last} cannot be read"):
-                found_here = assemble(table.read(branches, first, last), first)
+                events = assemble(table.read(branches, first, last), first)
             report.events_read += last - first
-            if not found.single_jets and not all_jets:
-                report.events_without_dijet += last - first - len(found_here)
-                report.events_not_finite += int(np.count_nonzero(~np.isfinite(ak.to_numpy(found_here.mjj))))
-            yield last, found_here
+            if not schema.single_jets and not all_jets:
+                report.events_without_dijet += last - first - len(events)
+                report.events_not_finite += int(np.count_nonzero(~np.isfinite(ak.to_numpy(events.mjj))))
+            yield last, events
 
 
 @contextmanager
@@ -315,10 +317,10 @@ def _matching(patterns: Iterable[str], names: Collection[str], where: str) -> li
     """The branches that some names and patterns stand for, sorted within a pattern."""
     matching: list[str] = []
     for pattern in patterns:
-        found = [pattern] if pattern in names else sorted(n for n in names if fnmatchcase(n, pattern))
-        if not found:
+        names_of_pattern = [pattern] if pattern in names else sorted(n for n in names if fnmatchcase(n, pattern))
+        if not names_of_pattern:
             raise LayoutError(f"{where}: no branch {pattern!r} to carry along{nearest(pattern, names)}")
-        matching += found
+        matching += names_of_pattern
     for name in matching:
         if name in RESERVED:
             raise LayoutError(f"{where}: branch {name!r} cannot be carried along: there is a column of this name")

@@ -451,9 +451,11 @@ def find_schema(
         return closest
     if len(lost) == len(closest.branches):
         looked_for = ", ".join(f"{one.name} ({missing[one.name][0]!r}, ...)" for one in candidates)
-        found = ", ".join(repr(name) for name in sorted(branches)[:5])
+        first_names = ", ".join(repr(name) for name in sorted(branches)[:5])
         more = f" and {len(branches) - 5} more" if len(branches) > 5 else ""
-        raise LayoutError(f"{where}: unknown layout: looked for {looked_for}; found {found or 'no branch'}{more}")
+        raise LayoutError(
+            f"{where}: unknown layout: looked for {looked_for}; found {first_names or 'no branch'}{more}"
+        )
     more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
     raise LayoutError(
         f"{where}: no branch {lost[0]!r}{more} of the {closest.name} layout{nearest(lost[0], branches)}"

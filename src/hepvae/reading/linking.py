@@ -332,10 +332,10 @@ def settle_weights(
         ratios = [_pt_ratio(one.layout, columns, first, where) for one in (schema, plain)]
         if np.isfinite(ratios).all():
             times, as_is = (abs(np.log(ratio)) for ratio in ratios)
-            said = f"constituents add up to {ratios[0]:.3f} of the raw jet pt, {ratios[1]:.3f} without it"
+            sums = f"constituents add up to {ratios[0]:.3f} of the raw jet pt, {ratios[1]:.3f} without it"
             if times <= as_is:
-                return schema, f"{pt} is multiplied by {weight}: {said}"
-            return plain, f"{pt} is not multiplied by {weight}: {said}"
+                return schema, f"{pt} is multiplied by {weight}: {sums}"
+            return plain, f"{pt} is not multiplied by {weight}: {sums}"
     return schema, f"{pt} is multiplied by {weight}: no jet has constituents"
 
 

@@ -86,11 +86,11 @@ def _linking(
     events: ak.Array, schema: SchemaName, spec: InputSpec | None, jets: JetCollection | None = None
 ) -> tuple[Linking, dict[str, ak.Array]]:
     """What links the jets of NanoEvents and their constituents, and the columns that it needs."""
-    found, places = _layout(events, schema, spec, jets)
+    layout, places = _layout(events, schema, spec, jets)
     columns = {name: _column(events, place) for name, place in places.items()}
-    raw_factors = weight_columns(found, columns)
-    found, weights = settle_weights(
-        found,
+    raw_factors = weight_columns(layout, columns)
+    layout, weights = settle_weights(
+        layout,
         columns.keys(),
         len(events),
         lambda names, start, stop: {n: columns[n][start:stop] for n in names},
@@ -99,7 +99,7 @@ def _linking(
     if weights is not None:
         log.info("%s: %s", WHERE, weights)
     columns = {name: column for name, column in columns.items() if name not in raw_factors}
-    return Linking(_with_columns(found, spec, places).layout, WHERE, WITH_CONSTITUENTS), columns
+    return Linking(_with_columns(layout, spec, places).layout, WHERE, WITH_CONSTITUENTS), columns
 
 
 def needed(
@@ -114,8 +114,8 @@ def needed(
     return [_column(events, place) for place in _layout(events, schema, spec, jets)[1].values()]
 
 
-def _with_columns(found: Schema, spec: InputSpec | None, places: dict[str, tuple[str, ...]]) -> Schema:
-    return found if spec is None else found.with_columns(spec.columns, spec.jet_columns, places.keys(), WHERE)
+def _with_columns(layout: Schema, spec: InputSpec | None, places: dict[str, tuple[str, ...]]) -> Schema:
+    return layout if spec is None else layout.with_columns(spec.columns, spec.jet_columns, places.keys(), WHERE)
 
 
 def _layout(
@@ -123,12 +123,12 @@ def _layout(
 ) -> tuple[Schema, dict[str, tuple[str, ...]]]:
     """The layout of NanoEvents, and where each of its columns is; those of the events only for dijets."""
     places = _places(events)
-    found = find_schema(places.keys(), WHERE, schema, jets or FAT_JETS)
-    if found.single_jets:
-        raise LayoutError(f"{WHERE}: have one jet an entry ({found.name} layout): expected events with two jets")
+    layout = find_schema(places.keys(), WHERE, schema, jets or FAT_JETS)
+    if layout.single_jets:
+        raise LayoutError(f"{WHERE}: have one jet an entry ({layout.name} layout): expected events with two jets")
     per_event = [] if jets else [column for column in EVENT_COLUMNS if places.get(column) == (column,)]
-    branches = (*_with_columns(found, spec, places).branches, *weight_columns(found, places), *per_event)
-    return found, {name: places[name] for name in branches}
+    branches = (*_with_columns(layout, spec, places).branches, *weight_columns(layout, places), *per_event)
+    return layout, {name: places[name] for name in branches}
 
 
 def aligned(dijets: ak.Array, count: int) -> ak.Array:

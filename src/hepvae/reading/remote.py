@@ -85,8 +85,8 @@ def is_folder(address: str, access: Access) -> bool:
     """Whether a path on a server is a folder, and no file; errors as `_answer`."""
     from XRootD.client.flags import StatInfoFlags
 
-    found = _answer(address, access, lambda server, path: server.stat(path, access.timeout_s))
-    return bool(found.flags & StatInfoFlags.IS_DIR)
+    status = _answer(address, access, lambda server, path: server.stat(path, access.timeout_s))
+    return bool(status.flags & StatInfoFlags.IS_DIR)
 
 
 def _list_folder(address: str, access: Access) -> Iterator[tuple[str, bool]]:

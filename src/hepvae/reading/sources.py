@@ -151,10 +151,10 @@ def _named_by(name: str, access: Access) -> list[str]:
         return _on_server(name, access)
     if os.path.isdir(name):
         inside = glob.glob(os.path.join(glob.escape(name), "**", "*.*"), recursive=True)
-        return _found(name, (path for path in inside if not os.path.isdir(path)), IN_FOLDER, SUFFIXES)
+        return _matches(name, (path for path in inside if not os.path.isdir(path)), IN_FOLDER, SUFFIXES)
     if glob.has_magic(name) and not os.path.exists(name):
         matching = glob.glob(name, recursive=True)
-        return _found(name, (path for path in matching if not os.path.isdir(path)), "no file matches")
+        return _matches(name, (path for path in matching if not os.path.isdir(path)), "no file matches")
     return [name]
 
 
@@ -162,12 +162,12 @@ def _named_by(name: str, access: Access) -> list[str]:
 IN_FOLDER = f"no {' or '.join(SUFFIXES)} file in this folder"
 
 
-def _found(name: str, paths: Iterable[str], none: str, suffixes: tuple[str, ...] = ("",)) -> list[str]:
+def _matches(name: str, paths: Iterable[str], none: str, suffixes: tuple[str, ...] = ("",)) -> list[str]:
     """The paths with a suffix, sorted; `FileError` where there is none."""
-    found = sorted(path for path in paths if path.partition("?")[0].endswith(suffixes))
-    if not found:
+    matching = sorted(path for path in paths if path.partition("?")[0].endswith(suffixes))
+    if not matching:
         raise FileError(f"{name}: {none}")
-    return found
+    return matching
 
 
 def _lines(path: str) -> list[str]:
@@ -177,8 +177,8 @@ def _lines(path: str) -> list[str]:
         check_regular(path)
         lines = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").split("\n")]
     except (OSError, ValueError) as error:
-        said = str(error) if isinstance(error, FileError) else one_line(error)
-        raise FileError(f"{path}: no list of files can be read from it: {said}") from error
+        reason = str(error) if isinstance(error, FileError) else one_line(error)
+        raise FileError(f"{path}: no list of files can be read from it: {reason}") from error
     names = [line for line in lines if line and not line.startswith("#")]
     odd = [line for line in names if line.startswith("@") or "\0" in line]
     if odd or not names:
@@ -196,10 +196,10 @@ def _on_server(address: str, access: Access) -> list[str]:
     if scheme != "root":
         return [address]
     if has_magic(address):
-        return _found(address, match(address, access), "no file matches")
+        return _matches(address, match(address, access), "no file matches")
     if path.endswith(SUFFIXES) or not is_folder(address, access):
         return [address]
-    return _found(address, match(f"{server}/{path.rstrip('/')}/**{query}", access), IN_FOLDER, SUFFIXES)
+    return _matches(address, match(f"{server}/{path.rstrip('/')}/**{query}", access), IN_FOLDER, SUFFIXES)
 
 
 def stamp(path: str) -> list[str | int]:

@@ -244,8 +244,8 @@ def _open_root(path: str | Path) -> Iterator[ScoredFile]:
 
         def blocks(names: Iterable[str], rows: int) -> Iterator[Block]:
             for first in range(0, table.num_entries, rows):
-                found = table.read(list(names), first, min(first + rows, table.num_entries))
-                yield {name: ak.to_numpy(column) for name, column in found.items()}
+                columns = table.read(list(names), first, min(first + rows, table.num_entries))
+                yield {name: ak.to_numpy(column) for name, column in columns.items()}
 
         flat = {n: kind.to_dtype for n, kind in kinds.items() if isinstance(kind, uproot.AsDtype)}
         yield ScoredFile(str(path), {n: np.dtype(kind) for n, kind in flat.items()}, provenance, blocks)

@@ -48,10 +48,10 @@ def separation_conclusions(merits: Mapping[tuple[str, str, str], FiguresOfMerit]
         strategy, largest = best[ranked[0]]
         parts = [f"{signal}: the largest significance improvement is {largest:.2f}, of {ranked[0]} ({strategy})"]
         for other in ranked[1:]:
-            found = best[other][1]
-            apart = largest.value - found.value > np.hypot(largest.uncertainty, found.uncertainty)
-            ratio = f"{largest.value / found.value:.1f} times" if apart else "within uncertainties"
-            parts.append(f"{ratio} that of {other} ({best[other][0]}: {found:.2f})")
+            improvement = best[other][1]
+            apart = largest.value - improvement.value > np.hypot(largest.uncertainty, improvement.uncertainty)
+            ratio = f"{largest.value / improvement.value:.1f} times" if apart else "within uncertainties"
+            parts.append(f"{ratio} that of {other} ({best[other][0]}: {improvement:.2f})")
         sentences.append(", ".join(parts) + ".")
     return sentences
 
@@ -65,8 +65,8 @@ def flatness_conclusion(name: str, before: ChiSquare, after: ChiSquare) -> str:
     return f"{name}: the pass rate on the control sample {flat} ({_chi_square(after)}{was})."
 
 
-def _chi_square(found: ChiSquare) -> str:
-    return f"chi-square {found.value:.1f} / {found.ndf}, p = {found.p_value:.2g}"
+def _chi_square(measured: ChiSquare) -> str:
+    return f"chi-square {measured.value:.1f} / {measured.ndf}, p = {measured.p_value:.2g}"
 
 
 def selection_conclusion(injected: float, significances: Mapping[str, float]) -> str:
@@ -84,12 +84,12 @@ def selection_conclusion(injected: float, significances: Mapping[str, float]) ->
     best = max(slices, key=lambda name: slices[name])
     start = f"{injected:,.0f} signal events, worth {inclusive:.1f} standard deviations inclusively, "
     if slices[best] > inclusive:
-        found = f"give {slices[best]:.1f} in {best}"
+        significance = f"give {slices[best]:.1f} in {best}"
     else:
-        found = f"give no more in any slice (most in {best}: {slices[best]:.1f})"
+        significance = f"give no more in any slice (most in {best}: {slices[best]:.1f})"
     if COMBINED in significances:
-        found += f", and {significances[COMBINED]:.1f} in all slices together"
-    return f"{start}{found}."
+        significance += f", and {significances[COMBINED]:.1f} in all slices together"
+    return f"{start}{significance}."
 
 
 def toys_conclusions(excess: Sequence[Exceedance], uniform: float) -> list[str]:
@@ -124,7 +124,7 @@ def bias_conclusion(pulls: Mapping[str, Measured]) -> str:
     """
     worst = max(pulls, key=lambda name: abs(pulls[name].value))
     biased = abs(pulls[worst].value) >= MOST_BIAS
-    found = f"by {abs(pulls[worst].value):.2f} of its uncertainty in {worst}"
+    bias = f"by {abs(pulls[worst].value):.2f} of its uncertainty in {worst}"
     if biased:
-        return f"The fitted yield of the injected signal is biased, {found}: half is too much."
-    return f"The fitted yield of the injected signal is biased by less than half its uncertainty: at most {found}."
+        return f"The fitted yield of the injected signal is biased, {bias}: half is too much."
+    return f"The fitted yield of the injected signal is biased by less than half its uncertainty: at most {bias}."

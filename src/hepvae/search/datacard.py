@@ -225,8 +225,8 @@ def _card(channels: list[Channel], normalisation: float, shapes: str) -> str:
         size = f"{1 + normalisation:.4f}"
         rows.append(["signal_normalisation", "lnN", *(size if p == "signal" else "-" for _, p in columns)])
     for name in nuisances:
-        found = [name in getattr(channel, f"{process}_shapes") for channel, process in columns]
-        rows.append([name, "shape", *("1" if one else "-" for one in found)])
+        shaped = [name in getattr(channel, f"{process}_shapes") for channel, process in columns]
+        rows.append([name, "shape", *("1" if one else "-" for one in shaped)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     rule = "-" * 40

@@ -348,14 +348,14 @@ def baseline_samples(
     options: SearchOptions, samples: Mapping[str, SearchSample]
 ) -> dict[str, dict[str, SearchSample]]:
     """Samples by baseline and name, whose score is an observable of the jets."""
-    found: dict[str, dict[str, SearchSample]] = {name: {} for name in BASELINES}
+    result: dict[str, dict[str, SearchSample]] = {name: {} for name in BASELINES}
     with progress_bar("baselines", len(samples)) as advance:
         for name, sample in samples.items():
             observables = dijet_observables(options.files[name], sample, ("mass", "tau21"))
-            for plain in found:
-                found[plain][name] = baseline(plain, sample, observables)
+            for plain in result:
+                result[plain][name] = baseline(plain, sample, observables)
             advance(1)
-    return found
+    return result
 
 
 def separation(

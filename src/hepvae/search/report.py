@@ -163,14 +163,14 @@ def show_samples(report: Report, samples: Mapping[str, SearchSample], background
     """How many events there are, and are expected; weights of the background are expected events."""
     rows = []
     for name, sample in samples.items():
-        found = {
+        numbers = {
             "events": len(sample.mjj),
             "effective_events": sample.effective_events,
             "effective_from_start": sample.of(sample.mjj > start).effective_events,
             "expected": float(sample.weight.sum()) if name == background else None,
         }
-        report.results.setdefault("samples", {})[name] = found
-        rows.append([name, *("" if value is None else figure(value) for value in found.values())])
+        report.results.setdefault("samples", {})[name] = numbers
+        rows.append([name, *("" if value is None else figure(value) for value in numbers.values())])
     expected = f"expected in {report.luminosity:g} fb-1"
     header = ("sample", "events", "effective events", f"effective from {start:g} GeV on", expected)
     report.section("Samples", "Events of the signal region that pass the selection.")
@@ -233,7 +233,9 @@ def show_cuts(report: Report, cuts: Cuts, background: SearchSample, *, independe
     for name in points.names:
         flatness = cuts.before[name].chi_square(), cuts.after[name].chi_square(None, cuts.training(name))
         share = Measured(*(100 * float(v[0]) for v in (cuts.share[name].rate, cuts.share[name].uncertainty)))
-        texts = [f"{found.value:.1f} / {found.ndf}" if found.ndf else "-" for found in flatness]
+        texts = [
+            f"{chi_square.value:.1f} / {chi_square.ndf}" if chi_square.ndf else "-" for chi_square in flatness
+        ]
         p_value = f"{flatness[1].p_value:.2g}" if flatness[1].ndf else "-"
         rows.append([name, figure(cuts.passing[name]), f"{share:.1f}", *texts, p_value])
         sentences.append(conclusions.flatness_conclusion(name, *flatness))

@@ -122,23 +122,23 @@ def score_sample(
     path = Path(path)
     make_folder(path.parent)
     record = path.with_suffix(".json")
-    made_of = {
+    origin = {
         "version": __version__,
         "sha256": inferer.sha256,
         "runtime": inferer.runtime,
         "inputs": [[*stamp(source.path), source.tree] for source in resolve(files)],
     }
-    if not (path.exists() and _said(record) == {**made_of, "output": stamp(str(path))}):
+    if not (path.exists() and _recorded(record) == {**origin, "output": stamp(str(path))}):
         record.unlink(missing_ok=True)
         report = score_files(files, inferer, path, region="signal", overwrite=True)
         if report.failed:
             raise DataError(f"{name}: {report.failed[0].failure}")
-        record.write_text(json.dumps({**made_of, "output": stamp(str(path))}))
+        record.write_text(json.dumps({**origin, "output": stamp(str(path))}))
     sample = load_sample(path, name)
     return replace(sample, strategy=ScoreStrategy(strategy).of(sample.card))
 
 
-def _said(record: Path) -> Any:
+def _recorded(record: Path) -> Any:
     try:
         return json.loads(record.read_text())
     except (OSError, ValueError):
@@ -161,14 +161,14 @@ def events_of(files: Any, identifiers: npt.ArrayLike) -> ak.Array:
         An event is in none of the files.
     """
     wanted = [tuple(row) for row in np.asarray(identifiers).tolist()]
-    found: dict[tuple[int, ...], ak.Array] = {}
+    matched: dict[tuple[int, ...], ak.Array] = {}
     for events in iterate_dijets(files):
         columns = [ak.to_numpy(events[name]).astype(np.int64).tolist() for name in IDENTIFIERS]
         places = {row: i for i, row in enumerate(zip(*columns))}
-        found |= {row: events[[places[row]]] for row in wanted if row in places and row not in found}
-        if len(found) == len(set(wanted)):
-            return ak.concatenate([found[row] for row in wanted])
-    missing = next(row for row in wanted if row not in found)
+        matched |= {row: events[[places[row]]] for row in wanted if row in places and row not in matched}
+        if len(matched) == len(set(wanted)):
+            return ak.concatenate([matched[row] for row in wanted])
+    missing = next(row for row in wanted if row not in matched)
     raise DataError(f"event {':'.join(map(str, missing))} is in none of the files")
 
 

@@ -294,7 +294,7 @@ def nuisances_of(
     faked = [name for name in parts if name in systematics.spurious]
     of_signal = [shift for shift in (systematics.scale, systematics.resolution) if shift]
     total = first + len(faked) + len(of_signal)
-    found = {}
+    nuisances = {}
     for name, (fits, template) in parts.items():
         edges, bins = fits.slice.function.edges, template.shape[1]
         effects = np.zeros((total, bins))
@@ -312,10 +312,10 @@ def nuisances_of(
                 moved = shapes[name].templates(masses, edges, **{what: 1 + shift})
                 signal_effects[:, at] = share[:, None] * moved - template
                 at += 1
-        found[name] = Nuisances(
+        nuisances[name] = Nuisances(
             effects if rates else None, signal_effects if of_signal else None, additions if faked else None
         )
-    return found
+    return nuisances
 
 
 def sliced(

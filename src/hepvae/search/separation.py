@@ -81,12 +81,12 @@ class Roc:
     def significance_improvement_uncertainty(self) -> Floats:
         """Of each cut taken as given, from the binomial ones of both efficiencies; NaN as the improvement."""
         known = np.isfinite(self.significance_improvement)
-        found = np.full_like(self.signal, np.nan)
-        found[known] = _improvement_uncertainty(
+        uncertainty = np.full_like(self.signal, np.nan)
+        uncertainty[known] = _improvement_uncertainty(
             *(v[known] for v in (self.signal, self.signal_uncertainty)),
             *(v[known] for v in (self.background, self.background_uncertainty)),
         )
-        return found
+        return uncertainty
 
     @property
     def best(self) -> tuple[float, float]:
@@ -253,8 +253,8 @@ def with_uncertainty(
     background, signal : (scores, weights)
         As for `roc`; each replica draws as many of their events, with replacement.
     """
-    found = [statistic(curve) for curve in _replicas(background, signal, replicas, seed)]
-    return statistic(roc(background, signal)), _spread(found)
+    replicated = [statistic(curve) for curve in _replicas(background, signal, replicas, seed)]
+    return statistic(roc(background, signal)), _spread(replicated)
 
 
 @dataclass(frozen=True)
@@ -316,13 +316,13 @@ def figures_of_merit(
     curve = roc(background, signal)
     at = np.asarray(background_efficiencies, np.float64)
     values = (curve.auc, *curve.best, *(curve.improvement_at(efficiency).value for efficiency in at))
-    found = [
+    replicated = [
         (replica.auc, *replica.best, *(replica._at(at, replica.signal) / np.sqrt(at)))
         for replica in _replicas(background, signal, replicas, seed)
     ]
     auc, best, best_at, *improvement = (
         Measured(value, _spread(drawn) if np.isfinite(value) else np.nan)
-        for value, drawn in zip(values, zip(*found))
+        for value, drawn in zip(values, zip(*replicated))
     )
     return FiguresOfMerit(
         auc,

@@ -74,7 +74,7 @@ def throw_toys(expected: Mapping[str, Floats], toys: int, *, seed: int) -> dict[
     return {name: rng.poisson(values, (toys, values.shape[-1])) for name, values in expected.items()}
 
 
-def global_p_value(found: Scan, toys: ToyScan) -> GlobalPValue:
+def global_p_value(scan: Scan, toys: ToyScan) -> GlobalPValue:
     """Chance of a local p-value at any mass that is as small as the smallest of a scan (look-elsewhere effect).
 
     Parameters
@@ -84,7 +84,7 @@ def global_p_value(found: Scan, toys: ToyScan) -> GlobalPValue:
         Of the same slices and masses, without signal.
     """
     n = len(toys.significance)
-    as_large = int(np.sum(toys.significance.max(axis=1) >= found.significance.max()))
+    as_large = int(np.sum(toys.significance.max(axis=1) >= scan.significance.max()))
     value = (1 + as_large) / (1 + n)
     return GlobalPValue(value, float(np.sqrt(value * (1 - value) / n)), n)
 

@@ -195,8 +195,8 @@ class WorkingPoints:
         if self.variations is None:
             raise OptionError("working points without replicas have no pass-rate band: fit them with some")
         flat = self.variations.reshape(-1, len(self.mjj))
-        found = np.stack([np.interp(mjj, self.mjj, one) for one in flat])
-        return found.reshape(*self.variations.shape[:2], *mjj.shape)
+        interpolated = np.stack([np.interp(mjj, self.mjj, one) for one in flat])
+        return interpolated.reshape(*self.variations.shape[:2], *mjj.shape)
 
     def thresholds(self, mjj: npt.ArrayLike, fold: npt.ArrayLike | None = None) -> Floats:
         """Smallest scores that pass at the mjj of each event.
@@ -225,10 +225,10 @@ class WorkingPoints:
         same_length(folds=fold, mjj=mjj)
         if len(fold) and not 0 <= fold.min() <= fold.max() < folds:
             raise DataError(f"folds from {fold.min()} to {fold.max()}: expected 0 to {folds - 1}")
-        found = np.empty((len(mjj), len(self.efficiencies)))
+        smallest = np.empty((len(mjj), len(self.efficiencies)))
         for k, cuts in enumerate(self.cuts):
-            found[fold == k] = _interpolated(mjj[fold == k], self.mjj, cuts)
-        return found
+            smallest[fold == k] = _interpolated(mjj[fold == k], self.mjj, cuts)
+        return smallest
 
     def slices(self, score: npt.ArrayLike, mjj: npt.ArrayLike, fold: npt.ArrayLike | None = None) -> Indices:
         """Which of the orthogonal slices each event is in; its parameters are those of `thresholds`.
@@ -491,9 +491,9 @@ def cut_background(
     passing = effective_passing(fitted.mjj, fitted.weight, working_points, start)
     efficiencies = {name: working_point_efficiency(name) for name in passing if passing[name] >= LEAST_IN_SEARCH}
     if not efficiencies:
-        found = ", ".join(f"{events:.0f} pass {name}" for name, events in passing.items())
+        counts = ", ".join(f"{events:.0f} pass {name}" for name, events in passing.items())
         raise DataError(
-            f"background: of its effective events from {start:g} GeV on {found}:"
+            f"background: of its effective events from {start:g} GeV on {counts}:"
             f" expected {LEAST_IN_SEARCH} or more"
         )
     score = fitted.score()

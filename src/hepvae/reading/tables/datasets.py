@@ -25,12 +25,12 @@ def own_dataset(group: Any, name: str, where: str) -> Any:
     link = group.get(name, getlink=True)
     if link is None:
         return None
-    found = group[name] if isinstance(link, h5py.HardLink) else None
+    item = group[name] if isinstance(link, h5py.HardLink) else None
     if isinstance(link, h5py.SoftLink):
         raise FileError(f"{where}: dataset {name!r} is a link to {link.path!r}: not read")
-    if found is None or (isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)):
+    if item is None or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
         raise FileError(f"{where}: dataset {name!r} is kept in another file: not read")
-    return found if isinstance(found, h5py.Dataset) else None
+    return item if isinstance(item, h5py.Dataset) else None
 
 
 def check_stored(dataset: Any, where: str) -> None:

@@ -117,6 +117,6 @@ def frame_in(file: Any, key: str | None, where: str) -> Frame | None:
     if not keys:
         return None
     if key not in keys and (key is not None or len(keys) > 1):
-        asked = f"no frame {key!r}" if key else "several frames"
-        raise LayoutError(f"{where}: {asked}: name one of {', '.join(map(repr, keys))} as the tree")
+        problem = f"no frame {key!r}" if key else "several frames"
+        raise LayoutError(f"{where}: {problem}: name one of {', '.join(map(repr, keys))} as the tree")
     return Frame(file[key or keys[0]], where)

@@ -81,11 +81,11 @@ class HDF5Table(Table):
 
     def _dataset(self, file: Any, *names: str) -> Any:
         for name in names:
-            found = own_dataset(file, name, self.where)
-            if found is not None:
-                if found.dtype.kind not in "fiu":
-                    raise LayoutError(f"{self.where}: dataset {name!r} is of {found.dtype}: expected numbers")
-                return found
+            dataset = own_dataset(file, name, self.where)
+            if dataset is not None:
+                if dataset.dtype.kind not in "fiu":
+                    raise LayoutError(f"{self.where}: dataset {name!r} is of {dataset.dtype}: expected numbers")
+                return dataset
         present = sorted(file)
         raise LayoutError(
             f"{self.where}: unknown layout: looked for a dataset {' or '.join(map(repr, names))} of the study;"
@@ -113,15 +113,15 @@ class HDF5Table(Table):
 
     def _named(self, file: Any, name: str) -> list[str]:
         """Names in a dataset; none where it is missing."""
-        found = own_dataset(file, name, self.where)
-        if found is None:
+        names = own_dataset(file, name, self.where)
+        if names is None:
             return []
-        if found.size > MOST_FEATURES or found.dtype.itemsize > LONGEST_NAME:
+        if names.size > MOST_FEATURES or names.dtype.itemsize > LONGEST_NAME:
             raise LayoutError(
-                f"{self.where}: {name} has {found.size} names of {found.dtype.itemsize} bytes:"
+                f"{self.where}: {name} has {names.size} names of {names.dtype.itemsize} bytes:"
                 f" expected at most {MOST_FEATURES} of {LONGEST_NAME}"
             )
-        return [one.decode() if isinstance(one, bytes) else str(one) for one in np.ravel(found[()])]
+        return [one.decode() if isinstance(one, bytes) else str(one) for one in np.ravel(names[()])]
 
     def _places(self, names: Sequence[str]) -> dict[str, int]:
         """Where eta, phi and pt of a particle are."""
@@ -147,7 +147,7 @@ class HDF5Table(Table):
         return bool((pt * about_zero).sum() <= np.nansum(pt * about_axis))
 
     def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, ak.Array]:
-        found = {}
+        columns = {}
         if any(name in self._particle_names for name in names):
             particles = self._particles[start:stop].astype(np.float32)
         if any(name in self._features for name in names):
@@ -155,12 +155,12 @@ class HDF5Table(Table):
         for name in names:
             if name in self._particle_names:
                 jet, column = self._particle_names[name]
-                found[name] = ak.from_regular(ak.Array(np.ascontiguousarray(particles[:, jet, :, column])))
+                columns[name] = ak.from_regular(ak.Array(np.ascontiguousarray(particles[:, jet, :, column])))
             else:
                 values = np.ascontiguousarray(events[:, self._features[name]])
                 exact = name in IDENTIFIERS
-                found[name] = ak.Array(self._whole(name, values, start) if exact else values.astype(np.float32))
-        return found
+                columns[name] = ak.Array(self._whole(name, values, start) if exact else values.astype(np.float32))
+        return columns
 
     def _whole(self, name: str, values: npt.NDArray[Any], start: int) -> npt.NDArray[np.int64]:
         """An identifier in 64 bits: a float of a file may have lost its last digits, which another event has."""

@@ -58,8 +58,8 @@ class TTreeTable(Table):
             self._check_baskets(name)
         # A mapping of names to interpretations: filter_branch of uproot 5.7 ignores what it is given.
         wanted = {name: _checked(self._tree[name].interpretation) for name in names}
-        found = self._tree.arrays(wanted, entry_start=start, entry_stop=stop)
-        return {name: found[name] for name in names}
+        arrays = self._tree.arrays(wanted, entry_start=start, entry_stop=stop)
+        return {name: arrays[name] for name in names}
 
     def size(self, names: Sequence[str]) -> int:
         # From the header of the tree: num_entries_for() of uproot reads every basket's key for this,
