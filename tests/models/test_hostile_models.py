@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.damaged_models import without_digest
 
 import hepvae
 from hepvae import ModelError
 from hepvae.jets.spec import MOST_PARTICLES, InputSpec
+from hepvae.models.bundled import MODELS
 from hepvae.models.card import ModelCard
-from hepvae.models.contract import CARD_KEY
+from hepvae.models.contract import CARD_KEY, DIGEST_KEY
 
 CARD = ModelCard("conv", InputSpec(), (0.0, 0.0, 1.0), (1.0, 1.0, 1.0))
 
@@ -225,7 +227,7 @@ def onnx_file(path, change):
     """The bundled Conv-VAE with a change of its graph."""
     import onnx
 
-    model = onnx.load(hepvae.model_path("conv"))
+    model = without_digest(onnx.load(hepvae.model_path("conv")))
     change(onnx, model)
     path.write_bytes(model.SerializeToString())
     return path
@@ -339,6 +341,38 @@ WRONG_OUTPUTS = {
     "float64": ("kl_loss", replaced_output("kl_loss", "Cast", to=11)),
     "reconstruction in float64": ("reconstruction", replaced_output("reconstruction", "Cast", to=11)),
 }
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_any_change_of_a_bundled_model_is_refused(tmp_path, name):
+    """A byte of the weights that flipped was scored without a word."""
+    import onnx
+
+    content = hepvae.model_path(name).read_bytes()
+    tensor = max(onnx.load_model_from_string(content).graph.initializer, key=lambda t: len(t.raw_data))
+    place = content.index(tensor.raw_data) + len(tensor.raw_data) // 2
+    damaged = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    (tmp_path / "model.onnx").write_bytes(damaged)
+    with pytest.raises(ModelError, match=r"model\.onnx: damaged or changed since its export"):
+        hepvae.load_inferer(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("change", ["beta", "added", "twice"])
+def test_card_that_was_changed_after_the_export(tmp_path, change):
+    import onnx
+
+    model = onnx.load(hepvae.model_path("conv"))
+    if change == "beta":
+        for entry in model.metadata_props:
+            if entry.key == CARD_KEY:
+                entry.value = entry.value.replace('"beta": 0.01', '"beta": 0.02')
+    elif change == "added":
+        model.metadata_props.add(key="notes", value="mine")
+    else:
+        model.metadata_props.add(key=DIGEST_KEY, value="0" * 64)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="damaged or changed since its export"):
+        hepvae.load_inferer(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("wrong", WRONG_OUTPUTS)

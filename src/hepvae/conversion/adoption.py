@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ..errors import FileError, HepvaeError, ModelError, one_line
 from ..extras import require
 from ..inference.loading import load_inferer
-from ..inference.onnx_graph import keep_outputs
+from ..inference.onnx_graph import keep_outputs, write_model
 from ..jets.padding import pad_particles
 from ..models.bundled import reference_jets
 from ..models.card import ADOPTED, ModelCard, Reconstruction
@@ -447,14 +447,11 @@ def _metadata(card: ForeignCard, record: ModelCard, least: int) -> dict[str, str
 
 
 def _write(onnx: Any, proto: Any, path: Path, metadata: dict[str, str]) -> None:
-    del proto.metadata_props[:]
-    onnx.helper.set_model_props(proto, metadata)
-    proto.producer_name = "hepvae"
     try:
         onnx.checker.check_model(proto)
     except Exception as error:  # of an extension module
         raise ModelError(f"{path.name}: the adopted graph is none that ONNX allows: {one_line(error)}") from error
-    onnx.save(proto, path)
+    write_model(proto, path, metadata)
 
 
 def _source_losses(

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..errors import ModelError, OptionError
 from ..extras import require
 from ..inference import load_inferer
+from ..inference.onnx_graph import write_model
 from ..models.bundled import reference_jets
 from ..models.card import ModelCard
 from ..models.contract import (
@@ -210,8 +211,5 @@ def store_weights_in_float32(onnx: Any, graph: Any) -> None:
 
 
 def _write(onnx: Any, proto: Any, path: Path, metadata: dict[str, str]) -> None:
-    del proto.metadata_props[:]
-    onnx.helper.set_model_props(proto, metadata)
-    proto.producer_name = "hepvae"
     onnx.checker.check_model(proto, full_check=True)
-    onnx.save(proto, path)
+    write_model(proto, path, metadata)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, one_line
 from ..extras import require
-from ..models.contract import JETS_AXIS
+from ..models.contract import DIGEST_KEY, JETS_AXIS
 
-__all__ = ["check_graph", "keep_outputs", "read_model"]
+__all__ = ["check_digest", "check_graph", "keep_outputs", "read_model", "write_model"]
 
 #: Of a tensor, for one jet: those of bundled models have up to 3e5.
 MOST_VALUES = 2**25
@@ -30,6 +31,33 @@ def read_model(path: Path) -> Any:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:  # protobuf's own classes differ from version to version
         raise ModelError(f"{path}: not a model that ONNX can load: {one_line(error)}") from error
+
+
+def write_model(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a ``ModelProto`` with metadata, and the digest of all."""
+    onnx = require("onnx", str(path))
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(metadata))
+    model.producer_name = "hepvae"
+    model.metadata_props.add(key=DIGEST_KEY, value=_digest(model))
+    onnx.save(model, path)
+
+
+def check_digest(model: Any, path: Path) -> None:
+    """Raise `ModelError` where a file is not as it was exported; files of before have no digest."""
+    digests = [entry.value for entry in model.metadata_props if entry.key == DIGEST_KEY]
+    if digests and digests != [_digest(model)]:
+        raise ModelError(f"{path}: damaged or changed since its export (another sha256): export or copy it anew")
+
+
+def _digest(model: Any) -> str:
+    """sha256 of a model without its entry of the digest."""
+    bare = type(model)()
+    bare.CopyFrom(model)
+    kept = [entry for entry in model.metadata_props if entry.key != DIGEST_KEY]
+    del bare.metadata_props[:]
+    bare.metadata_props.extend(kept)
+    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
 def check_graph(model: Any, path: Path) -> None:

@@ -25,7 +25,7 @@ from ..models.contract import (
 )
 from ..options import check_flag
 from .blocks import Tuning
-from .onnx_graph import check_graph, keep_outputs, read_model
+from .onnx_graph import check_digest, check_graph, keep_outputs, read_model
 from .runtime import InferenceOptions, Runtime
 
 __all__ = ["OnnxRuntime", "OnnxRuntimeOptions"]
@@ -85,6 +85,7 @@ class OnnxRuntime(Runtime):
         card = ModelCard.from_json(metadata[CARD_KEY], str(path))
         free = self._check_ends(model, card)
         check_graph(model, path)
+        check_digest(model, path)
         least = metadata.get(LEAST_PARTICLES_KEY, "1")
         if not least.isdecimal() or not 1 <= int(least[:9]) <= MOST_PARTICLES:
             raise ModelError(f"{path}: {LEAST_PARTICLES_KEY} is {least!r}: expected a number of particles")

@@ -9,6 +9,7 @@ from typing import Final, Literal, get_args
 
 __all__ = [
     "CARD_KEY",
+    "DIGEST_KEY",
     "EXPORT_KEY",
     "INPUT",
     "JETS_AXIS",
@@ -30,6 +31,8 @@ JETS_AXIS, PARTICLES_AXIS = "jets", "particles"
 
 #: Keys of the metadata: the `ModelCard`; how the file was exported and checked;
 CARD_KEY, EXPORT_KEY = "hepvae", "hepvae.export"
+#: sha256 of all of the file but this entry;
+DIGEST_KEY = "hepvae.sha256"
 #: the shortest particle axis that the graph takes with the same losses;
 LEAST_PARTICLES_KEY = "hepvae.least_particles"
 #: and what ``reco_loss`` is: the Chamfer distance of all places, or of those with a particle.
