@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -111,6 +113,58 @@ def test_jets_of_lazy_events_that_were_sorted_again(sample_nano):
     scores = hepvae.score_dijets(lazy, hepvae.load_inferer(hepvae.model_path("conv")))
     with pytest.raises(hepvae.DataError, match=r"jets are not their own.*hepvae\.with_constituents"):
         scores.compute(scheduler="sync")
+
+
+@pytest.mark.parametrize("how", ["eager", "lazy"])
+def test_jets_with_constituents_inside_may_be_changed(sample_nano, how):
+    """Jets that carried their constituents were refused as those without, and advised to carry them."""
+    inferer = hepvae.load_inferer(hepvae.model_path("conv"))
+    expected = hepvae.score_dijets(sample_nano, inferer)
+    jets = hepvae.with_constituents(sample_nano)
+    jets = jets[ak.argsort(jets.pt, axis=1, ascending=True)]
+    events = ak.with_field(sample_nano, jets, "FatJet")
+    if how == "lazy":
+        dask_awkward = pytest.importorskip("dask_awkward")
+        scores = hepvae.score_dijets(dask_awkward.from_awkward(events, 2), inferer).compute(scheduler="sync")
+    else:
+        scores = hepvae.score_dijets(events, inferer)
+    assert scores.fields == expected.fields
+    for name in ("score", "j1_loss", "j2_kl_loss", "mjj", "event"):
+        assert ak.array_equal(scores[name], expected[name], equal_nan=True), name
+    # Of other jets than those of the file, the others.
+    without_first = ak.with_field(sample_nano, hepvae.with_constituents(sample_nano)[:, 1:], "FatJet")
+    few = hepvae.score_dijets(without_first[:20], inferer)
+    assert (ak.is_none(few) == (ak.num(sample_nano.FatJet[:20]) < 3)).tolist() == [True] * 20
+    masked = events.mask[np.arange(len(events)) % 3 != 1]
+    found = hepvae.score_dijets(masked, inferer)
+    assert ak.array_equal(ak.drop_none(found.score), ak.drop_none(expected.score[np.arange(len(events)) % 3 != 1]))
+
+
+@pytest.mark.parametrize("name", ["nano_tt_v15.root", "pfnano.root"])
+def test_jets_of_virtual_events_that_were_sorted_again(real_data, name):
+    """Of virtual arrays of coffea's `NanoEventsFactory` the links were followed as of eager ones."""
+    nanoevents = pytest.importorskip("coffea.nanoevents")
+    inferer = hepvae.load_inferer(hepvae.model_path("conv"))
+
+    class Quiet(nanoevents.PFNanoAODSchema):
+        warn_missing_crossrefs = False
+
+    def opened():
+        return nanoevents.NanoEventsFactory.from_root(
+            {str(real_data / name): "Events"}, schemaclass=Quiet, mode="virtual"
+        ).events()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # coffea's own, of fields that no schema knows
+        expected = hepvae.score_dijets(opened(), inferer)
+        events = opened()
+        events["FatJet"] = events.FatJet[:, ::-1]
+        with pytest.raises(hepvae.DataError, match=r"jets are not their own.*hepvae\.with_constituents"):
+            hepvae.score_dijets(events, inferer)
+        events = opened()
+        events["FatJet"] = hepvae.with_constituents(events)
+        events["FatJet"] = events.FatJet[:, ::-1]
+        assert ak.array_equal(hepvae.score_dijets(events, inferer).score, expected.score, equal_nan=True)
 
 
 def test_corrected_jets_in_their_order_keep_their_constituents(sample_nano):

@@ -9,8 +9,10 @@ import awkward as ak
 import numpy as np
 
 from ..errors import LayoutError
+from ..jets.padding import NOMINAL_PT
+from ..jets.selection import dijets
 from ..jets.spec import InputSpec
-from .layouts import EVENT_COLUMNS, FAT_JETS, JetCollection, Schema, SchemaName, find_schema
+from .layouts import EVENT_COLUMNS, FAT_JETS, JET_COLUMNS, JetCollection, Schema, SchemaName, find_schema
 from .linking import Linking, settle_weights, weight_columns
 
 __all__ = ["aligned", "constituents_of", "dijets_of", "is_nanoevents", "needed"]
@@ -39,8 +41,8 @@ def dijets_of(events: ak.Array, schema: SchemaName = "auto", spec: InputSpec | N
     ----------
     events : awkward array, (events,) records
         With the collections of a layout of `hepvae.reading.layouts`, whole: links count jets and candidates as
-        they are in the file, and after ``events["FatJet"] = events.FatJet[...]`` they no longer do. Events may
-        be chosen before.
+        they are in the file, and after ``events["FatJet"] = events.FatJet[...]`` they no longer do, unless the
+        jets carry their constituents (`with_constituents`): those are taken. Events may be chosen before.
 
     Returns
     -------
@@ -56,11 +58,35 @@ def dijets_of(events: ak.Array, schema: SchemaName = "auto", spec: InputSpec | N
     there = np.flatnonzero(~ak.to_numpy(ak.is_none(events))) if _may_miss(events) else None
     if there is not None:
         events = ak.drop_none(events, axis=0)
-    linking, columns = _linking(events, schema, spec)
-    dijets = linking.dijets(columns, 0)
+    if _carry_constituents(events):
+        jets = events[FAT_JETS.name]
+        of_jets = {name: ak.without_parameters(jets[name]) for name in _jet_fields(jets, spec)}
+        # Whose parameters say what is the radius of the jets.
+        of_jets["constituents"] = jets["constituents"]
+        per_event = {name: events[name] for name in _event_columns(_places(events))}
+        result = dijets(ak.zip({"jets": ak.zip(of_jets, depth_limit=2), **per_event}, depth_limit=1))
+    else:
+        linking, columns = _linking(events, schema, spec)
+        result = linking.dijets(columns, 0)
     if there is not None:
-        dijets = ak.with_field(dijets, there[ak.to_numpy(dijets.entry)], "entry")
-    return dijets
+        result = ak.with_field(result, there[ak.to_numpy(result.entry)], "entry")
+    return result
+
+
+def _carry_constituents(events: ak.Array) -> bool:
+    return is_nanoevents(events) and "constituents" in ak.fields(events[FAT_JETS.name])
+
+
+def _jet_fields(jets: ak.Array, spec: InputSpec | None) -> list[str]:
+    """What is needed of jets that carry their constituents."""
+    prefix = f"{FAT_JETS.name}_"
+    further = [] if spec is None else [name.removeprefix(prefix) for name in spec.jet_columns]
+    scaled = [NOMINAL_PT] if NOMINAL_PT in ak.fields(jets) else []
+    return [*JET_COLUMNS, *further, *scaled, "constituents"]
+
+
+def _event_columns(places: dict[str, tuple[str, ...]]) -> list[str]:
+    return [column for column in EVENT_COLUMNS if places.get(column) == (column,)]
 
 
 def constituents_of(events: ak.Array, jets: JetCollection, spec: InputSpec | None) -> ak.Array:
@@ -111,6 +137,10 @@ def needed(
     """The columns of NanoEvents that `dijets_of` touches, or `constituents_of` of ``jets``; of others, all."""
     if jets is None and not is_nanoevents(events):
         return [events]
+    if jets is None and _carry_constituents(events):
+        fat_jets = events[FAT_JETS.name]
+        of_events = [events[name] for name in _event_columns(_places(events))]
+        return [*(fat_jets[name] for name in _jet_fields(fat_jets, spec)), *of_events]
     return [_column(events, place) for place in _layout(events, schema, spec, jets)[1].values()]
 
 
@@ -126,7 +156,7 @@ def _layout(
     layout = find_schema(places.keys(), WHERE, schema, jets or FAT_JETS)
     if layout.single_jets:
         raise LayoutError(f"{WHERE}: have one jet an entry ({layout.name} layout): expected events with two jets")
-    per_event = [] if jets else [column for column in EVENT_COLUMNS if places.get(column) == (column,)]
+    per_event = [] if jets else _event_columns(places)
     branches = (*_with_columns(layout, spec, places).branches, *weight_columns(layout, places), *per_event)
     return layout, {name: places[name] for name in branches}
 
