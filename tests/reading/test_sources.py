@@ -100,10 +100,18 @@ def test_one_file_of_several_names_is_read_once(tmp_path, rng, monkeypatch):
     path = write_events(tmp_path / "a.root", random_tables(rng))
     os.link(path, "hard.root")
     os.symlink(path, "soft.root")
-    names = [str(path), "hard.root", "soft.root", f"file://{path}", "a.root"]
+    addresses = [f"{scheme}{path}" for scheme in ("file://", "file:", "FILE://", "file://localhost")]
+    names = [str(path), "hard.root", "soft.root", *addresses, "a.root"]
     (report,) = inspect_files(names)
     assert report.events_read == 30
     assert report.also_named == ["hard.root", "soft.root", "a.root"]
+
+
+def test_one_file_with_and_without_the_name_of_its_tree_is_read_once(tmp_path, rng):
+    path = write_events(tmp_path / "a.root", random_tables(rng))
+    os.link(path, tmp_path / "hard.root")
+    assert len(resolve({path: "Events", tmp_path / "hard.root": None})) == 1
+    assert len(resolve({path: "Events", tmp_path / "hard.root": "Runs"})) == 2
 
 
 @pytest.mark.parametrize("given", ["{}", "{}/pipe.root", "{}/*.root", "@{}/pipe.root", "/dev/zero", "@/dev/zero"])
@@ -150,7 +158,7 @@ def test_open_files_are_refused_with_what_to_give(tmp_path, rng):
     path = write_events(tmp_path / "a.root", random_tables(rng))
     with uproot.open(path) as file, open(path, "rb") as raw:
         for opened in (file, file["Events"], raw):
-            with pytest.raises(OptionError, match=r"files is an open file \(\w+\): give its path"):
+            with pytest.raises(OptionError, match=rf"files is an open file \(\w+\): give its path, '{path}'"):
                 read_dijets(opened)
 
 

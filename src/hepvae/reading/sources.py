@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,13 +16,18 @@ from ..errors import FileError, OptionError, one_line
 from .access import ACCESS, Access
 from .remote import address_parts, eos_address, has_magic, is_folder, match
 
-__all__ = ["HDF5_SUFFIXES", "Files", "Source", "check_regular", "distinct_names", "resolve", "stamp"]
+__all__ = ["HDF5_SUFFIXES", "TREE", "Files", "Source", "check_regular", "distinct_names", "resolve", "stamp"]
 
 log = logging.getLogger(__name__)
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
+#: The tree that is read where none is named, if it is there.
+TREE = "Events"
 #: Of the files that are taken from folders.
 SUFFIXES = (".root", *HDF5_SUFFIXES)
+
+#: Of addresses of files on this machine.
+FILE_SCHEME = re.compile(r"file:(//(localhost)?)?(?=/)", re.IGNORECASE)
 
 #: Protocols of storage that nothing here reads, and the one by which the same storage is read.
 INSTEAD = {"davs": "https", "dav": "http", "srm": "root", "gsiftp": "root", "xroot": "root", "xrootd": "root"}
@@ -80,7 +86,7 @@ def resolve(
                 if not keep_failures:
                     raise error
                 failures.append(error)
-            key = path if error else _same(path), own_tree
+            key = path if error else _same(path), own_tree or TREE
             known = sources.setdefault(key, Source(path, own_tree, None if error is None else str(error)))
             if known.path != path and path not in known.also:
                 log.info("%s: is the same file as %s, read once", path, known.path)
@@ -93,7 +99,8 @@ def resolve(
 def _given(files: Files, tree: str | None) -> Iterator[tuple[str, str | None]]:
     """What the user names, each with its tree."""
     if hasattr(files, "read") or type(files).__module__.partition(".")[0] in ("uproot", "h5py"):
-        name = getattr(files, "name", None) or getattr(files, "file_path", None)
+        file = getattr(files, "file", files)
+        name = getattr(file, "file_path", None) or getattr(file, "filename", None) or getattr(files, "name", None)
         raise OptionError(f"files is an open file ({type(files).__name__}): give its path{name and f', {name!r}'}")
     named: Iterable[tuple[object, str | None]] = [(files, tree)]
     if isinstance(files, Mapping):
@@ -144,7 +151,8 @@ def _named_by(name: str, access: Access) -> list[str]:
     """The files that one name stands for."""
     if "\0" in name:
         raise FileError(f"{name!r}: no name of a file has a NUL in it")
-    name = os.path.expanduser(unquote(name[len("file://") :]) if name.startswith("file:///") else name)
+    of_file = FILE_SCHEME.match(name)
+    name = os.path.expanduser(name if of_file is None else unquote(name[of_file.end() :]))
     if name.startswith("/eos/") and not os.path.exists(name) and not glob.glob(name, recursive=True):
         name = eos_address(name) or name
     if "://" in name:

@@ -14,13 +14,10 @@ from ...extras import require
 from ...options import nearest
 from ..access import ACCESS, Access, file_error
 from ..layouts import known_branches
-from ..sources import Source
+from ..sources import TREE, Source
 from .base import Table
 
-__all__ = ["TREE", "open_root"]
-
-#: The tree that is read where the user names none and the file has it.
-TREE = "Events"
+__all__ = ["open_root"]
 
 
 class TTreeTable(Table):
