@@ -151,6 +151,7 @@ def many_here(many, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # two hundred files, written and scored twice, on a machine that does other things
 @pytest.mark.parametrize("where", ["disk", "xrootd"])
 def test_a_worker_that_is_killed(cluster, many, many_here, tmp_path, monkeypatch, where):
     """Half way: its files are read by the other one, and the result is the same, bit for bit."""
