@@ -9,9 +9,9 @@ from ..access import ACCESS, Access
 from ..sources import HDF5_SUFFIXES, Source, check_regular
 from .base import Table
 from .hdf5 import open_hdf5
-from .root import TREE, open_root
+from .root import open_root
 
-__all__ = ["TREE", "Table", "open_table"]
+__all__ = ["Table", "open_table"]
 
 
 def open_table(source: Source, access: Access = ACCESS) -> AbstractContextManager[Table]:
