@@ -232,7 +232,7 @@ def test_a_scheduler_that_dies(scheduler, files, tmp_path, monkeypatch, capfd):
             client.wait_for_workers(1, timeout=60)
         assert main([*arguments, "--dask", address]) == 1
     error = capfd.readouterr().err
-    assert "the scheduler is gone" in error and address in error and error.count("\n") == 1
+    assert "the connection to the scheduler is lost" in error and address in error and error.count("\n") == 1
     assert not (tmp_path / "s.root").exists()
     assert main([*arguments, "--resume"]) == 0
     local(files, tmp_path / "here.root", step_size="100 MB")

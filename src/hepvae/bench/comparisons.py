@@ -41,7 +41,7 @@ def select(records: Iterable[Record], **wanted: object) -> list[Record]:
 
 
 def batch_time(records: Sequence[Record]) -> float:
-    """Seconds per batch of the runs of a cell: the one time that tables, figures, rates and ratios are made of.
+    """Seconds per batch of the runs of a cell: the one time in tables, figures, rates and ratios.
 
     The geometric mean over runs of the `middle` of their rounds. A round is the mean over its calls, or, of a
     stream, over the batches of a pass.

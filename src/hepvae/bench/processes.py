@@ -51,7 +51,7 @@ def run_module(module: str, request: Answer) -> Answer:
 
 
 class Process:
-    """A worker that is asked again and again: see `hepvae.bench.worker`.
+    """A worker that answers several requests: see `hepvae.bench.worker`.
 
     Parameters
     ----------

@@ -274,7 +274,7 @@ def run_scaling(
 
         bar = stack.enter_context(progress_bar("scaling", (rounds + 1) * len(few + many)))
         output = folder / "scored.root"
-        # The workers of the crowd come after the others are gone: also at rest they would take some of the cores.
+        # The workers of the crowd start after the others have ended: at rest they take some of the cores, too.
         for ways in (few, many):
             with ExitStack() as clusters:
                 clients = {

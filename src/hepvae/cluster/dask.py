@@ -94,7 +94,7 @@ def dask_client(where: str) -> Iterator[Any]:
     except (OSError, ValueError) as error:
         raise OptionError(f"dask {where!r}: no scheduler answers there: {one_line(error)}") from error
     silence = partial(distributed.utils.silence_logging_cmgr, logging.CRITICAL)
-    # That a scheduler is gone is told by our error, and not by the tracebacks of those who talked to it.
+    # A lost scheduler is reported by our error, not by the tracebacks of its clients.
     with silence("distributed"), silence("distributed.client"), client:
         yield client
 
@@ -143,7 +143,7 @@ def chunks_on_workers(
     Raises
     ------
     FileError
-        The scheduler is gone.
+        The scheduler is lost.
     """
     plugin = _Worker(work)
     _register(client, plugin)
@@ -220,7 +220,7 @@ def _register(client: Any, plugin: _Worker) -> None:
         try:
             client.register_plugin(plugin, name=plugin.name)
             return
-        # Whatever Dask raises for a worker that is gone; one that is there gets the work again.
+        # Whatever Dask raises for a lost worker; another one gets the chunk.
         except Exception as error:
             logger.debug("a worker could not take the work: %s", one_line(error))
             _threads(client)
@@ -245,7 +245,7 @@ def _threads(client: Any) -> int:
         return sum(client.nthreads().values())
     # Whatever Dask raises: a simpler request there is not.
     except Exception as error:
-        raise FileError(f"{client}: the scheduler is gone: {one_line(error)}") from error
+        raise FileError(f"{client}: the connection to the scheduler is lost: {one_line(error)}") from error
 
 
 async def _collect(future: Any, done: queue.SimpleQueue[tuple[Any, Any]]) -> None:

@@ -370,7 +370,7 @@ def _free_axes(graph: Graph, free_particles: bool) -> None:
     sized: dict[tuple[int, ...], str] = {}
 
     def size_of(dims: Sequence[int]) -> str:
-        """The name of a shape: constant, or made of the numbers of jets and particles."""
+        """The name of a shape: constant, or computed from the numbers of jets and particles."""
         dims = tuple(int(d) for d in dims)
         if dims not in sized:
             parts: list[int | str] = []

@@ -140,7 +140,7 @@ def _with_constants(tf: Any, definition: Any, concrete: Any, where: str) -> None
     handles = {n.name for n in definition.node if n.op == "Placeholder" and _is_resource(tf, n, "dtype")}
     handles |= {n.name for n in definition.node if n.op == "Identity" and _is_resource(tf, n, "T")}
     kept = [n for n in definition.node if n.name not in handles]
-    for node in kept:  # said of the operator that was there before
+    for node in kept:  # an attribute of the replaced operator
         node.ClearField("experimental_type")
     for node in kept:
         if any(i.partition(":")[0] in handles for i in node.input):

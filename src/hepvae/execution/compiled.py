@@ -13,7 +13,7 @@ from ..errors import one_line
 __all__ = ["compiled"]
 
 _logger = logging.getLogger(__name__)
-#: Why the cache is not used: said once.
+#: Why the cache is not used: logged once.
 _explained: list[str] = []
 
 Function = TypeVar("Function", bound=Callable[..., Any])

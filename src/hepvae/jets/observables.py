@@ -75,7 +75,7 @@ def nearest_residuals(
     Parameters
     ----------
     padded, made : arrays (jets, n_particles, n_features)
-        The input of a model, and what it makes of it.
+        The input of a model, and its reconstruction.
     spec : InputSpec
 
     Returns

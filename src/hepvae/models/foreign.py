@@ -191,7 +191,7 @@ class ForeignCard:
 
     @property
     def spec(self) -> InputSpec:
-        """The padded array that all tensors are made of: physical values, the union of their features."""
+        """The padded array from which all tensors are computed: physical values, the union of their features."""
         constituents = [one for one in self.inputs if one.level == "constituents"]
         mixed = len({one.coordinates for one in constituents if not one.is_mask}) > 1
         names = [self.column(one, f) for one in constituents for f in one.features if f.name != MASK]

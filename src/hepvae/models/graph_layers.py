@@ -211,7 +211,7 @@ class Particles(layers.Layer):
     """Particles (jets, n_particles, n_features) with zeros for padding, of a coarse and a fine part.
 
     The coarse part is the rank code times the coefficients of a jet (jets, codes + 2, n_features), the
-    fine part (jets, n_particles, n_features) is made by nodes. eta and phi of the sum are destandardised.
+    fine part (jets, n_particles, n_features) is computed by nodes. eta and phi of the sum are destandardised.
     pt is std * (elu(x) + 1): positive, exponential for soft constituents and linear for hard ones.
     """
 

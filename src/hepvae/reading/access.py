@@ -159,7 +159,7 @@ class Attempts:
                 raise error
             raise TransientError(f"{error} (after {self._failures} attempts)") from error
         if self._address.startswith("root://"):
-            # It keeps handles of files, also of a server that is gone.
+            # It keeps handles of files, also of a server that has stopped.
             require("fsspec_xrootd", self._address).XRootDFileSystem.clear_instance_cache()
         self._access.wait(self._failures)
 

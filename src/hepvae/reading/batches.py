@@ -44,7 +44,7 @@ def padded_jets(
     Raises
     ------
     LayoutError
-        A region is asked for of a file with one jet an entry.
+        A region is given for a file with one jet an entry.
     """
     for events in iterate_source(source, report, options.of_spec(spec), single_jets=True):
         together = 2 if "jets" in events.fields else 1

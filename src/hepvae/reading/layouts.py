@@ -46,7 +46,7 @@ CONSTITUENT_COLUMNS = ("pt", "eta", "phi")
 
 @dataclass(frozen=True)
 class Formula:
-    """A column that a file does not have, made of others."""
+    """A column that a file does not have, computed from others."""
 
     of: Callable[..., Any]
     columns: tuple[Any, ...]

@@ -185,5 +185,5 @@ def _places(events: ak.Array) -> dict[str, tuple[str, ...]]:
 def _column(events: ak.Array, place: tuple[str, ...]) -> ak.Array:
     for name in place:
         events = events[name]
-    # Without the names that coffea gives to records and fields: what is made of it has ours.
+    # Without the names that coffea gives to records and fields: arrays built from it have ours.
     return ak.without_parameters(events)

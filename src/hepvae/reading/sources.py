@@ -67,7 +67,7 @@ def resolve(
     tree : str, optional
         The tree of files that come without one.
     access : Access
-        How patiently servers are asked what a folder holds.
+        Time-out and attempts of listing a folder on a server.
     keep_failures : bool
         A name that gives no file becomes a source with a ``failure``, if any other gives one.
 
@@ -195,7 +195,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _on_server(address: str, access: Access) -> list[str]:
-    """The files that an address stands for; one that ends like a file is not asked for."""
+    """The files that an address stands for; one that ends like a file is not listed."""
     scheme = address.partition("://")[0]
     if scheme in INSTEAD:
         better = INSTEAD[scheme] + address[len(scheme) :]

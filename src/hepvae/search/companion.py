@@ -23,8 +23,9 @@ from ..jets.selection import select_dijets
 from ..jets.spec import InputSpec
 from ..options import check_number, check_whole_number
 from ..reading.dijets import iterate_dijets
+from ..reading.layouts import IDENTIFIERS
 from ..scoring.strategy import ScoreStrategy
-from .samples import IDENTIFIERS, SearchSample
+from .samples import SearchSample
 from .weights import Floats, finite, same_length
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What a search found, in sentences whose words follow from its figures."""
+"""Conclusions of a search: sentences whose words follow from its figures."""
 
 from __future__ import annotations
 

@@ -555,7 +555,7 @@ def show_limits(
 
 
 def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str) -> None:
-    """Scores of each sample, and the losses that they are made of."""
+    """Scores of each sample, and the losses in them."""
     report.section("Scores and losses", f"Of {model}, each sample normalised to one.")
     strategy = next(iter(samples.values())).strategy
     title = f"{model}: {strategy.strategy}, KL weight {strategy.kl_weight:g}"

@@ -100,7 +100,7 @@ def score_sample(
 ) -> SearchSample:
     """Score the signal region of some files, unless that is done, and load the scores.
 
-    Beside the scored file, ``.json`` says what it was made of. With the same model, version, and input files of
+    Beside the scored file, ``.json`` records its inputs. With the same model, version, and input files of
     the same sizes and times, it is taken as it is; the strategy is applied to its losses.
 
     Parameters

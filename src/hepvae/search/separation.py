@@ -245,7 +245,7 @@ def with_uncertainty(
     replicas: int = 100,
     seed: int = 1,
 ) -> tuple[float, float]:
-    """A number that is made from a `Roc`, and its standard deviation over bootstrap replicas.
+    """A statistic of a `Roc`, and its standard deviation over bootstrap replicas.
 
     Parameters
     ----------

@@ -404,7 +404,7 @@ class Cuts:
     fitted_events: int
     """Background events that the working points were fitted to."""
     passing: dict[str, float]
-    """Effective background events above the start of the fit, by working point that was asked for."""
+    """Effective background events above the start of the fit, by working point."""
     control: SearchSample
     """What the pass rates are of; the regressions have not seen it."""
     before: dict[str, PassRate]

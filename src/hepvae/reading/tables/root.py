@@ -92,7 +92,7 @@ class RNTupleTable(Table):
 
     def __init__(self, rntuple: Any, where: str):
         self._rntuple, self.where = rntuple, where
-        # Names of fields within fields are asked for where there are some: to ask for all takes 15 s on NanoAOD.
+        # Names of fields within fields are listed where there are some: to list all takes 15 s on NanoAOD.
         self._fields: dict[str, Any] = {}
         for field in rntuple.fields:
             if field.name.startswith("_"):
