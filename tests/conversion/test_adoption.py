@@ -254,8 +254,64 @@ def with_external_data(model):
     return model
 
 
+def with_huge(kind):
+    """The same with a tensor of 2^34 values that an output in use needs, which constants alone give, or inputs."""
+
+    def changed(model):
+        nodes = {
+            "constant": [
+                ("ConstantOfShape", ["shape"], ["huge"]),
+                ("ReduceMax", ["huge"], ["most"], {"keepdims": 0}),
+            ],
+            "input": [
+                ("Reshape", ["x", "column"], ["columns"]),
+                ("Expand", ["columns", "shape"], ["huge"]),
+                ("ReduceMax", ["huge"], ["most"], {"keepdims": 0}),
+            ],
+        }[kind]
+        constants = {
+            "shape": np.array([2**17, 60, 2**11] if kind == "input" else [2**34], np.int64),
+            "column": np.array([-1, 60, 1], np.int64),
+            "factor": np.float32(0.9),
+        }
+        nodes += [("Mul", ["x", "factor"], ["z"]), ("Add", ["z", "most"], ["y"])]
+        shape = model.graph.input[0].type.tensor_type.shape
+        sizes = [axis.dim_value or axis.dim_param for axis in shape.dim]
+        return graph(nodes, {"x": sizes}, {"y": sizes}, constants)
+
+    return changed
+
+
+def with_functions(kind):
+    """The same with functions that double what they call 40 times, or that call each other without end."""
+
+    def changed(model):
+        used = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+        model.opset_import.append(used[1])
+        names = [f"f{i}" for i in range(40)]
+        for name, inner in zip(names, [*names[1:], "f0" if kind == "endless" else "Abs"]):
+            domain = "" if inner == "Abs" else "own"
+            nodes = [
+                helper.make_node(inner, ["a"], ["b"], domain=domain),
+                helper.make_node(inner, ["b"], ["c"], domain=domain),
+            ]
+            model.functions.append(helper.make_function("own", name, ["a"], ["c"], nodes, used))
+        model.graph.node.append(helper.make_node("f0", ["y"], ["w"], domain="own"))
+        return model
+
+    return changed
+
+
 @pytest.mark.parametrize(
-    ("change", "named"), [(with_loop, "control flow"), (with_external_data, "weights in other files")]
+    ("change", "named"),
+    [
+        (with_loop, "control flow"),
+        (with_external_data, "weights in other files"),
+        pytest.param(with_huge("constant"), "model: tensor 'huge' has 1.72e", id="huge_constant"),
+        pytest.param(with_huge("input"), "model: tensor 'huge' has 1.61e", id="huge_from_input"),
+        pytest.param(with_functions("endless"), "f0 calls itself", id="endless_functions"),
+        pytest.param(with_functions("many"), r"functions have 1.1e\+12 operators", id="many_functions"),
+    ],
 )
 def test_what_a_graph_must_not_have(tmp_path, events, change, named):
     with pytest.raises(ModelError, match=named):

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ..errors import FileError, HepvaeError, ModelError, one_line
 from ..extras import require
 from ..inference.loading import load_inferer
-from ..inference.onnx_graph import keep_outputs, write_model
+from ..inference.onnx_graph import check_sizes, keep_outputs, write_model
 from ..jets.padding import pad_particles
 from ..models.bundled import reference_jets
 from ..models.card import ADOPTED, ModelCard, Reconstruction
@@ -284,6 +284,7 @@ def _adopt_onnx(
     used = _used_outputs(card, networks)
     for network, names in zip(networks, used):
         network.check_random(list(names.values()))
+    _check_sizes(card, networks)
     batch_size = _batch_size(networks)
     free = _free_particles(card, networks)
     record = _model_card(card, batch_size, provenance)
@@ -303,6 +304,22 @@ def _adopt_onnx(
     _check_compiled(path, padded)
     write(free, least, {EXPORT_KEY: _export_record({"source": parity})})
     return {"source": parity}
+
+
+def _check_sizes(card: ForeignCard, networks: list[OnnxNetwork]) -> None:
+    """Refuse tensors that are too large, before ONNX Runtime folds constants or allocates anything."""
+    axes = {one.tensor: one.axes.split(", ") for one in card.inputs}
+    lengths = {one.tensor: one.n_particles for one in card.inputs}
+
+    def size(tensor: str, place: int, _: str) -> int | None:
+        if place == 0:
+            return 1
+        of_tensor = axes.get(tensor, [])
+        return lengths[tensor] if place < len(of_tensor) and of_tensor[place] == "particles" else None
+
+    check_sizes(networks[0].proto, networks[0].where, size)
+    for decoder in networks[1:]:
+        check_sizes(decoder.proto, decoder.where, lambda _, place, __: 1 if place == 0 else None)
 
 
 def _used_outputs(card: ForeignCard, networks: list[OnnxNetwork]) -> list[dict[str, str]]:

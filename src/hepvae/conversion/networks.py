@@ -27,6 +27,8 @@ DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 #: What this release of ONNX Runtime runs at least.
 OLDEST_OPSET = 13
 NEWER_OPSET = 18
+#: Of a graph whose functions are resolved, and of functions inside functions.
+MOST_OPERATORS, MOST_NESTED = 100_000, 50
 #: Configurations of models are kilobytes.
 MOST_CONFIGURATION = 2**26
 
@@ -146,6 +148,7 @@ def _check_onnx(onnx: Any, proto: Any, where: str) -> None:
 
 def _inlined(onnx: Any, proto: Any, where: str) -> Any:
     """PyTorch's dynamo exporter writes functions: their nodes take their place."""
+    _check_functions(proto, where)
     try:
         from onnx import inliner
 
@@ -154,6 +157,26 @@ def _inlined(onnx: Any, proto: Any, where: str) -> Any:
         raise ModelError(f"{where}: functions of its graph cannot be resolved: {one_line(error)}") from error
     _check_onnx(onnx, inlined, where)
     return inlined
+
+
+def _check_functions(proto: Any, where: str) -> None:
+    """Refuse functions that would never end, or become too many operators."""
+    functions = {(f.domain, f.name): f for f in proto.functions}
+    counts: dict[tuple[str, str], int] = {}
+
+    def count(nodes: Any, within: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in within or len(within) > MOST_NESTED:
+                raise ModelError(f"{where}: function {node.op_type} calls itself, or nests too deep")
+            if key in functions and key not in counts:
+                counts[key] = count(functions[key].node, (*within, key))
+            total += counts.get(key, 1)
+        return total
+
+    if (total := count(proto.graph.node, ())) > MOST_OPERATORS:
+        raise ModelError(f"{where}: its functions have {total:.3g} operators: expected at most {MOST_OPERATORS}")
 
 
 def _converted(onnx: Any, proto: Any, where: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..errors import ModelError, one_line
 from ..extras import require
 from ..models.contract import DIGEST_KEY, JETS_AXIS
 
-__all__ = ["check_digest", "check_graph", "keep_outputs", "read_model", "write_model"]
+__all__ = ["check_digest", "check_graph", "check_sizes", "keep_outputs", "read_model", "write_model"]
 
 #: Of a tensor, for one jet: those of bundled models have up to 3e5.
 MOST_VALUES = 2**25
@@ -88,26 +88,40 @@ def check_graph(model: Any, path: Path) -> None:
     for tensor in tensors:
         if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise ModelError(f"{path}: has weights in other files: expected all in the model file")
-    _check_sizes(onnx, model, path)
+    check_sizes(model, str(path), lambda _, axis, name: 1 if name == JETS_AXIS else None)
 
 
-def _check_sizes(onnx: Any, model: Any, path: Path) -> None:
-    """Refuse tensors of too many values for one jet, as far as shapes can be inferred."""
+def check_sizes(model: Any, where: str, size: Callable[[str, int, str], int | None]) -> None:
+    """Refuse tensors of too many values for one jet, or for a batch of a fixed size, as far as shapes can be
+    inferred.
+
+    Parameters
+    ----------
+    size : callable
+        What a free axis of an input is taken as, of the input's name, the place and the name of the axis; None
+        leaves it free.
+
+    Raises
+    ------
+    ModelError
+        A tensor is too large, or the shapes contradict each other.
+    """
+    onnx = require("onnx", where)
     one = onnx.ModelProto()
     one.CopyFrom(model)
-    for value in (*one.graph.input, *one.graph.output):
-        for axis in value.type.tensor_type.shape.dim:
-            if axis.dim_param == JETS_AXIS:
-                axis.dim_value = 1
+    for value in one.graph.input:
+        for place, axis in enumerate(value.type.tensor_type.shape.dim):
+            if axis.dim_value <= 0 and (taken := size(value.name, place, axis.dim_param)) is not None:
+                axis.dim_value = taken
     try:
         inferred = onnx.shape_inference.infer_shapes(one, data_prop=True).graph
     except Exception as error:  # whatever it meets in a foreign graph
-        raise ModelError(f"{path}: shapes of its tensors cannot be inferred: {one_line(error)}") from error
+        raise ModelError(f"{where}: shapes of its tensors cannot be inferred: {one_line(error)}") from error
     for value in (*graph_values(inferred), *inferred.initializer):
         dims = value.dims if hasattr(value, "dims") else [d.dim_value for d in value.type.tensor_type.shape.dim]
         if math.prod(dims) > MOST_VALUES:
             raise ModelError(
-                f"{path}: tensor {value.name!r} has {math.prod(dims):.3g} values for one jet:"
+                f"{where}: tensor {value.name!r} has {math.prod(dims):.3g} values for one jet:"
                 f" expected at most {MOST_VALUES}"
             )
 
