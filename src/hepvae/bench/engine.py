@@ -222,7 +222,9 @@ def _targets(engine: Engine) -> Iterator[Target]:
     slowest = max(("reading", "padding", "inference"), key=lambda name: np.median(files[name]))
     yield at_most("conv, file to scored file", f"{slowest} alone", _median(files["hepvae"], files[slowest]), 1.25)
     imports = engine.pipeline["import"]
-    yield at_most("import hepvae", "import uproot", _median(imports["hepvae"], imports["uproot"]), 1.2)
+    yield at_most(
+        "imports of a script that scores", "import uproot", _median(imports["hepvae"], imports["uproot"]), 1.2
+    )
 
 
 def _median(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
