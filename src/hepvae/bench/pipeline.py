@@ -25,7 +25,7 @@ from ..errors import HepvaeError
 from ..inference import load_inferer
 from ..jets.padding import FlatJets, flatten_jets, pad_into, pad_particles
 from ..jets.quality import examine_jets
-from ..jets.selection import select_dijets
+from ..jets.selection import Selection, select_dijets
 from ..jets.spec import InputSpec
 from ..models.bundled import SAMPLES, sample_path
 from ..models.losses import LOSSES
@@ -83,7 +83,8 @@ def score_with_a_script(paths: list[str], function: Callable[[Any], Any], spec: 
                 - first.pt * second.pt * np.cos(first.phi - second.phi)
                 - first.pt * second.pt * np.sinh(first.eta) * np.sinh(second.eta)
             )
-            kept = (mjj2 > 1200.0**2) & ak.all(fat.pt > 200, axis=1) & ak.all(abs(fat.eta) < 2.4, axis=1)
+            kept = ak.all((fat.pt > Selection.pt_min) & (abs(fat.eta) < Selection.eta_max), axis=1)
+            kept = kept & (mjj2 > Selection.mjj_min**2)
             padded = pad_with_awkward(events[kept], spec, sort=True).reshape(-1, *spec.shape)
             outputs = [function(tf.constant(padded[i : i + BATCH])) for i in range(0, len(padded), BATCH)]
             losses = {name: np.concatenate([part[name].numpy() for part in outputs]) for name in LOSSES}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..jets.selection import Selection
 from ..output.files import whole_file
 from ..output.html_page import html_page
 from ..output.tables import Table
@@ -171,7 +172,7 @@ def plain_name(model: str) -> str:
 
 def _plot_scores(samples: Mapping[str, Any], model: str, **options: Any) -> None:
     histogram = score_histogram(samples, label=f"Anomaly score ({model}, min)")
-    plot_scores(histogram, title=r"$|\Delta\eta| < 1.4$", **options)
+    plot_scores(histogram, title=rf"$|\Delta\eta| < {Selection.deta_cut:g}$", **options)
 
 
 def _measured(view: _View) -> list[_Section]:
