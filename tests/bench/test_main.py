@@ -133,7 +133,7 @@ def test_study_that_was_killed_goes_on(tmp_path):
 
     def finished_cells():
         lines = kept.read_text().splitlines(True) if kept.exists() else []
-        parts = [json.loads(line)[1] for line in lines if line.strip() and line.endswith("\n")]
+        parts = [json.loads(line.partition(" ")[2])[1] for line in lines if line.strip() and line.endswith("\n")]
         return [record for part in parts for record in part.get("records", ())]
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
