@@ -8,7 +8,7 @@ import uproot
 
 from hepvae.jets.kinematics import wrapped
 
-__all__ = ["LAYOUTS", "counted", "directions", "random_tables", "same_jets", "write_events"]
+__all__ = ["LAYOUTS", "as_collection", "counted", "directions", "random_tables", "same_jets", "write_events"]
 
 
 def random_tables(rng, events=30, *, jets=(0, 4), constituents=(0, 150)):
@@ -150,6 +150,25 @@ JETS = (
     "2 * Momentum4D[pt: float32, eta: float32, phi: float32, mass: float32, constituents: var *"
     " Momentum3D[pt: float32, eta: float32, phi: float32]]"
 )
+
+
+def as_collection(tables, path, jets, candidates, links, index, **extra):
+    """The tables of a file under other names of collections."""
+    write_events(path, tables)
+    with uproot.open(path) as file:
+        columns = file["Events"].arrays()
+    names = {"FatJet": jets, "PFCand": candidates, "FatJetPFCand": links}
+    written = {}
+    for name in columns.fields:
+        collection, _, field = name.partition("_")
+        if name.startswith("n") or not field:
+            continue
+        field = index if field == "pfCandIdx" else field
+        written[f"{names[collection]}_{field}"] = columns[name]
+    written |= {name: columns[name] for name in ("run", "luminosityBlock", "event")} | extra
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {name: column.type.content for name, column in written.items()}).extend(written)
+    return path
 
 
 def same_jets(found, expected, **tolerance):

@@ -6,28 +6,9 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from helpers.dijet_files import random_tables, same_jets, write_events
+from helpers.dijet_files import as_collection, random_tables, same_jets, write_events
 
 import hepvae
-
-
-def as_collection(tables, path, jets, candidates, links, index, **extra):
-    """The tables of a file under other names of collections."""
-    write_events(path, tables)
-    with uproot.open(path) as file:
-        columns = file["Events"].arrays()
-    names = {"FatJet": jets, "PFCand": candidates, "FatJetPFCand": links}
-    written = {}
-    for name in columns.fields:
-        collection, _, field = name.partition("_")
-        if name.startswith("n") or not field:
-            continue
-        field = index if field == "pfCandIdx" else field
-        written[f"{names[collection]}_{field}"] = columns[name]
-    written |= {name: columns[name] for name in ("run", "luminosityBlock", "event")} | extra
-    with uproot.recreate(path) as file:
-        file.mktree("Events", {name: column.type.content for name, column in written.items()}).extend(written)
-    return path
 
 
 def test_all_jets_of_an_event_same_as_the_dijets(dijet_file):

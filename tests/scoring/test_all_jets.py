@@ -15,6 +15,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from helpers.dijet_files import as_collection, random_tables
 from helpers.places import CHECKOUT
 
 import hepvae
@@ -100,6 +101,58 @@ def test_on_dask_workers(files, expected, tmp_path):
     command = ["score", *files, "--model", "conv", "--jets", "all", "--dask", "local:2", "--output", str(output)]
     assert main(command) == 0
     assert_scored(output, expected)
+
+
+@pytest.mark.parametrize("collection", ["Jet", "CustomAK4_CHS"])
+@pytest.mark.parametrize("suffix", [".root", ".parquet"])
+def test_small_jets(rng, inferer, tmp_path, collection, suffix):
+    """Of a collection with _ in its name, their number had a part of the name."""
+    names = (collection, "PFCand", f"{collection}PFCand", "pfCandIdx")
+    path = as_collection(random_tables(rng), tmp_path / "ak4.root", *names)
+    output = tmp_path / f"all{suffix}"
+    command = ["score", str(path), "--model", "conv", "--jets", "all", "--collection", collection]
+    assert main([*command, "--output", str(output)]) == 0
+    expected = hepvae.score_jets(hepvae.read_jets(path, collection=collection).jets, inferer)
+    scored = columns(output)
+    assert scored.fields == [f"n{collection}", *(f"{collection}_conv_{name}" for name in LOSSES)]
+    assert ak.array_equal(scored[f"n{collection}"], ak.num(expected), dtype_exact=False)
+    assert ak.array_equal(scored[f"{collection}_conv_loss"], expected.loss, equal_nan=True)
+    assert ak.sum(~np.isnan(expected.loss)) > 10
+
+
+def test_dijets_of_small_jets(rng, inferer, tmp_path):
+    path = as_collection(random_tables(rng), tmp_path / "ak4.root", "Jet", "PFCand", "JetPFCand", "pfCandIdx")
+    output = tmp_path / "s.root"
+    hepvae.score_files(path, inferer, output, collection="Jet", mjj_min=0)
+    pairs = hepvae.dijets(hepvae.read_jets(path, collection="Jet"))
+    expected = hepvae.score_dijets(hepvae.select_dijets(pairs, mjj_min=0), inferer)
+    with uproot.open(output) as file:
+        scored = file["Events"].arrays(["event", "score"], library="np")
+    good = np.isfinite(ak.to_numpy(expected.score))
+    assert np.array_equal(scored["event"], ak.to_numpy(expected.event)[good]) and good.sum() > 5
+    assert scored["score"] == pytest.approx(ak.to_numpy(expected.score)[good], rel=1e-5)
+
+
+def test_models_of_one_file_name_side_by_side(files, tmp_path, capsys):
+    """Two trainings, both ``model.onnx`` in a folder ``conv``, gave friends with the same columns."""
+    sources = [tmp_path / run / "conv" / "model.onnx" for run in ("first", "second")]
+    for i, source in enumerate(sources):
+        source.parent.mkdir(parents=True)
+        shutil.copy(hepvae.model_path(("conv", "graph")[i]), source)
+    every = []
+    for source, name in zip(sources, ("first", "second")):
+        output = tmp_path / f"{name}.root"
+        command = ["score", files[1], "--model", str(source), "--output", str(output)]
+        assert main([*command, "--jets", "all", "--name", name]) == 0
+        every += columns(output).fields[1:]
+    assert every == [f"FatJet_{name}_{loss}" for name in ("first", "second") for loss in LOSSES]
+    capsys.readouterr()
+    for options, message in (
+        (["--jets", "all", "--name", "a-b"], "name is 'a-b': expected letters, digits and _"),
+        (["--name", "first"], "name is 'first', and jets 'dijets': expected jets 'all'"),
+    ):
+        assert main([*command, *options, "--overwrite"]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_layouts_of_other_names_are_not_mixed(files, inferer, tmp_path):

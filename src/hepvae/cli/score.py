@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,12 @@ output_options = built(
     default=ScoringConfig.jets,
     help="all: every jet without cuts, jagged, one entry for each of the input",
 )
+@option("--name", metavar="MODEL", help="with --jets all: of the columns  [default: of the model's file]")
+@option(
+    "--columns",
+    metavar="NAME,PATTERN",
+    help="further branches to carry into the scored file, of one number an event: as HLT_PFJet500,PV_*",
+)
 @output_options
 @options.read_options
 @options.allow_failed_option
@@ -69,6 +76,8 @@ def score(
     threads: int | None,
     block_size: int | None,
     jets: ScoredJets,
+    name: str | None,
+    columns: str | None,
     writing: OutputOptions,
     read: ReadOptions,
     allow_failed: int,
@@ -79,7 +88,9 @@ def score(
     """
     from ..scoring.files import stream_scores
 
-    config = ScoringConfig(strategy, selection, jets)
+    config = ScoringConfig(strategy, selection, jets, name)
+    if columns is not None:
+        read = replace(read, carried=columns.split(","))
     if writing.resume and runtime is None:  # that of the killed run, whatever was measured since
         before = recorded(unfinished(output)).get("runtime")
         runtime = before if before in runtime_names() else None

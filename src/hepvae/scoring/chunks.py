@@ -11,14 +11,15 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import HepvaeError, SpecError
+from ..errors import HepvaeError, LayoutError, SpecError
 from ..execution.ahead import read_ahead
 from ..inference import Inferer
 from ..jets.health import Health
 from ..jets.padding import FlatJets, flatten_jets
 from ..jets.quality import Counts, ExaminedJets, examine_jets
+from ..jets.spec import InputSpec
 from ..reading.dijets import iterate_source
-from ..reading.layouts import EVENT_COLUMNS, JET_COLUMNS
+from ..reading.layouts import JET_COLUMNS
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source
@@ -63,8 +64,8 @@ class _Prepared:
     """Of the events, or of all jets, without losses and scores."""
 
     @classmethod
-    def of(cls, chunk: ak.Array, config: ScoringConfig) -> _Prepared:
-        """From a chunk as it was read."""
+    def of(cls, chunk: ak.Array, path: str, config: ScoringConfig, spec: InputSpec) -> _Prepared:
+        """From a chunk of a file as it was read."""
         if config.all_jets:
             number = ak.to_numpy(ak.num(chunk.jets))
             flat = ak.flatten(chunk.jets)
@@ -72,7 +73,9 @@ class _Prepared:
                 examine_jets(flat), ak.to_numpy(flat.pt), {"entry": np.repeat(ak.to_numpy(chunk.entry), number)}
             )
         events = config.selection.select(chunk)
-        return cls(examine_jets(flat_pairs(events)), ak.to_numpy(events.jets.pt).ravel(), _columns(events))
+        return cls(
+            examine_jets(flat_pairs(events)), ak.to_numpy(events.jets.pt).ravel(), _columns(events, path, spec)
+        )
 
 
 def scored_chunks(
@@ -92,7 +95,7 @@ def scored_chunks(
     FileReport, structured numpy array (rows,) or None
         The rows of a chunk; None after the last of a file, also of one that failed.
     """
-    with closing(read_ahead(_prepared(chunks, config))) as ahead:
+    with closing(read_ahead(_prepared(chunks, config, inferer.spec))) as ahead:
         for file, jets in ahead:
             if jets is None:
                 yield file, None
@@ -106,7 +109,7 @@ def scored_chunks(
 
 
 def _prepared(
-    chunks: Iterator[Chunk], config: ScoringConfig
+    chunks: Iterator[Chunk], config: ScoringConfig, spec: InputSpec
 ) -> Generator[tuple[FileReport, _Prepared | None], None, None]:
     """Select events and flatten their jets: done by the thread that reads ahead, while a model runs."""
     for file, events in chunks:
@@ -116,7 +119,7 @@ def _prepared(
         if file.failure is not None:
             continue
         try:
-            yield file, _Prepared.of(events, config)
+            yield file, _Prepared.of(events, file.path, config, spec)
         except HepvaeError as error:
             file.failure = str(error)
 
@@ -131,11 +134,10 @@ def _scored_rows(prepared: _Prepared, report: FileReport, inferer: Inferer, conf
     scored = np.isfinite(score)
     report.events_kept += len(score)
     report.events_scored += int(scored.sum())
-    columns = dict(prepared.columns)
-    for jet in (1, 2):
-        columns |= {f"j{jet}_{name}": losses[name][:, jet - 1] for name in losses}
-    columns["score"] = score
-    return _rows({name: columns[name][scored] for name in columns_of(losses) if name in columns})
+    of_jets = {f"j{jet}_{name}": losses[name][:, jet - 1] for jet in (1, 2) for name in losses}
+    columns = _joined(prepared.columns, {**of_jets, "score": score}, report.path)
+    names = (*(name for name in columns_of(losses) if name in columns), *columns)  # what was carried along is last
+    return _rows({name: columns[name][scored] for name in dict.fromkeys(names)})
 
 
 def _rows_of_jets(prepared: _Prepared, report: FileReport, inferer: Inferer) -> Rows:
@@ -156,12 +158,40 @@ def _rows(columns: dict[str, npt.NDArray[Any]]) -> Rows:
     return rows
 
 
-def _columns(events: ak.Array) -> dict[str, npt.NDArray[Any]]:
+def _columns(events: ak.Array, path: str, spec: InputSpec) -> dict[str, npt.NDArray[Any]]:
     """The columns of the scored file that are known before the scores."""
-    names = ("entry", *EVENT_COLUMNS, "mjj", "deta")
-    columns = {c: ak.to_numpy(events[c]) for c in names if c in events.fields}
+    columns = {name: _one_an_event(name, events[name], path) for name in events.fields if name != "jets"}
+    of_model = {name.partition("_")[2] or name for name in spec.jet_columns} | {*spec.jet_columns}
+    for name in sorted({*events.jets.fields} - {*JET_COLUMNS, "constituents"} - of_model):
+        raise LayoutError(
+            f"{path}: {name!r} is a column of the jets: expected branches of one number an event, to be columns of"
+            " the scored file"
+        )
     of_both = {c: ak.to_numpy(events["jets", c]) for c in JET_COLUMNS}
-    return columns | {f"j{jet}_{c}": both[:, jet - 1] for jet in (1, 2) for c, both in of_both.items()}
+    of_jets = {f"j{jet}_{c}": both[:, jet - 1] for jet in (1, 2) for c, both in of_both.items()}
+    return _joined(columns, of_jets, path)
+
+
+def _joined(
+    columns: dict[str, npt.NDArray[Any]], others: dict[str, npt.NDArray[Any]], path: str
+) -> dict[str, npt.NDArray[Any]]:
+    """Both; `LayoutError` where one of a name was carried along."""
+    for name in sorted(columns.keys() & others.keys()):
+        raise LayoutError(
+            f"{path}: branch {name!r} cannot be carried along: the scored file has a column of this name"
+        )
+    return columns | others
+
+
+def _one_an_event(name: str, column: ak.Array, path: str) -> npt.NDArray[Any]:
+    """A column as numpy array (events,); `LayoutError` where it is not one number an event."""
+    values: npt.NDArray[Any] | None = ak.to_numpy(column) if column.ndim == 1 else None
+    if values is None or isinstance(values, np.ma.MaskedArray) or values.dtype.kind not in "biuf":
+        raise LayoutError(
+            f"{path}: branch {name!r} has {column.type.content} for each entry: expected one number, to be a"
+            " column of the scored file"
+        )
+    return values
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from ..options import check_names
 from ..output.journal import Journal
 from ..reading.access import ACCESS, Access
 from ..reading.dijets import iterate_sources
-from ..reading.layouts import EVENT_COLUMNS, FAT_JETS, SCHEMAS, JetCollection, SchemaName
+from ..reading.layouts import FAT_JETS, SCHEMAS, JetCollection, SchemaName
 from ..reading.options import STEP_SIZE, ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Files, Source, resolve
@@ -61,6 +62,8 @@ def score_files(
     friend: bool = False,
     jets: ScoredJets = "dijets",
     collection: str = FAT_JETS.name,
+    name: str | None = None,
+    columns: Iterable[str] = (),
     client: Client | None = None,
     **cuts: Unpack[Cuts],
 ) -> ScoreReport:
@@ -72,10 +75,11 @@ def score_files(
     inferer : Inferer
     output : path
         A TTree ``Events`` is written, one entry per scored event: the identifiers and ``genWeight``
-        that the input has, ``j1_pt``, ``j1_eta``, ``j1_phi``, ``j1_mass``, ``j1_loss``,
-        ``j1_reco_loss``, ``j1_kl_loss`` (or what the card of the model names), the same for ``j2``, ``mjj``,
-        ``deta``, ``score``; and how they were computed, as the string ``hepvae``. With the suffix ``.parquet`` the
-        same columns are written as Parquet, and the string is in its metadata. The file appears when it is whole.
+        that the input has, ``j1_pt``, ``j1_eta``, ``j1_phi``, ``j1_mass``, ``j1_loss``, ``j1_reco_loss``,
+        ``j1_kl_loss`` (or what the card of the model names), the same for ``j2``, ``mjj``, ``deta``, ``score``,
+        the ``columns``, and ``label`` of files of the LHC Olympics; and how they were computed, as the string
+        ``hepvae``. With the suffix ``.parquet`` the same columns are written as Parquet, and the string is in its
+        metadata. The file appears when it is whole.
     strategy, kl_weight, convention
         As for `score_dijets`.
     region, **cuts
@@ -97,10 +101,15 @@ def score_files(
         ``all``: score all jets without any cut, and write one entry for each entry of the input, with the number
         of its jets, ``nFatJet``, and jagged columns in their order, ``FatJet_<model>_loss``,
         ``FatJet_<model>_reco_loss``, ``FatJet_<model>_kl_loss``, or what the model's card names; NaN for a jet
-        that cannot be scored. <model> is the name of the model's file, or of its folder. As of a friend, no file
-        is written if any file failed.
+        that cannot be scored. As of a friend, no file is written if any file failed.
     collection : str
         The jets, of NanoAOD: ``FatJet``, ``Jet``, ``FatJetPuppi``, ...
+    name : str, optional
+        What <model> is in the names of the columns of all jets; by default the name of the model's file, or of its
+        folder. Friends of one input need different ones.
+    columns : list of str
+        Further branches to carry into the scored file, by name or pattern (``"HLT_*"``): of one number an event.
+        Not of a friend and of all jets, whose input has them.
     client : distributed.Client, optional
         Read and score on its workers (see `hepvae.cluster.dask.dask_client`), chunk by chunk; the output is that
         of this process.
@@ -127,8 +136,8 @@ def score_files(
     """
     check_names("score_files", cuts, KEYWORDS)
     strategies, selection = ScoreStrategy(strategy, kl_weight, convention), Selection(region=region, **cuts)
-    config = ScoringConfig(strategies, selection, jets)
-    read = ReadOptions(tree, schema, step_size, access, jets=JetCollection(collection))
+    config = ScoringConfig(strategies, selection, jets, name)
+    read = ReadOptions(tree, schema, step_size, access, carried=columns, jets=JetCollection(collection))
     return stream_scores(
         files, inferer, output, config, read, OutputOptions(resume, overwrite, friend), client=client
     )
@@ -160,6 +169,16 @@ def stream_scores(
             raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
     writing.check(output)
     aligned = writing.friend or config.all_jets  # an entry for each of the input
+    carried = list(read.carried)
+    if aligned and carried:
+        raise OptionError(
+            f"columns are {', '.join(carried)}: expected none in a friend or with jets 'all', since the input has"
+            " them"
+        )
+    for column in read.jet_columns:
+        of_jets = f"{read.jets.name}_{column.removeprefix(f'{read.jets.name}_')}"
+        if any(fnmatchcase(of_jets, pattern) for pattern in carried):
+            raise OptionError(f"columns: {of_jets!r} is a column of jets: expected some of one number an event")
     if writing.resume and callable(config.strategy.strategy):
         raise OptionError(
             f"resume: whether {config.strategy.name!r} is the function of the killed call cannot be told: expected"
@@ -171,7 +190,7 @@ def stream_scores(
         **provenance,
         "tuning": repr(inferer.tuning),
         **{"friend": writing.friend, "step_size": read.step_size, "schema": read.schema},
-        "collection": read.jets.name,
+        **{"collection": read.jets.name, "columns": carried},
     }
     with Journal(unfinished(output), depends, anew=not writing.resume) as journal:
         if writing.resume and journal.changed:
@@ -191,13 +210,14 @@ def stream_scores(
             event_bar("scoring", report.files) as look,
             closing(_parts(*left, inferer, config, read, client)) as parts,
         ):
-            as_written = _jets_named(inferer, read) if config.all_jets else _without_identifiers
+            as_written = _jets_named(inferer, config, read) if config.all_jets else _without_those_of_input
             _keep(parts, scores, missing, as_written if aligned else None, look)
         report.written = not report.failed if aligned else len(report.failed) < len(sources)
         if report.written:
             provenance["options"] = {**read.to_dict(), "friend": writing.friend}
             if config.all_jets:
-                scores.write_jets(output, provenance)
+                collection = next((_collection(one, read) for one in report.files if one.schema), read.jets.name)
+                scores.write_jets(output, collection, provenance)
             else:
                 scores.write(output, provenance, friend=writing.friend)
         if report.written or len(report.failed) == len(sources):
@@ -228,24 +248,29 @@ def _parts(
 AsWritten = Callable[[Rows, FileReport], Rows]
 
 
-def _without_identifiers(rows: Rows, file: FileReport) -> Rows:
-    """The rows of a friend: its input has identifiers and weights."""
-    return drop_fields(rows, EVENT_COLUMNS)
+def _without_those_of_input(rows: Rows, file: FileReport) -> Rows:
+    """The rows of a friend: its input has identifiers, weights and labels."""
+    return drop_fields(rows, _OF_EVENTS)
 
 
-def _jets_named(inferer: Inferer, read: ReadOptions) -> AsWritten:
+#: Columns of the input that a scored file has.
+_OF_EVENTS = tuple(dict.fromkeys(name for schema in SCHEMAS.values() for name in schema.event_columns))
+
+
+def _jets_named(inferer: Inferer, config: ScoringConfig, read: ReadOptions) -> AsWritten:
     """Losses of jets by collection and model, as ``FatJet_conv_loss``."""
 
     def named(rows: Rows, file: FileReport) -> Rows:
-        return rename_fields(rows, _names(inferer, _collection(file, read)))
+        return rename_fields(rows, _names(inferer, config, _collection(file, read)))
 
     return named
 
 
-def _names(inferer: Inferer, collection: str) -> dict[str, str]:
+def _names(inferer: Inferer, config: ScoringConfig, collection: str) -> dict[str, str]:
     """Names of the columns of all jets, by what the model gives."""
     path = inferer.path
-    model = re.sub(r"\W", "_", path.parent.name if path.stem == "model" else path.stem, flags=re.ASCII)
+    of_file = re.sub(r"\W", "_", path.parent.name if path.stem == "model" else path.stem, flags=re.ASCII)
+    model = config.model_name or of_file
     return {loss: f"{collection}_{model}_{loss}" for loss in inferer.card.losses}
 
 
@@ -257,11 +282,11 @@ def _collection(file: FileReport, read: ReadOptions) -> str:
 
 
 def _allowed(inferer: Inferer, config: ScoringConfig, read: ReadOptions) -> tuple[str, ...]:
-    """Columns that rows may have."""
+    """Names and patterns of the columns that rows may have."""
     if not config.all_jets:
-        return columns_of(inferer.card.losses)
+        return (*columns_of(inferer.card.losses), *_OF_EVENTS, *read.carried)
     collections = {_collection(FileReport("", schema=schema), read) for schema in (None, *SCHEMAS)}
-    return ("entry", *(name for one in sorted(collections) for name in _names(inferer, one).values()))
+    return ("entry", *(name for one in sorted(collections) for name in _names(inferer, config, one).values()))
 
 
 def _keep(
@@ -298,7 +323,7 @@ def _provenance(inferer: Inferer, config: ScoringConfig) -> dict[str, Any]:
         "card": inferer.card.to_dict(),
     }
     if config.all_jets:
-        return {**of_model, "jets": config.jets}
+        return {**of_model, "jets": config.jets, "name": config.model_name}
     cuts = config.selection.to_dict()
     region = cuts.pop("region")
     return {**of_model, **config.strategy.to_dict(), "region": region, "selection": cuts}

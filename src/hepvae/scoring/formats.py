@@ -104,6 +104,7 @@ def write_scores(
 def write_jets(
     path: Path,
     suffix: str,
+    collection: str,
     names: Sequence[str],
     blocks: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]],
     provenance: Mapping[str, Any],
@@ -114,12 +115,14 @@ def write_jets(
     ----------
     suffix : str
         Of `WRITERS`; that of ``path`` does not count.
+    collection : str
+        Of the jets, as ``FatJet``: how many jets an entry has is the column ``nFatJet``.
     names : list of str
-        Of the columns of float32, as ``FatJet_conv_loss``: how many jets an entry has is the column ``nFatJet``.
+        Of the columns of float32, as ``FatJet_conv_loss``.
     blocks : iterable of int arrays (entries,) and structured arrays (jets,)
         How many jets each entry has, and their columns.
     """
-    collection, text = names[0].partition("_")[0], json.dumps(provenance)
+    text = json.dumps(provenance)
     if suffix == ".parquet":
         pyarrow = require("pyarrow", str(path))
         from pyarrow.parquet import ParquetWriter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, get_args
@@ -26,16 +27,24 @@ class ScoringConfig:
     Raises
     ------
     OptionError
-        All jets are to be scored, and a strategy or a cut is given.
+        All jets are to be scored, and a strategy or a cut is given; or a name of the model cannot be part of the
+        name of a column, or is given where no column has it.
     """
 
     strategy: ScoreStrategy = field(default_factory=ScoreStrategy)
     selection: Selection = field(default_factory=Selection)
     jets: ScoredJets = "dijets"
     """Those of selected dijet events; or all, without any cut."""
+    model_name: str | None = None
+    """In the names of the columns of all jets; None: that of the model's file, or of its folder."""
 
     def __post_init__(self) -> None:
         check_choice("jets", self.jets, SCORED_JETS)
+        if self.model_name is not None:
+            if not isinstance(self.model_name, str) or not re.fullmatch(r"\w+", self.model_name, re.ASCII):
+                raise OptionError(f"name is {self.model_name!r}: expected letters, digits and _, as 'conv'")
+            if not self.all_jets:
+                raise OptionError(f"name is {self.model_name!r}, and jets {self.jets!r}: expected jets 'all'")
         if self.all_jets:
             for given, nothing in ((self.strategy, ScoreStrategy()), (self.selection, Selection())):
                 changed = [name for name, value in vars(nothing).items() if getattr(given, name) != value]

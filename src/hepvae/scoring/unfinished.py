@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class UnfinishedScores:
     sources : list of Source
         The input files, in the order of the output.
     allowed : sequence of str
-        Columns that rows may have.
+        Names and patterns of the columns that rows may have.
     """
 
     def __init__(self, journal: Journal, sources: list[Source], allowed: Sequence[str]):
@@ -156,11 +157,11 @@ class UnfinishedScores:
         with whole_file(output) as temporary:
             write_scores(temporary, output.suffix, self._kinds(friend), self._blocks(friend), provenance)
 
-    def write_jets(self, output: Path, provenance: dict[str, Any]) -> None:
+    def write_jets(self, output: Path, collection: str, provenance: dict[str, Any]) -> None:
         """Write the rows of jets of all input files, jagged: an entry for each of the input."""
         names = [name for name, _ in self._columns if name != "entry"]
         with whole_file(output) as temporary:
-            write_jets(temporary, output.suffix, names, self._entries(), provenance)
+            write_jets(temporary, output.suffix, collection, names, self._entries(), provenance)
 
     def _entries(self) -> Iterator[tuple[npt.NDArray[np.int64], Rows]]:
         """How many jets each of `ROWS_AT_ONCE` entries of a file has, and their rows."""
@@ -206,7 +207,8 @@ class _Part:
 def _is_column(name: Any, kind: Any, allowed: Sequence[str]) -> bool:
     """Whether it is a column that scored files have, of plain numbers of this machine."""
     return (
-        name in allowed
+        isinstance(name, str)
+        and (name in allowed or any(fnmatchcase(name, pattern) for pattern in allowed))
         and isinstance(kind, str)
         and kind[:1] in "<>|="
         and kind[1:2] in "biuf"

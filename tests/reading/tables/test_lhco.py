@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 import hepvae
+from hepvae.cli import main
 from hepvae.jets.kinematics import wrapped
+from hepvae.scoring.formats import open_scored
 from hepvae.scoring.inspection import inspect_files
+from hepvae.search import roc
 
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("tables")
@@ -201,3 +204,26 @@ def test_names_of_columns_that_are_code(tmp_path):
             hepvae.HepvaeError, match=rf"x\.h5: attribute 'values_block_0_kind' of the frame {message}"
         ):
             hepvae.read_dijets(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("suffix", [".root", ".parquet"])
+def test_label_in_the_scored_file(tmp_path, particles, labels, suffix):
+    """The label was read, and the scored file had none: no AUC of the benchmark could be had."""
+    path = write(tmp_path / "events.h5", particles, labels)
+    output, rescored = tmp_path / f"scores{suffix}", tmp_path / f"again{suffix}"
+    assert main(["score", str(path), "--model", "conv", "--output", str(output)]) == 0
+    assert main(["rescore", str(output), "--strategy", "max", "--output", str(rescored)]) == 0
+    events = hepvae.select_dijets(hepvae.read_dijets(path))
+    expected = hepvae.score_dijets(events, hepvae.load_inferer("conv"))
+    with open_scored(output) as scored, open_scored(rescored) as again:
+        label, score = scored.column("label"), scored.column("score")
+        assert again.column("label").tolist() == label.tolist() == events.label.tolist()
+    assert score == pytest.approx(ak.to_numpy(expected.score), rel=1e-4)
+    assert 3 < label.sum() < len(label) - 3
+
+    split = [(score[label == value], np.ones((label == value).sum())) for value in (0, 1)]
+    pairs = np.sign(score[label == 1][:, np.newaxis] - score[label == 0])
+    assert roc(*split).auc == pytest.approx((pairs.mean() + 1) / 2)
+    friend = hepvae.score_files(path, hepvae.load_inferer("conv"), tmp_path / f"f{suffix}", friend=True)
+    with open_scored(friend.output) as scored:
+        assert "label" not in scored.kinds and "scored" in scored.kinds
