@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 import pytest
+import uproot
 from helpers.places import CHECKOUT
 
 import hepvae
@@ -120,9 +121,14 @@ def test_adopt_on_the_command_line(tmp_path, capsys):
     assert main(["adopt", net, "--draft", card]) == 0
     check = ["--check", str(hepvae.sample_path("qcdSig"))]
     assert main(["adopt", net, "--card", card, "--output", output, *check]) == 0
-    assert "ONNX Runtime against source, worst of" in capsys.readouterr().out
-    scored = str(tmp_path / "s.root")
+    assert "ONNX Runtime against the model as it came, worst of" in capsys.readouterr().out
+    scored = str(tmp_path / "scored.root")
     assert main(["score", str(hepvae.sample_path("qcdSig")), "--model", output, "--output", scored]) == 0
+    assert main(["rescore", scored, "--strategy", "max", "--output", str(tmp_path / "max.root")]) == 0
+    assert "score is max of loss\n" in capsys.readouterr().out  # not of a kl_loss that there is none of
+    assert main(["plot", f"QCD={scored}", "--output", str(tmp_path / "s.png"), "--save"]) == 0
+    with uproot.open(tmp_path / "s.root") as file:
+        assert file["QCD"].member("fXaxis").member("fTitle") == "Anomaly score (net, min)"  # not (adopted, min)
     assert main(["adopt", net, "--card", card, "--output", output]) == 1
     assert "exists already" in capsys.readouterr().err
     assert main(["adopt", net, "--output", output]) == 2

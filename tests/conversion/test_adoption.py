@@ -356,6 +356,37 @@ def test_drafts_are_cards(tmp_path):
     assert described.outputs.reconstruction == "y"
 
 
+def test_drafts_tell_masks_and_scores(tmp_path):
+    """A mask was drafted as constituents of eta, phi and pt, and one number a jet as a reconstruction."""
+    onnx.save(scorer(20), tmp_path / "net.onnx")
+    (tmp_path / "card.toml").write_text(draft_card(tmp_path / "net.onnx"))
+    described = read_card(tmp_path / "card.toml")
+    assert (described.mask.tensor, described.mask.axes) == ("mask", "jets, 1, particles")
+    assert [one.tensor for one in described.inputs] == ["features", "mask"]
+    assert (described.outputs.score, described.loss) == ("score", None)
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "named"),
+    [
+        (3, 'tensor = "z"', "line 3: input tensor 'z' is not in the model, which has x"),
+        (4, "n_particles = 30", "line 4: tensor 'x' has 20 particles"),
+        (5, 'features = ["pt"]', "line 5: tensor 'x' has 3 features"),
+        (5, 'features = ["pt", "pt", "dphi"]', "line 5: input.features has 'pt' more than once"),
+        (7, 'reconstruction = "w"', "line 7: output.reconstruction is 'w': the model has the outputs y"),
+        (9, 'reco = "mes"', "line 9: loss.reco 'mes' is unknown: expected one of mse"),
+    ],
+)
+def test_errors_name_the_line_of_the_card(tmp_path, events, line, instead, named):
+    """Keys that contradict the model were named without the line of the card."""
+    lines = ['name = "ae"', "[input]", 'tensor = "x"', "n_particles = 20", 'features = ["pt", "deta", "dphi"]']
+    lines += ["[output]", 'reconstruction = "y"', "[loss]", 'reco = "mse"']
+    lines[line - 1] = instead
+    (tmp_path / "card.toml").write_text("\n".join(lines))
+    with pytest.raises(ModelError, match=f"card.toml, {named}"):
+        adopt(scaled(["jets", 20, 3]), tmp_path / "card.toml", output=tmp_path / "m", jets=events)
+
+
 CARDS = {
     "torch_conv_ae/ae.onnx": """
 name = "torch-conv-ae"

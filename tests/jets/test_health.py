@@ -106,3 +106,13 @@ def test_scoring_reports_it(tmp_path):
         expected.add(hepvae.select_dijets(hepvae.read_dijets(file)))
     assert str(expected) in str(report)
     assert ak.sum([file.health.good for file in report.files]) == expected.good
+
+
+def test_models_of_jet_observables_leave_nothing_out():
+    """Of a model of jet observables it was said that 100 % of the jets have more than 1 constituents."""
+    events = hepvae.read_dijets(hepvae.sample_path("qcdSig"), entry_stop=10)
+    health = Health.of(hepvae.InputSpec(1, (), jet_features=("girth",)))
+    health.add(events)
+    assert (health.truncated, health.pt_kept) == (0, 1)
+    assert str(health).startswith("20 jets: sum of constituent pt over jet pt 1.0")
+    assert Health.of(hepvae.InputSpec(30)).n_particles == 30

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import uproot
 from helpers.dijet_files import random_tables, write_events
+from helpers.foreign_models import graph
 
 import hepvae
 from hepvae.reading.nanoevents import aligned, dijets_of
@@ -55,6 +56,81 @@ def test_scores_stand_where_their_events_do(nano_file):
     assert (ak.to_numpy(ak.is_none(scores)) == ~two).all()
     for name in ("score", "j1_loss", "j2_kl_loss", "mjj"):
         assert np.array_equal(ak.to_numpy(scores[name][two]), ak.to_numpy(expected[name]), equal_nan=True)
+
+
+@pytest.fixture(scope="module")
+def further(tmp_path_factory):
+    """A file with further columns, and the scorer of a model that takes them: of candidates and of jets."""
+    tables = random_tables(np.random.default_rng(7), constituents=(3, 60))
+    rng, candidates, jets = np.random.default_rng(8), tables["candidates"], tables["jets"]
+    candidates["mass"] = [np.full(len(pt), 0.1396) for pt in candidates["pt"]]
+    candidates["charge"] = [rng.integers(-1, 2, len(pt)) for pt in candidates["pt"]]
+    candidates["pdgId"] = [rng.choice([211, -211, 22, 130], len(pt)) for pt in candidates["pt"]]
+    for name in ("tau1", "tau2"):
+        jets[name] = [rng.uniform(0.1, 1, len(pt)) for pt in jets["pt"]]
+    folder = tmp_path_factory.mktemp("further")
+    path = write_events(folder / "nano.root", tables)
+    nodes = [
+        ("ReduceSum", ["c", "axes"], ["summed"], {"keepdims": 0}),
+        ("Concat", ["summed", "j"], ["all"], {"axis": 1}),
+        ("MatMul", ["all", "weights"], ["score"]),
+    ]
+    weights = np.array([[1], [-2], [0.001], [0.5], [3]], np.float32)
+    network = graph(
+        nodes,
+        {"c": ["jets", 20, 4], "j": ["jets", 1]},
+        {"score": ["jets", 1]},
+        {"axes": np.array([1], np.int64), "weights": weights},
+    )
+    card = {
+        "name": "further",
+        "input": {
+            "tensors": {
+                "c": {"n_particles": 20, "features": ["energy_fraction", "charge", "pdgId", "deta"]},
+                "j": {"level": "jet", "features": ["FatJet_tau2/FatJet_tau1"]},
+            }
+        },
+        "output": {"score": "score"},
+    }
+    hepvae.adopt(network, card, output=folder / "model", jets=path)
+    return path, hepvae.load_inferer(folder / "model")
+
+
+@pytest.mark.parametrize("how", ["eager", "lazy", "virtual", "with constituents"])
+def test_models_of_further_columns(further, how):
+    """A model that takes charges and ratios of branches scores NanoEvents as it scores the file, to the bit."""
+    path, inferer = further
+    expected = hepvae.score_dijets(hepvae.read_dijets(path, spec=inferer.spec), inferer)
+    assert np.unique(ak.to_numpy(expected.score)).size > 10 and (expected.score < 0).to_list().count(True) > 0
+    events = nano_of(path)
+    if how == "lazy":
+        dask_awkward = pytest.importorskip("dask_awkward")
+        lazy = hepvae.score_dijets(dask_awkward.from_awkward(events, 2), inferer)
+        scores = lazy.compute(scheduler="sync")
+        assert str(lazy._meta.type.content) == str(scores.type.content)
+    elif how == "virtual":
+        nanoevents = pytest.importorskip("coffea.nanoevents")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # coffea's own, of fields that no schema knows
+            opened = nanoevents.NanoEventsFactory.from_root(
+                {str(path): "Events"}, schemaclass=nanoevents.BaseSchema, mode="virtual"
+            ).events()
+            collections = {
+                name: ak.zip(
+                    {f.removeprefix(f"{name}_"): opened[f] for f in opened.fields if f.startswith(f"{name}_")}
+                )
+                for name in ("FatJet", "PFCand", "FatJetPFCand")
+            }
+            scores = hepvae.score_dijets(ak.zip(collections, depth_limit=1), inferer)
+    else:
+        if how == "with constituents":
+            jets = hepvae.with_constituents(events, spec=inferer.spec)
+            jets = jets[ak.argsort(jets.pt, axis=1, ascending=True)]
+            events = ak.with_field(events, jets, "FatJet")
+        scores = hepvae.score_dijets(events, inferer)
+    scores = ak.drop_none(scores)
+    for name in ("score", "j1_score", "j2_score"):
+        assert ak.array_equal(scores[name], expected[name]), name
 
 
 def test_events_that_were_chosen_before(nano_file):

@@ -60,6 +60,7 @@ def adopt(
         trust_code=trust_code,
         overwrite=overwrite,
     )
+    names = {"source": "the model as it came", "tensorflow": "TensorFlow"}
     for against, parity in parities.items():
-        click.echo(terminal_text(f"{output}: ONNX Runtime against {against}, {parity}"))
+        click.echo(terminal_text(f"{output}: ONNX Runtime against {names[against]}, {parity}"))
     return 0

@@ -27,7 +27,7 @@ def model(name: str, runtime: str | None, as_json: bool) -> int:
         "sha256": inferer.sha256,
         "runtime": inferer.runtime,
         "architecture": card.architecture,
-        "particles": f"{spec.n_particles}, by falling pt",
+        "particles": f"{spec.n_particles}, by falling pt" if spec.features else "",
         "features": f"{', '.join(spec.features)} ({spec.coordinates} to the jet axis)"
         if spec.coordinates == "relative"
         else f"{', '.join(spec.features)} ({spec.coordinates})",

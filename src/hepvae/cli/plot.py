@@ -79,7 +79,8 @@ def plot(
         values, weight, provenance = read_columns(path, variables)
         columns[name] = values, weight * factors.get(name, 1.0)
         card = provenance.get("card") or {}
-        scores.add((card.get("name") or card.get("architecture"), provenance.get("strategy")))
+        name_of_model = (card.get("hyperparameters") or {}).get("name") or card.get("architecture")
+        scores.add((name_of_model, provenance.get("strategy")))
     labels = {}
     if len(scores) == 1:
         ((model, strategy),) = scores

@@ -21,7 +21,6 @@ def rescore(scored: Path, output: Path, strategy: ScoreStrategy, overwrite: bool
     """Write another score of the losses in SCORED, a file of hepvae score, without a model."""
     from ..scoring.rescoring import write_rescored
 
-    used = write_rescored(scored, output, strategy, overwrite=overwrite)
-    weighted = f"{used.strategy} of reco_loss + {used.kl_weight:g} kl_loss ({used.convention}s)"
-    click.echo(terminal_text(f"{output}: score is {weighted}"))
+    used, of_jet = write_rescored(scored, output, strategy, overwrite=overwrite)
+    click.echo(terminal_text(f"{output}: score is {used.name} of {of_jet}"))
     return 0

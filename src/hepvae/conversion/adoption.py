@@ -166,7 +166,7 @@ def _resolved(card: ForeignCard, networks: list[Any]) -> ForeignCard:
     if not shapes:  # a subclassed Keras model, which tells nothing
         shapes = {one.tensor or "x": None for one in card.inputs}
     if len(networks) > 1 and card.outputs.z_mean is None:
-        raise ModelError(f"{card.where}: output.z_mean is missing: the decoder takes it")
+        raise ModelError(f"{card.at(('output',))}: output.z_mean is missing: the decoder takes it")
     return resolved(card, shapes)
 
 
@@ -336,12 +336,16 @@ def _used_outputs(card: ForeignCard, networks: list[OnnxNetwork]) -> list[dict[s
         names = {name: name for name in network.outputs}
         used.append(
             {
-                what: selected(names, key, card.where, f"output.{what}")
+                what: selected(names, key, _at_output(card, what), f"output.{what}")
                 for what, key in keys.items()
                 if key is not None
             }
         )
     return used
+
+
+def _at_output(card: ForeignCard, what: str) -> str:
+    return card.at(("output", what), ("output", "losses", what), ("output",))
 
 
 def _batch_size(networks: list[Any]) -> int | None:
@@ -532,13 +536,13 @@ def _by_numpy(
         except (ValueError, IndexError) as error:  # of shapes that do not go together
             shapes = ", ".join(f"{name} {value.shape}" for name, value in raw.items())
             raise ModelError(
-                f"{card.where}: outputs have the shapes {shapes} for {len(batch)} jets:"
+                f"{card.at(('output',))}: outputs have the shapes {shapes} for {len(batch)} jets:"
                 f" not those of [output] and [loss]: {one_line(error)}"
             ) from error
         for name in card.outputs.names:
             if losses[name].shape != (len(batch),):
                 raise ModelError(
-                    f"{card.where}: output {name!r} has shape {raw.get(name, losses[name]).shape} for"
+                    f"{_at_output(card, name)}: output {name!r} has shape {raw.get(name, losses[name]).shape} for"
                     f" {len(batch)} jets: expected one number a jet"
                 )
         parts.append({name: losses[name][:count] for name in card.outputs.names})
@@ -553,7 +557,8 @@ def _shortest(card: ForeignCard, path: Path, padded: Array) -> int:
     parity = compare_losses(whole, further)
     if not parity.holds():
         raise ModelError(
-            f"{card.where}: outputs change with {FURTHER} more places of padding ({parity}): the mask is not"
+            f"{card.at(('input', 'mask'), ('preprocess',))}: outputs change with {FURTHER} more places of padding"
+            f" ({parity}): the mask is not"
             " used for all that counts; remove [input.mask], or export the model with a fixed number of particles"
         )
     few = padded[(padded[:, FURTHER:] == 0).all(axis=(1, 2))]
@@ -697,11 +702,13 @@ def _raw(
     card: ForeignCard, networks: list[TensorFlowNetwork], inputs: Mapping[str, Any], tf: Any
 ) -> dict[str, Any]:
     """What the networks give, by the keys of [output] in the card, in float32."""
-    outputs, where = card.outputs, card.where
+    outputs = card.outputs
     first = networks[0]({name: _as(tf, value, None) for name, value in inputs.items()})
     keys = {"z_mean": outputs.z_mean, "z_log_var": outputs.z_log_var}
     tensors = {
-        w: _as(tf, selected(first, k, where, f"output.{w}"), tf.float32) for w, k in keys.items() if k is not None
+        w: _as(tf, selected(first, k, _at_output(card, w), f"output.{w}"), tf.float32)
+        for w, k in keys.items()
+        if k is not None
     }
     last = first
     if len(networks) > 1:
@@ -712,7 +719,7 @@ def _raw(
     own = {"reconstruction": outputs.reconstruction, "score": outputs.score, **dict(outputs.losses)}
     for what, key in own.items():
         if key is not None:
-            tensors[what] = _as(tf, selected(last, key, where, f"output.{what}"), tf.float32)
+            tensors[what] = _as(tf, selected(last, key, _at_output(card, what), f"output.{what}"), tf.float32)
     return tensors
 
 
@@ -747,7 +754,8 @@ def _check_further(
     parity = compare_losses(at(card, few), at(longer, np.pad(few, ((0, 0), (0, FURTHER), (0, 0)))))
     if not parity.holds():
         raise ModelError(
-            f"{card.where}: outputs change with {FURTHER} more places of padding ({parity}): the mask is not"
+            f"{card.at(('input', 'mask'), ('preprocess',))}: outputs change with {FURTHER} more places of padding"
+            f" ({parity}): the mask is not"
             " used for all that counts; remove [input.mask], or give the model a fixed number of particles"
         )
 

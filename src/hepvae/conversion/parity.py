@@ -47,7 +47,7 @@ class Parity:
         return (
             f"worst of {self.jets} jets: {self.loss} of jet {self.jet} is {self.values[0]:.7g}"
             f" and {self.values[1]:.7g}, relative difference {self.worst:.1e};"
-            f" {self.moved:.1%} of events change sides at {points}"
+            f" {self.moved:.2%} of events change sides at the working points of {points}"
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .quality import Counts, ExaminedJets, examine_jets
+from .spec import InputSpec
 
 __all__ = ["Health"]
 
@@ -17,8 +18,8 @@ __all__ = ["Health"]
 class Health:
     """What was seen of the jets of some events, added up chunk by chunk."""
 
-    n_particles: int = 100
-    """Constituents that a model takes of a jet."""
+    n_particles: int | None = 100
+    """Constituents that a model takes of a jet; None: it takes observables of all."""
     jets: int = 0
     unscorable: Counts = field(default_factory=Counts)
     """Jets that no model can score, by the `REASONS`."""
@@ -46,8 +47,9 @@ class Health:
         self.good += len(chosen)
         if len(chosen) == 0:
             return
-        total, kept = sums(flat.starts, flat.counts, chosen, flat.pt, self.n_particles).T
-        self.truncated += int(np.count_nonzero(flat.counts[chosen] > self.n_particles))
+        limit = int(flat.counts.max()) if self.n_particles is None else self.n_particles
+        total, kept = sums(flat.starts, flat.counts, chosen, flat.pt, limit).T
+        self.truncated += int(np.count_nonzero(flat.counts[chosen] > limit))
         self._pt += total.sum()
         self._pt_kept += kept.sum()
         ratio = total / np.asarray(pt, np.float64)[chosen]
@@ -59,6 +61,11 @@ class Health:
         for name in ("jets", "good", "truncated", "_pt", "_pt_kept", "_ratio", "_ratio_squared"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.unscorable.add(other.unscorable)
+
+    @classmethod
+    def of(cls, spec: InputSpec) -> Health:
+        """Of no jets yet, for a model that takes ``spec``."""
+        return cls(spec.n_particles if spec.features else None)
 
     @property
     def truncated_share(self) -> float:
@@ -82,7 +89,10 @@ class Health:
         if not self.good:
             return f"none of {self.jets} jets can be scored"
         mean, deviation = self.pt_ratio
+        ratio = f"sum of constituent pt over jet pt {mean:.3f} +- {deviation:.3f}"
+        if self.n_particles is None:
+            return f"{self.good} jets: {ratio}"
         return (
             f"{self.truncated_share:.1%} of {self.good} jets have more than {self.n_particles} constituents"
-            f" ({self.pt_kept:.2%} of pt kept); sum of constituent pt over jet pt {mean:.3f} +- {deviation:.3f}"
+            f" ({self.pt_kept:.2%} of pt kept); {ratio}"
         )

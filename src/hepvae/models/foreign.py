@@ -9,13 +9,14 @@ import json
 import math
 import re
 import sys
+import textwrap
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import HepvaeError, ModelError, SpecError
-from ..jets.features import ALIASES, Level, feature
+from ..jets.features import ALIASES, FEATURES, Level, feature
 from ..jets.spec import COORDINATES, MOST_PARTICLES, Coordinates, InputSpec
 from ..options import check_choice, check_number, check_whole_number, nearest
 
@@ -167,8 +168,23 @@ class ForeignCard:
     inputs: tuple[InputTensor, ...]
     outputs: Outputs
     loss: LossRecipe | None = None
-    where: str = "card"
+    text: CardText = field(default_factory=lambda: CardText("card"))
     """For messages."""
+
+    @property
+    def where(self) -> str:
+        return self.text.where
+
+    def at(self, *paths: tuple[str, ...]) -> str:
+        """The card, and the line of the first of some keys that it has."""
+        return self.text.at(*paths)
+
+    def at_tensor(self, one: InputTensor, key: str) -> str:
+        """The card, and the line of a key of one of its inputs."""
+        if one.is_mask:
+            return self.at(("input", "mask", key), ("input", "mask"), ("preprocess",))
+        table = ("input", "tensors", one.tensor or "")
+        return self.at((*table, key), table, ("input", key), ("input",), ("preprocess",))
 
     @property
     def mask(self) -> InputTensor | None:
@@ -216,7 +232,7 @@ class ForeignCard:
 class _Table:
     """A table of a card, from which keys are taken one by one; what is left over is an error."""
 
-    def __init__(self, values: Any, card: _Text, path: tuple[str, ...] = ()) -> None:
+    def __init__(self, values: Any, card: CardText, path: tuple[str, ...] = ()) -> None:
         self.card, self.path = card, path
         if not isinstance(values, Mapping):
             raise card.error(path, f"is {values!r}: expected a table")
@@ -245,7 +261,7 @@ class _Table:
         try:
             return check(value)
         except HepvaeError as error:
-            raise self.error(key, str(error)) from error
+            raise self.error(key, str(error).removeprefix(f"{key} ")) from error
 
     def choice(self, key: str, choices: Collection[str], default: str) -> Any:
         return self.checked(key, lambda v: check_choice(key, v, choices), self.take(key, default))
@@ -263,7 +279,7 @@ class _Table:
 
 
 @dataclass(frozen=True)
-class _Text:
+class CardText:
     """The text of a card, to find the lines of keys in it."""
 
     where: str
@@ -271,8 +287,14 @@ class _Text:
 
     def error(self, path: tuple[str, ...], message: str, of_table: tuple[str, ...] | None = None) -> ModelError:
         number = self._line(path) or (self._line(of_table) if of_table is not None else 0)
-        line = f", line {number}" if number else ""
-        return ModelError(f"{self.where}{line}: {'.'.join(path) or 'card'} {message}")
+        return ModelError(f"{self._with_line(number)}: {'.'.join(path) or 'card'} {message}")
+
+    def at(self, *paths: tuple[str, ...]) -> str:
+        """Where it is, and the line of the first of some keys or tables that it has."""
+        return self._with_line(next(filter(None, map(self._line, paths)), 0))
+
+    def _with_line(self, number: int) -> str:
+        return f"{self.where}, line {number}" if number else self.where
 
     def _line(self, path: tuple[str, ...]) -> int:
         """Number of the line where a key, or a table, is; 0 where it is not found."""
@@ -304,7 +326,7 @@ def read_card(card: str | Path | Mapping[str, Any]) -> ForeignCard:
         line.
     """
     if isinstance(card, Mapping):
-        return _card(_Table(card, _Text("card")), Path())
+        return _card(_Table(card, CardText("card")), Path())
     path = Path(card)
     try:
         with path.open(encoding="utf-8") as file:
@@ -313,7 +335,7 @@ def read_card(card: str | Path | Mapping[str, Any]) -> ForeignCard:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ModelError(f"{path}: cannot be read as the card of a model: {reason}") from error
-    return _card(_Table(values, _Text(str(path), tuple(text.splitlines()))), path.parent)
+    return _card(_Table(values, CardText(str(path), tuple(text.splitlines()))), path.parent)
 
 
 def _card(table: _Table, folder: Path) -> ForeignCard:
@@ -330,7 +352,7 @@ def _card(table: _Table, folder: Path) -> ForeignCard:
     outputs = _outputs(table)
     loss = _loss(table, outputs)
     table.end()
-    card = ForeignCard(name, inputs, outputs, loss, table.card.where)
+    card = ForeignCard(name, inputs, outputs, loss, table.card)
     masks = [one for one in inputs if one.is_mask]
     if len(masks) > 1:
         raise table.error("input", "has several masks: expected one")
@@ -594,17 +616,21 @@ def resolved(card: ForeignCard, shapes: Mapping[str, tuple[int | None, ...] | No
         name = one.tensor
         if name is None:
             if len(shapes) != 1:
-                raise ModelError(f"{card.where}: input.tensor is missing: the model has the inputs {have}")
+                raise ModelError(
+                    f"{card.at(('input',))}: input.tensor is missing: the model has the inputs {have}"
+                )
             name = next(iter(shapes))
         if name not in shapes:
             raise ModelError(
-                f"{card.where}: input tensor {name!r} is not in the model, which has {have}{nearest(name, shapes)}"
+                f"{card.at_tensor(one, 'tensor')}: input tensor {name!r} is not in the model,"
+                f" which has {have}{nearest(name, shapes)}"
             )
-        inputs.append(_fitted(replace(one, tensor=name), shapes[name], card.where))
+        inputs.append(_fitted(replace(one, tensor=name), shapes[name], card))
     unused = [name for name in shapes if name not in {one.tensor for one in inputs}]
     if unused:
         raise ModelError(
-            f"{card.where}: the model needs {unused[0]!r} too: expected a tensor of that name; it has {have}"
+            f"{card.at(('input',), ('preprocess',))}: the model needs {unused[0]!r} too:"
+            f" expected a tensor of that name; it has {have}"
         )
     longest = max((one.n_particles or 0 for one in inputs if not one.is_mask), default=0)
     inputs = [replace(one, n_particles=one.n_particles or longest) if one.is_mask else one for one in inputs]
@@ -615,18 +641,19 @@ def _shown(shape: tuple[int | None, ...] | None) -> str:
     return "of unknown shape" if shape is None else f"({', '.join('any' if d is None else str(d) for d in shape)})"
 
 
-def _fitted(one: InputTensor, shape: tuple[int | None, ...] | None, where: str) -> InputTensor:
+def _fitted(one: InputTensor, shape: tuple[int | None, ...] | None, card: ForeignCard) -> InputTensor:
     axes = one.axes.split(", ")
     if shape is not None and len(shape) != len(axes):
         raise ModelError(
-            f"{where}: tensor {one.tensor!r} has shape {_shown(shape)}: expected axes {one.axes!r} of it"
+            f"{card.at_tensor(one, 'axes')}: tensor {one.tensor!r} has shape {_shown(shape)}:"
+            f" expected axes {one.axes!r} of it"
         )
     sizes = dict(zip(axes, shape or ()))
     expected = sizes.get("features")
     if expected is not None and expected != len(one.features):
         names = ", ".join(f.name for f in one.features)
         raise ModelError(
-            f"{where}: tensor {one.tensor!r} has {expected} features {_shown(shape)},"
+            f"{card.at_tensor(one, 'features')}: tensor {one.tensor!r} has {expected} features {_shown(shape)},"
             f" and the card {len(one.features)}: {names}"
         )
     if one.level == "jet":
@@ -634,13 +661,31 @@ def _fitted(one: InputTensor, shape: tuple[int | None, ...] | None, where: str) 
     there = sizes.get("particles")
     if there is not None and one.n_particles not in (None, there):
         raise ModelError(
-            f"{where}: tensor {one.tensor!r} has {there} particles {_shown(shape)},"
+            f"{card.at_tensor(one, 'n_particles')}: tensor {one.tensor!r} has {there} particles {_shown(shape)},"
             f" and the card n_particles = {one.n_particles}"
         )
     n_particles = one.n_particles or there
     if n_particles is None and not one.is_mask:
-        raise ModelError(f"{where}: n_particles of tensor {one.tensor!r} is missing: the model takes any number")
+        raise ModelError(
+            f"{card.at_tensor(one, 'tensor')}: n_particles of tensor {one.tensor!r} is missing:"
+            " the model takes any number"
+        )
     return replace(one, n_particles=n_particles)
+
+
+def _features(example: str, level: Level, number: int | None) -> list[str]:
+    """The features of a draft, which nobody but the user knows."""
+    further = "a column of the candidates" if level == "constituents" else "a branch, a ratio of two (tau2/tau1)"
+    return [
+        f"# {f'{number} features' if number else 'features'}, in the order of the model; each a name, or",
+        "# [name, subtract, multiply, lowest, highest] for (value - subtract) * multiply, clipped. Names:",
+        *(f"# {line}" for line in textwrap.wrap(f"{', '.join(FEATURES[level])}, {further}", 100)),
+        f"features = {example}",
+    ]
+
+
+def _like_a_mask(name: str, shape: tuple[int | None, ...] | None) -> bool:
+    return "mask" in name.lower() and shape is not None and (len(shape) == 2 or 1 in shape[1:])
 
 
 def draft(
@@ -656,38 +701,52 @@ def draft(
         Shapes by name, as for `resolved`.
     """
     lines = [f"name = {json.dumps(name)}", ""]
-    several = len(inputs) > 1
+    mask = next((t for t, shape in inputs.items() if len(inputs) > 1 and _like_a_mask(t, shape)), None)
+    several = len(inputs) - (mask is not None) > 1
     for tensor, shape in inputs.items():
+        if tensor == mask:
+            continue
         lines += [f"[input.tensors.{json.dumps(tensor)}]" if several else "[input]", f"# shape {_shown(shape)}"]
         if not several:
             lines.append(f"tensor = {json.dumps(tensor)}")
         rank = len(shape) if shape is not None else 3
         level = "jet" if rank == 2 else "constituents"
-        lines.append(f'level = "{level}"  # or "{"constituents" if level == "jet" else "jet"}"')
+        lines.append(f'level = "{level}"')
         if level == "jet":
-            lines.append('features = ["pt", "mass"]  # yours, in their order: hepvae.jets.features.FEATURES')
+            lines += _features('["pt", "mass"]', "jet", shape[1] if shape is not None else None)
         else:
             first, last = shape[1:] if shape is not None and rank == 3 else (None, None)
             # Few features, many particles.
             turned = first is not None and (last is None or first < last)
             axes = AXES["constituents"][:: -1 if turned else 1]
             lines.append(f'axes = "{axes[0]}"  # or "{axes[1]}"')
-            lines.append(f"n_particles = {(last if turned else first) or 100}  # as it was trained with")
-            lines.append('coordinates = "relative"  # or "absolute", of eta and phi')
+            length, width = (last, first) if turned else (first, last)
             lines.append(
-                'features = ["eta", "phi", "pt"]  # yours, in their order; each a name, or'
-                " [name, subtract, multiply, lowest, highest]"
+                f"n_particles = {length or 100}  # as {'the model has it' if length else 'it was trained with'}"
             )
+            lines.append('coordinates = "relative"  # or "absolute", of eta and phi')
+            lines += _features('["deta", "dphi", "pt"]', "constituents", width)
         lines.append("")
+    if mask is not None:
+        lines += ["[input.mask]", f"# shape {_shown(inputs[mask])}; 1 for a particle, 0 for padding"]
+        lines.append(f"tensor = {json.dumps(mask)}")
+        rank = len(inputs[mask] or ())
+        turned = rank == 3 and (inputs[mask] or ())[1] == 1
+        lines += [f'axes = "{AXES["mask"][0 if rank == 2 else 1 if turned else 2]}"', ""]
     lines.append("[output]")
     lines += [f"# {tensor} {_shown(shape)}" for tensor, shape in outputs.items()]
-    reconstruction = next(iter(outputs), "output")
+    name_of_output, sizes = next(iter(outputs.items()), ("output", None))
+    if len(outputs) == 1 and sizes is not None and sizes[1:] in ((), (1,)):
+        lines.append(f"score = {json.dumps(name_of_output)}  # one number a jet; or losses = {{loss = ...}}")
+        return "\n".join(lines) + "\n"
     lines += [
-        f"reconstruction = {json.dumps(reconstruction)}  # or score = ..., or losses = {{loss = ...}}",
-        '# z_mean = "..."  # with z_log_var, for kl_loss',
+        f"reconstruction = {json.dumps(name_of_output)}  # or score = ..., or losses = {{loss = ...}}",
+        '# z_mean = "..."  # with z_log_var, for kl_loss; with --decoder, what the decoder takes',
         "",
         "[loss]",
         f'reco = "mse"  # one of {", ".join(RECO)}',
-        '# on = "physical"  # reduction = "sum"  # kl_weight = 0.01',
+        '# on = "physical"  # of values before the transforms; default: of those that the network has',
+        '# reduction = "sum"  # over particles and features; default: mean',
+        "# kl_weight = 0.01  # loss = reco_loss + kl_weight * kl_loss",
     ]
     return "\n".join(lines) + "\n"

@@ -205,7 +205,7 @@ class ChunkScorer:
         self, source: Source, read: ReadOptions, entries: tuple[int, float]
     ) -> tuple[FileReport, Rows | None]:
         """The report and the rows of the first chunk of some entries; None where the file failed."""
-        report = FileReport(source.path, health=Health(self.inferer.spec.n_particles))
+        report = FileReport(source.path, health=Health.of(self.inferer.spec))
         try:
             with closing(
                 iterate_source(source, report, read, entries=entries, all_jets=self.config.all_jets)

@@ -201,7 +201,7 @@ def stream_scores(
         scores = UnfinishedScores(journal, sources, _allowed(inferer, config, read))
         report = ScoreReport(str(output), all_jets=config.all_jets)
         for i, source in enumerate(sources):
-            fresh = FileReport(source.path, health=Health(inferer.spec.n_particles))
+            fresh = FileReport(source.path, health=Health.of(inferer.spec))
             report.files.append(scores.report(i) or fresh)
         missing = [i for i in range(len(sources)) if scores.report(i) is None]
         report.files_resumed = len(sources) - len(missing)

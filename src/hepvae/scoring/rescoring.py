@@ -72,13 +72,13 @@ def rescore_file(
     OptionError
         There is no such strategy, or none such for the model.
     """
-    return write_rescored(path, output, ScoreStrategy(strategy, kl_weight, convention), overwrite=overwrite)
+    return write_rescored(path, output, ScoreStrategy(strategy, kl_weight, convention), overwrite=overwrite)[0]
 
 
 def write_rescored(
     path: str | Path, output: str | Path, strategy: ScoreStrategy, *, overwrite: bool = False
-) -> ScoreStrategy:
-    """As `rescore_file`, of a strategy that is there."""
+) -> tuple[ScoreStrategy, str]:
+    """As `rescore_file`, of a strategy that is there; and what the score of a jet is."""
     output = Path(output)
     OutputOptions(overwrite=overwrite).check(output)
     if output.exists() and os.path.exists(path) and os.path.samefile(path, output):
@@ -89,7 +89,7 @@ def write_rescored(
         provenance = {**scored.provenance, **used.to_dict()}
         with whole_file(output) as temporary:
             write_scores(temporary, output.suffix, scored.kinds, _blocks(scored, used, card), provenance)
-    return used
+    return used, used.of_jet(card)
 
 
 def _blocks(scored: ScoredFile, strategy: ScoreStrategy, card: ModelCard) -> Iterator[Block]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -34,6 +34,11 @@ STRATEGIES: dict[str, Callable[[Floats, Floats], Floats]] = {
 
 #: Losses are means over particles and over the latent axis; the selection of the study takes sums of both.
 CONVENTIONS: tuple[Convention, ...] = ("mean", "sum")
+
+
+def _adds(losses: Container[str]) -> bool:
+    """Whether the score of a jet is the sum of both losses of a VAE."""
+    return "reco_loss" in losses and "kl_loss" in losses
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class ScoreStrategy:
             Of the dtype of the losses.
         """
         weight = self.of(card).kl_weight
-        if "reco_loss" in losses and "kl_loss" in losses:
+        if _adds(losses):
             reco_loss, kl_loss = losses["reco_loss"], losses["kl_loss"]
             number = reco_loss.dtype.type
             if self.convention == "sum":
@@ -143,6 +148,12 @@ class ScoreStrategy:
                 f" {len(jet)} events"
             )
         return score.astype(jet.dtype)
+
+    def of_jet(self, card: ModelCard) -> str:
+        """What the score of a jet is, for messages."""
+        if _adds(card.losses):
+            return f"reco_loss + {self.of(card).kl_weight:g} kl_loss ({self.convention}s)"
+        return "loss" if "loss" in card.losses else card.losses[0]
 
     @property
     def name(self) -> str:
