@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
 import pytest
+from helpers.dijet_files import random_tables, write_events
 from helpers.places import REAL_DATA
 
 import hepvae
@@ -225,3 +227,46 @@ def test_jets_that_were_sorted_before(mode, inferer):
         hepvae.score_dijets(ak.with_field(events, jets, "FatJet"), inferer)
     with pytest.raises(hepvae.DataError, match=r"radius of 0\.9"):
         hepvae.with_constituents(ak.with_field(events, jets, "FatJet"), jet_radius=0.9)
+
+
+@pytest.mark.parametrize("mode", ["eager", "virtual"])
+def test_weights_are_those_of_the_file_in_each_chunk(tmp_path, rng, mode, caplog):
+    """Each chunk decided on PUPPI weights by its own jets: one with few could decide otherwise than the others."""
+    tables = random_tables(rng, events=30, jets=(2, 2), constituents=(20, 40))
+    tables["candidates"]["weight"] = [np.full(len(pt), 0.25) for pt in tables["candidates"]["pt"]]
+    sums = [
+        np.bincount(jet[jet >= 0], pt[candidate[jet >= 0]], len(jets))
+        for jet, candidate, pt, jets in zip(
+            *tables["links"].values(), tables["candidates"]["pt"], tables["jets"]["pt"]
+        )
+    ]
+    # Of the last five events, jets that look as if weights were in pt already.
+    tables["jets"]["pt"] = [(0.25 if i < 25 else 1) * pt for i, pt in enumerate(sums)]
+    path = write_events(tmp_path / "a.root", tables, layout="pfnano")
+    whole = hepvae.read_jets(path).jets.constituents
+    for start, stop in ((25, 30), (0, 10)):
+        events = nano_events(path, mode, entry_start=start, entry_stop=stop)
+        jets = hepvae.with_constituents(events)
+        assert ak.array_equal(jets.constituents.pt, whole.pt[start:stop])
+        chosen = events[np.arange(stop - start) % 2 == 0]
+        assert ak.array_equal(hepvae.with_constituents(chosen).constituents.pt, whole.pt[start:stop:2])
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+    elsewhere = ak.Array(events.layout, behavior=events.behavior)[:4]
+    with caplog.at_level(logging.WARNING):
+        assert ak.array_equal(hepvae.with_constituents(elsewhere).constituents.pt, whole.pt[:4])
+    assert "decided by 8 jets of this chunk" in caplog.text
+
+
+def test_scores_of_jets_read_only_what_is_needed(inferer):
+    """What a model does not take, as the mass of the jet, is not read; virtual arrays read it for the links."""
+    dask_awkward = pytest.importorskip("dask_awkward")
+    path = hepvae.sample_path("GtoWW15na")
+    lazy = hepvae.score_jets(hepvae.with_constituents(nano_events(path, "dask")), inferer)
+    (columns,) = dask_awkward.necessary_columns(lazy).values()
+    assert columns == NEEDED | COUNTS
+    read = []
+    jets = hepvae.with_constituents(nano_events(path, "virtual", entry_stop=50, access_log=read))
+    losses = hepvae.score_jets(jets, inferer)
+    assert {getattr(entry, "branch", entry) for entry in read} == NEEDED | COUNTS
+    assert ak.almost_equal(computed(lazy).loss[:50], losses.loss, rtol=1e-4)

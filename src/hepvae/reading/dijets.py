@@ -272,7 +272,7 @@ def _chunks(
                 f"{table.where}: has one jet an entry ({name} layout): expected events with two jets"
             )
         with _as_fault_of(table, "columns cannot be read"):
-            schema, report.weights = settle_weights(
+            schema, report.weights, _ = settle_weights(
                 schema, table.names, table.num_entries, table.read, table.where
             )
         if options.columns or options.jet_columns:

@@ -297,7 +297,7 @@ def settle_weights(
     entries: int,
     read: Callable[[list[str], int, int], Columns],
     where: str,
-) -> tuple[Schema, str | None]:
+) -> tuple[Schema, str | None, int]:
     """Decide whether the pt of candidates is to be multiplied by the PUPPI weight that a file has beside it.
 
     The pt of PFNano is that of the candidate, that of NanoAODv15 is weighted already; files of private productions
@@ -319,24 +319,28 @@ def settle_weights(
         With one way to the pt.
     str or None
         What was decided, for the report; None where the file has no weight.
+    int
+        Number of jets that decided.
     """
     weighted = _weighted(schema)
     if weighted is None:
-        return schema, None
+        return schema, None, 0
     assert isinstance(schema.layout, Collections), "only these have weights"
     pt, weight = weighted.columns
     plain = replace(schema, layout=replace(schema.layout, candidates={**schema.layout.candidates, "pt": pt}))
     for first in range(0, entries, ENTRIES_FOR_WEIGHTS):
         names = [*schema.branches, *weight_columns(schema, present)]
         columns = read(names, first, min(first + ENTRIES_FOR_WEIGHTS, entries))
-        ratios = [_pt_ratio(one.layout, columns, first, where) for one in (schema, plain)]
-        if np.isfinite(ratios).all():
+        of_jets = [_pt_ratios(one.layout, columns, first, where) for one in (schema, plain)]
+        if all(map(len, of_jets)):
+            jets = min(map(len, of_jets))
+            ratios = [float(np.median(one)) for one in of_jets]
             times, as_is = (abs(np.log(ratio)) for ratio in ratios)
             sums = f"constituents add up to {ratios[0]:.3f} of the raw jet pt, {ratios[1]:.3f} without it"
             if times <= as_is:
-                return schema, f"{pt} is multiplied by {weight}: {sums}"
-            return plain, f"{pt} is not multiplied by {weight}: {sums}"
-    return schema, f"{pt} is multiplied by {weight}: no jet has constituents"
+                return schema, f"{pt} is multiplied by {weight}: {sums}", jets
+            return plain, f"{pt} is not multiplied by {weight}: {sums}", jets
+    return schema, f"{pt} is multiplied by {weight}: no jet has constituents", 0
 
 
 #: Entries that are looked at for the weights, at once.
@@ -348,14 +352,17 @@ def _weighted(schema: Schema) -> Formula | None:
     return pt if isinstance(pt, Formula) else None
 
 
-def _pt_ratio(layout: Collections | JetByJet, columns: Columns, first_entry: int, where: str) -> float:
-    """Median of the summed pt of a jet's constituents over its raw pt; NaN where no jet has constituents."""
+def _pt_ratios(
+    layout: Collections | JetByJet, columns: Columns, first_entry: int, where: str
+) -> npt.NDArray[np.float64]:
+    """Summed pt of a jet's constituents over its raw pt, of the jets that have constituents."""
     jets, candidates, (link_jet, candidate) = Linking(layout, where)._flattened(columns, first_entry)
     raw = jets["pt"] * (1 - jets["rawFactor"]) if "rawFactor" in jets else jets["pt"]
     raw = _flat(raw).astype(np.float64)
     total = np.bincount(link_jet, _flat(candidates["pt"])[candidate], len(raw))
     some = (total > 0) & (raw > 0) & np.isfinite(total)
-    return float(np.median(total[some] / raw[some])) if some.any() else float("nan")
+    ratios: npt.NDArray[np.float64] = total[some] / raw[some]
+    return ratios
 
 
 def _jets_with(flat: Mapping[str, ak.Array], constituents: Any) -> Any:

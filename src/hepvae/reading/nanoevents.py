@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from urllib.parse import unquote
 
 import awkward as ak
 import numpy as np
 
-from ..errors import LayoutError
+from ..errors import HepvaeError, LayoutError
 from ..jets.padding import NOMINAL_PT
 from ..jets.selection import dijets
 from ..jets.spec import InputSpec
-from .layouts import EVENT_COLUMNS, FAT_JETS, JET_COLUMNS, JetCollection, Schema, SchemaName, find_schema
+from .layouts import (
+    EVENT_COLUMNS,
+    FAT_JETS,
+    JET_COLUMNS,
+    Collections,
+    Formula,
+    JetCollection,
+    Schema,
+    SchemaName,
+    find_schema,
+)
 from .linking import Linking, settle_weights, weight_columns
+from .sources import Source
+from .tables import open_table
 
 __all__ = ["aligned", "constituents_of", "dijets_of", "is_nanoevents", "needed"]
 
 log = logging.getLogger(__name__)
 
 WHERE = "NanoEvents"
+#: So many of a chunk decide on its PUPPI weights without a warning.
+LEAST_JETS = 20
 #: What to do where the links do not fit the jets.
 WITH_CONSTITUENTS = (
     "were they corrected, cut or sorted? take hepvae.with_constituents(events) before that, which keeps"
@@ -115,17 +130,58 @@ def _linking(
     layout, places = _layout(events, schema, spec, jets)
     columns = {name: _column(events, place) for name, place in places.items()}
     raw_factors = weight_columns(layout, columns)
-    layout, weights = settle_weights(
+    if isinstance(layout.layout, Collections) and isinstance(layout.layout.candidates["pt"], Formula):
+        layout = _settled(events, layout, columns)
+    columns = {name: column for name, column in columns.items() if name not in raw_factors}
+    return Linking(_with_columns(layout, spec, places).layout, WHERE, WITH_CONSTITUENTS), columns
+
+
+#: What was decided of files, by UUID, tree and layout.
+_OF_FILES: dict[tuple[str, str, str], Schema] = {}
+
+
+def _settled(events: ak.Array, layout: Schema, columns: dict[str, ak.Array]) -> Schema:
+    """The layout with one way to the pt, see `settle_weights`: the same for all chunks of a file.
+
+    As when files are read, the first entries of the file decide, which coffea says where events are. Where it does
+    not (on Dask, and of arrays from elsewhere), or the file is gone, those of the chunk; few jets are warned of.
+    """
+    source, uuid = _file_of(events)
+    if source is not None:
+        key = uuid, str(source.tree), repr(layout)
+        try:
+            if key not in _OF_FILES:
+                with open_table(source) as table:
+                    _OF_FILES[key], weights, _ = settle_weights(
+                        layout, table.names, table.num_entries, table.read, table.where
+                    )
+                log.info("%s: %s", source.path, weights)
+            return _OF_FILES[key]
+        except HepvaeError as error:
+            log.warning("%s: PUPPI weights are decided on for a chunk: %s", WHERE, error)
+    layout, weights, jets = settle_weights(
         layout,
         columns.keys(),
         len(events),
         lambda names, start, stop: {n: columns[n][start:stop] for n in names},
         WHERE,
     )
-    if weights is not None:
-        log.info("%s: %s", WHERE, weights)
-    columns = {name: column for name, column in columns.items() if name not in raw_factors}
-    return Linking(_with_columns(layout, spec, places).layout, WHERE, WITH_CONSTITUENTS), columns
+    level = logging.WARNING if jets < LEAST_JETS and weights is not None else logging.INFO
+    log.log(level, "%s: %s; decided by %d jets of this chunk", WHERE, weights, jets)
+    return layout
+
+
+def _file_of(events: ak.Array) -> tuple[Source | None, str]:
+    """The file of NanoEvents and its UUID, where coffea says which it is."""
+    factory: Any = events.attrs.get("@events_factory")
+    try:
+        uuid, tree, _ = factory._partition_key.split("/")
+        path = factory._mapping._fileopener._uuid_pfnmap[uuid]
+    except (AttributeError, KeyError, TypeError, ValueError):  # of another version of coffea
+        return None, ""
+    if not isinstance(path, str) or path.endswith(".parquet"):
+        return None, ""
+    return Source(path, unquote(tree).strip("/").partition(";")[0]), uuid
 
 
 def needed(
