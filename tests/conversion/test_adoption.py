@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 import hepvae
 from hepvae import FileError, InputSpec, ModelError, adopt, load_inferer, pad_particles
 from hepvae.conversion.adoption import draft_card
-from hepvae.models.foreign import read_card
+from hepvae.models.foreign import draft, read_card
 from hepvae.scoring.formats import open_scored
 
 SAMPLE = hepvae.sample_path("qcdSig")
@@ -364,6 +364,14 @@ def test_drafts_tell_masks_and_scores(tmp_path):
     assert (described.mask.tensor, described.mask.axes) == ("mask", "jets, 1, particles")
     assert [one.tensor for one in described.inputs] == ["features", "mask"]
     assert (described.outputs.score, described.loss) == ("score", None)
+
+
+def test_drafts_of_encoders_name_the_latent_outputs():
+    """Of the study's encoder, z was drafted as the reconstruction."""
+    shapes = {name: (None, 8) for name in ("z", "z_log_var", "z_mean")}
+    text = draft("encoder", {"x": (None, 100, 3)}, shapes)
+    assert "reconstruction = 0" in text and 'z_mean = "z_mean"\nz_log_var = "z_log_var"\n' in text
+    assert 'reconstruction = "y"' in draft("whole", {"x": (None, 100, 3)}, {"y": (None, 100, 3)} | shapes)
 
 
 @pytest.mark.parametrize(

@@ -22,15 +22,14 @@ def model(name: str, runtime: str | None, as_json: bool) -> int:
         click.echo(card.to_json())
         return 0
     spec = card.spec
+    axis = " to the jet axis" if spec.coordinates == "relative" else ""
     rows = {
         "file": inferer.path,
         "sha256": inferer.sha256,
         "runtime": inferer.runtime,
         "architecture": card.architecture,
         "particles": f"{spec.n_particles}, by falling pt" if spec.features else "",
-        "features": f"{', '.join(spec.features)} ({spec.coordinates} to the jet axis)"
-        if spec.coordinates == "relative"
-        else f"{', '.join(spec.features)} ({spec.coordinates})",
+        "features": f"{', '.join(spec.features)} ({spec.coordinates}{axis})" if spec.features else "",
         "features of jets": ", ".join(spec.jet_features),
         "mean": ", ".join(f"{value:.4g}" for value in card.mean),
         "std": ", ".join(f"{value:.4g}" for value in card.std),

@@ -688,6 +688,13 @@ def _like_a_mask(name: str, shape: tuple[int | None, ...] | None) -> bool:
     return "mask" in name.lower() and shape is not None and (len(shape) == 2 or 1 in shape[1:])
 
 
+def _latent(outputs: Collection[str]) -> list[str]:
+    """The lines of mean and logarithm of the variance, where outputs are called so."""
+    keys = {"z_mean": ("z_mean", "mean", "mu"), "z_log_var": ("z_log_var", "log_var", "logvar")}
+    named = {key: next((name for name in names if name in outputs), None) for key, names in keys.items()}
+    return [] if None in named.values() else [f"{key} = {json.dumps(name)}" for key, name in named.items()]
+
+
 def draft(
     name: str,
     inputs: Mapping[str, tuple[int | None, ...] | None],
@@ -739,9 +746,11 @@ def draft(
     if len(outputs) == 1 and sizes is not None and sizes[1:] in ((), (1,)):
         lines.append(f"score = {json.dumps(name_of_output)}  # one number a jet; or losses = {{loss = ...}}")
         return "\n".join(lines) + "\n"
+    # Of an encoder by its names: position 0 of the decoder.
+    shown = "0" if len(_latent(outputs)) == len(outputs) - (name_of_output == "z") else json.dumps(name_of_output)
     lines += [
-        f"reconstruction = {json.dumps(name_of_output)}  # or score = ..., or losses = {{loss = ...}}",
-        '# z_mean = "..."  # with z_log_var, for kl_loss; with --decoder, what the decoder takes',
+        f"reconstruction = {shown}  # or score = ..., or losses = {{loss = ...}}",
+        *(_latent(outputs) or ['# z_mean = "..."  # with z_log_var, for kl_loss; with --decoder, what it takes']),
         "",
         "[loss]",
         f'reco = "mse"  # one of {", ".join(RECO)}',
