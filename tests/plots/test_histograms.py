@@ -52,6 +52,16 @@ def test_scores_that_are_nan_do_not_enter():
         score_histogram({"a": ([np.nan], [1.0])})
 
 
+def test_a_few_scores_far_below_zero_are_shown():
+    """Of scores from -0.6 to 3.8 those below zero were outside a logarithmic axis that began at 0.02."""
+    above = np.linspace(0.02, 3.8, 2000)
+    scores = np.concatenate([above, [-0.65, -0.3]])
+    axis = score_histogram({"QCD": (scores, np.ones(2002))}).axes["score"]
+    assert axis.edges[0] < -0.65 and axis.transform is None
+    rounded = score_histogram({"QCD": (np.append(above, -1e-9), np.ones(2001))}).axes["score"]
+    assert rounded.transform is not None
+
+
 def test_scores_at_or_below_zero_are_not_lost():
     """They were dropped, not even in the underflow: fractions were those of the rest."""
     scores = np.append(np.geomspace(1, 100, 997), [0.0, -3.0, -np.inf])

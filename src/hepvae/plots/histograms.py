@@ -56,6 +56,8 @@ LABELS = LOSS_LABELS | {
 MOST_BINS = 10_000
 #: An axis is linear where more than this share of the values is not above zero.
 MANY = 0.01
+#: Or where one is below zero by more than this share of the largest value.
+FAR_BELOW = 0.1
 
 
 def score_histogram(
@@ -383,9 +385,11 @@ def _column_label(name: str) -> str:
 
 
 def _loss_axis(name: str, label: str, values: Floats, bins: int, limits: Limits | None) -> Any:
-    """An axis between limits, or one that holds all values: logarithmic, unless many are not above zero."""
+    """An axis between limits, or one that holds all values: logarithmic, unless many are not above zero, or
+    one is far below."""
     finite = values[np.isfinite(values)]
-    if limits is None and not (np.count_nonzero(finite > 0) > (1 - MANY) * len(finite)):
+    signed = bool(len(finite)) and finite.min() < -FAR_BELOW * finite.max()
+    if limits is None and (signed or not (np.count_nonzero(finite > 0) > (1 - MANY) * len(finite))):
         return _linear_axis(name, label, values, bins, None)
     return _logarithmic_axis(name, label, bins, limits or _enclosing(finite[finite > 0]))
 
