@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "DataError",
     "FileError",
@@ -14,11 +16,15 @@ __all__ = [
     "TransientError",
     "UnscoredJetsWarning",
     "one_line",
+    "without_tokens",
 ]
 
 
 class HepvaeError(Exception):
-    """Base of every error that a user can cause."""
+    """Base of every error that a user can cause; no message of it has the token of an address."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_tokens(one) if isinstance(one, str) else one for one in args))
 
 
 class FileError(HepvaeError, OSError):
@@ -64,3 +70,12 @@ def one_line(error: BaseException) -> str:
     """The message of an error of another library on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+#: What grants access to a file of an XRootD server, in the query of its address.
+_TOKEN = re.compile(r"(authz=(?:Bearer(?:%20|\+| ))?)[^&\s,;:'\")\]]+", re.IGNORECASE)
+
+
+def without_tokens(text: str) -> str:
+    """Text in which the token of an address (``?authz=...``) is replaced: logs and outputs are read by others."""
+    return _TOKEN.sub(r"\1***", text)

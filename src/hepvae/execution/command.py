@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from ..errors import FileError, HepvaeError, OptionError
+from ..errors import FileError, HepvaeError, OptionError, without_tokens
 from ..options import check_choice, check_number, check_whole_number, nearest
 from ..output.text import terminal_text
 
@@ -252,7 +252,7 @@ def effective_options() -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, list) or type(value) is tuple:
         return [_plain(one) for one in value]
-    return value if isinstance(value, (bool, int, float, str)) else str(value)
+    return value if isinstance(value, (bool, int, float)) else without_tokens(str(value))
 
 
 def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:

@@ -7,6 +7,8 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..errors import without_tokens
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -19,13 +21,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def terminal_text(text: str, keep: str = "") -> str:
-    """Text on one line, with control, direction and undecodable characters as escape sequences of Python.
+    """Text on one line, without tokens, with control, direction and undecodable characters as escape sequences.
 
     Parameters
     ----------
     keep : str
         Control characters that stay.
     """
+    text = without_tokens(text)
     if text.isprintable():
         return text
     return "".join(_escaped(c) if c not in keep and unicodedata.category(c) in _INVISIBLE else c for c in text)
