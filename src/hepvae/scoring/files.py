@@ -23,7 +23,7 @@ from ..options import check_names
 from ..output.journal import Journal
 from ..reading.access import ACCESS, Access
 from ..reading.dijets import iterate_sources
-from ..reading.layouts import FAT_JETS, SCHEMAS, JetCollection, SchemaName
+from ..reading.layouts import FAT_JETS, JET_COLUMNS, SCHEMAS, JetCollection, SchemaName, known_branches
 from ..reading.options import STEP_SIZE, ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Files, Source, resolve
@@ -175,10 +175,15 @@ def stream_scores(
             f"columns are {', '.join(carried)}: expected none in a friend or with jets 'all', since the input has"
             " them"
         )
-    for column in read.jet_columns:
-        of_jets = f"{read.jets.name}_{column.removeprefix(f'{read.jets.name}_')}"
-        if any(fnmatchcase(of_jets, pattern) for pattern in carried):
-            raise OptionError(f"columns: {of_jets!r} is a column of jets: expected some of one number an event")
+    of_jets = [
+        f"{read.jets.name}_{c.removeprefix(f'{read.jets.name}_')}" for c in (*JET_COLUMNS, *read.jet_columns)
+    ]
+    for column in carried:
+        of_event = column in _OF_EVENTS or column not in known_branches()
+        if not of_event or any(fnmatchcase(one, column) for one in of_jets):
+            raise OptionError(
+                f"columns: {column!r} is of jets or constituents: expected those of one number an event"
+            )
     if writing.resume and callable(config.strategy.strategy):
         raise OptionError(
             f"resume: whether {config.strategy.name!r} is the function of the killed call cannot be told: expected"
