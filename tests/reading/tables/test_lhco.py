@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import awkward as ak
 import numpy as np
 import pytest
+from helpers.places import CHECKOUT
 
 import hepvae
 from hepvae.cli import main
@@ -207,7 +210,7 @@ def test_names_of_columns_that_are_code(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".root", ".parquet"])
-def test_label_in_the_scored_file(tmp_path, particles, labels, suffix):
+def test_label_in_the_scored_file(tmp_path, monkeypatch, capsys, particles, labels, suffix):
     """The label was read, and the scored file had none: no AUC of the benchmark could be had."""
     path = write(tmp_path / "events.h5", particles, labels)
     output, rescored = tmp_path / f"scores{suffix}", tmp_path / f"again{suffix}"
@@ -224,6 +227,12 @@ def test_label_in_the_scored_file(tmp_path, particles, labels, suffix):
     split = [(score[label == value], np.ones((label == value).sum())) for value in (0, 1)]
     pairs = np.sign(score[label == 1][:, np.newaxis] - score[label == 0])
     assert roc(*split).auc == pytest.approx((pairs.mean() + 1) / 2)
+    if suffix == ".root":  # the page's own lines
+        monkeypatch.chdir(tmp_path)
+        page = (CHECKOUT / "docs" / "reading.md").read_text()
+        (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        exec(block, {})
+        assert capsys.readouterr().out.splitlines()[-1].startswith(f"AUC {roc(*split).auc:.3f}, significance")
     friend = hepvae.score_files(path, hepvae.load_inferer("conv"), tmp_path / f"f{suffix}", friend=True)
     with open_scored(friend.output) as scored:
         assert "label" not in scored.kinds and "scored" in scored.kinds
