@@ -9,7 +9,7 @@ import uproot
 from helpers.dijet_files import random_tables, same_jets, write_events
 
 import hepvae
-from hepvae import DataError, LayoutError, read_dijets
+from hepvae import DataError, InputSpec, LayoutError, read_dijets
 from hepvae.jets.kinematics import wrapped
 from hepvae.scoring.inspection import inspect_files
 
@@ -274,3 +274,25 @@ def test_file_without_events_is_no_failure(tmp_path, rng):
 
 def test_real_file_without_events(real_data):
     assert len(read_dijets(real_data / "nano_dy_empty.root")) == 0
+
+
+def test_further_columns_in_other_layouts(tmp_path, signal_events, jetclass_file):
+    """A model that takes columns that a layout has not is refused by their names; those it has are read."""
+    from helpers.study_files import write_study
+
+    charges, ratio = InputSpec(5, ("pt", "charge")), InputSpec(1, (), jet_features=("tau2/tau1",))
+    dijets = tmp_path / "dijets.root"
+    write_plain(dijets, signal_events)
+    study = write_study(tmp_path / "study.h5", signal_events)
+    for path, spec, named in (
+        (dijets, charges, "'j1_constituents_charge', which the model needs for charge"),
+        (dijets, ratio, "'j1_tau2', which the model needs for tau2, tau1"),
+        (study, charges, "'j1_particles_charge', which the model needs for charge"),
+        (study, ratio, "'j1_tau2', which the model needs for tau2, tau1"),
+    ):
+        with pytest.raises(LayoutError, match=named):
+            read_dijets(path, spec=spec)
+    with pytest.raises(LayoutError, match="'part_charge', which the model needs for charge"):
+        hepvae.read_jets(jetclass_file, spec=charges)
+    with_mass = read_dijets(dijets, spec=InputSpec(1, (), jet_features=("mass", "multiplicity")))
+    assert len(with_mass) == len(signal_events)
