@@ -153,6 +153,7 @@ def test_study_that_was_killed_goes_on(tmp_path):
     assert not kept.parent.exists()
 
 
+@pytest.mark.slow
 def test_own_files_and_one_runtime(tmp_path, capsys):
     path = str(hepvae.sample_path("GtoWW15br"))
     arguments = ["--quick", "--runtimes", "onnxruntime", "--batch-sizes", "32", "--input", path]
@@ -165,6 +166,7 @@ def test_own_files_and_one_runtime(tmp_path, capsys):
     assert plots < {file.name for file in tmp_path.iterdir()}
 
 
+@pytest.mark.slow
 def test_cell_that_fails_is_a_row_and_status_1(tmp_path, capsys, monkeypatch):
     """No server for XRootD: those cells say so, and the others are measured all the same."""
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -97,6 +97,7 @@ def test_single_stream_has_its_queries(opened, jets):
     assert record["timed_calls"] >= 600
 
 
+@pytest.mark.slow
 def test_stream_reads_the_files(opened, jets):
     pytest.importorskip("tensorflow")
     path = str(hepvae.sample_path("GtoWW15na"))

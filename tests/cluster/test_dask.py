@@ -101,6 +101,7 @@ def files(tmp_path):
     return made
 
 
+@pytest.mark.slow
 def test_workers_make_the_file_of_one_process(cluster, files, tmp_path, real_or_none):
     _, _, client = cluster
     broken = tmp_path / "broken.root"

@@ -32,7 +32,11 @@ def triple(x):
 
 @pytest.mark.parametrize(
     "problem",
-    [pytest.param("none", marks=pytest.mark.slow), "damaged", pytest.param("no folder", marks=pytest.mark.slow)],
+    [
+        pytest.param("none", marks=pytest.mark.slow),
+        pytest.param("damaged", marks=pytest.mark.slow),
+        pytest.param("no folder", marks=pytest.mark.slow),
+    ],
 )
 def test_cache_that_cannot_be_used(tmp_path, problem):
     """A damaged file in it ended every command until somebody deleted it."""

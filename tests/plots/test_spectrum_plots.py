@@ -81,7 +81,7 @@ def test_weighted_spectrum(spectrum):
 def test_p_values(tmp_path):
     masses = np.array([1800.0, 2000, 2200])
     scans = [
-        Scan(name, masses, np.ones(3), np.ones(3), significance, {})
+        Scan(name, masses, np.ones(3), np.ones(3), significance, {}, 0.5)
         for name, significance in (("eff1", np.array([0.5, 3.9, -1])), (COMBINED, np.array([-0.2, 4.5, 1])))
     ]
     figure = plot_p_values(scans, figure_path=tmp_path / "p.png", names={COMBINED: "Combined"}, title="Narrow")

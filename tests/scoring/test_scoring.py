@@ -319,6 +319,7 @@ print(len(seen), max(seen[5:15]), min(seen[95:105]))
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_chunks(tmp_path):
     """Arrays of a chunk that nobody needs any more must go: uproot and awkward have cycles."""
     files = [str(hepvae.sample_path(name)) for name in ("qcdSide", "qcdSig", "GtoWW15na", "GtoWW15br")]
