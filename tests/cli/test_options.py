@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -214,3 +215,16 @@ def test_numpy_scalars_are_numbers(small, tmp_path):
     inferer = hepvae.load_inferer(hepvae.model_path("conv"))
     cuts = {"pt_min": np.float32(0), "mjj_min": np.int64(0), "step_size": np.int32(5), "kl_weight": np.float64(1)}
     assert hepvae.score_files(small, inferer, tmp_path / "s.root", **cuts).events_scored > 0
+
+
+def test_handlers_of_other_packages_show_nothing_of_ours(capsys):
+    """After `hepvae adopt`, standard error ended with `INFO:hepvae:exit status 0`: a package had set up the root log."""
+    root = logging.getLogger()
+    handler = logging.StreamHandler(sys.stderr)
+    root.addHandler(handler)
+    try:
+        assert main(["model", "conv"]) == 0
+    finally:
+        root.removeHandler(handler)
+    assert capsys.readouterr().err == ""
+    assert logging.getLogger("hepvae").propagate

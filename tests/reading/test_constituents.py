@@ -259,7 +259,7 @@ def test_weights_are_those_of_the_file_in_each_chunk(tmp_path, rng, mode, caplog
 
 
 def test_scores_of_jets_read_only_what_is_needed(inferer):
-    """What a model does not take, as the mass of the jet, is not read; virtual arrays read it for the links."""
+    """Momenta of jets and candidates, and their links: nothing else of the file is read, lazily or virtually."""
     dask_awkward = pytest.importorskip("dask_awkward")
     path = hepvae.sample_path("GtoWW15na")
     lazy = hepvae.score_jets(hepvae.with_constituents(nano_events(path, "dask")), inferer)

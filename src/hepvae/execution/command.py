@@ -379,6 +379,9 @@ class _Session:
         self.shown = logging.StreamHandler(sys.stderr)
         self.shown.setFormatter(_OneLine("hepvae: %(message)s"))
         self._add(self.shown, logging.WARNING)
+        # TensorFlow and tf2onnx give the root logger handlers of their own: what is shown is ours.
+        self.stack.callback(setattr, logger, "propagate", logger.propagate)
+        logger.propagate = False
 
     def _add(self, handler: logging.Handler, level: int) -> None:
         handler.setLevel(level)
