@@ -218,7 +218,7 @@ def test_numpy_scalars_are_numbers(small, tmp_path):
 
 
 def test_handlers_of_other_packages_show_nothing_of_ours(capsys):
-    """After `hepvae adopt`, standard error ended with `INFO:hepvae:exit status 0`: a package had set up the root log."""
+    """Standard error of `hepvae adopt` ended with `INFO:hepvae:exit status 0`: others had set up the root log."""
     root = logging.getLogger()
     handler = logging.StreamHandler(sys.stderr)
     root.addHandler(handler)
