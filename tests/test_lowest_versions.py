@@ -19,10 +19,10 @@ EXTRAS = ("test", "hdf5", "parquet", "search")
 ROOMS = ("reading", "jets", "scoring", "plots")
 
 
-def run(*command: object, timeout: float = 1500) -> str:
+def run(*command: object, timeout: float = 1500, **variables: str) -> str:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHONPATH", "PYTEST"))
-    }
+    } | variables
     done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
