@@ -9,8 +9,10 @@ import re
 import threading
 
 import numpy as np
+import onnx
 import pytest
 import uproot
+from helpers.foreign_models import scaled
 from helpers.places import CHECKOUT
 
 import hepvae
@@ -133,3 +135,26 @@ def test_adopt_on_the_command_line(tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
     assert main(["adopt", net, "--output", output]) == 2
     assert "--card is missing" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_search_with_a_model_that_reconstructs_no_momenta(tmp_path, monkeypatch, capsys):
+    """`hepvae search` ended at the last figure with "jets need eta of their constituents"."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(scaled(["jets", 20, 3]), "net.onnx")
+    card = """
+name = "own"
+[input]
+n_particles = 20
+features = [["log_pt", 1.7, 0.7], "deta", "dphi"]
+[output]
+reconstruction = 0
+[loss]
+reco = "mse"
+"""
+    (tmp_path / "card.toml").write_text(card)
+    assert main(["adopt", "net.onnx", "--card", "card.toml", "--output", "own"]) == 0
+    options = ["--toys", "20", "--strategies", "min", "--no-baselines", "--output", "search"]
+    assert main(["search", "--models", "own", *options]) == 0
+    assert "own: reconstructs no eta, phi and pt of constituents" in capsys.readouterr().out
+    assert (tmp_path / "search" / "report.html").is_file()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -47,3 +48,11 @@ def test_a_card_from_before_there_were_distances():
     values = CARD.to_dict()
     assert values.pop("distance") == "features"
     assert ModelCard.from_dict(values) == CARD
+
+
+def test_jets_are_compared_where_a_model_gives_back_their_momenta():
+    card = ModelCard("conv", InputSpec(features=("pt", "eta", "phi")), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    assert card.reconstructs_momenta
+    assert not replace(card, spec=InputSpec(features=("eta", "phi", "log_pt"))).reconstructs_momenta
+    assert not replace(card, reconstruction=None).reconstructs_momenta
+    assert not replace(card, reconstruction=replace(card.reconstruction, values="network")).reconstructs_momenta

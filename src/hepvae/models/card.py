@@ -74,6 +74,14 @@ class ModelCard:
         return outputs
 
     @property
+    def reconstructs_momenta(self) -> bool:
+        """Whether the model takes and gives back eta, phi and pt of constituents, so that jets can be compared."""
+        given = self.reconstruction
+        features = ("eta", "phi", "pt")
+        plain = given is not None and given.values == "physical" and not given.features
+        return plain and sorted(self.spec.features) == sorted(features)
+
+    @property
     def without_distances(self) -> tuple[str, ...]:
         """The outputs that the others follow from, where hepvae computes the distances of particles."""
         return (*(name for name in self.losses if name == "kl_loss"), RECONSTRUCTION)

@@ -299,8 +299,13 @@ def search(options: SearchOptions) -> list[Path]:
     shown = {name: sample for name, sample in samples.items() if name not in hidden}
     show_scores(report, shown, options.model)
     events = read_dijets(options.files[BACKGROUND], entry_stop=RECONSTRUCTED)
-    show_reconstruction(report, select_dijets(events, region="signal"), inferers)
-    most_anomalous(options, samples, inferers[options.model], report)
+    comparable = {model: inferer for model, inferer in inferers.items() if inferer.card.reconstructs_momenta}
+    if comparable:
+        show_reconstruction(report, select_dijets(events, region="signal"), comparable)
+    for model in (model for model in inferers if model not in comparable):
+        report.conclude(f"{model}: reconstructs no eta, phi and pt of constituents; no jets of it are displayed.")
+    if options.model in comparable:
+        most_anomalous(options, samples, inferers[options.model], report)
     summary = (
         f"{options.luminosity:g} fb-1 at {options.energy:g} TeV; cut on the score of {options.model}"
         f" ({options.strategies[0]} of the jets); fits of mjj from {options.fit_start:g} to"
