@@ -25,7 +25,7 @@ COPIES = 500
 SCRIPT = """
 import json, resource, sys
 import hepvae
-from hepvae.reading.access import Access
+from hepvae.storage.access import Access
 resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
 folder, output = sys.argv[1:]
 inferer = hepvae.load_inferer(hepvae.model_path("conv"), threads=1)

@@ -5,8 +5,8 @@ import pytest
 
 import hepvae
 from hepvae import OptionError
-from hepvae.reading.access import Access
 from hepvae.reading.options import ReadOptions
+from hepvae.storage.access import Access
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -21,9 +21,9 @@ from helpers.dijet_files import random_tables, write_events
 import hepvae
 from hepvae.bench.xrootd_server import free_port, root_address, xrootd_server
 from hepvae.extras import XROOTD_TIMES_S
-from hepvae.reading.access import Access
 from hepvae.reading.sources import resolve
 from hepvae.scoring.inspection import inspect_files
+from hepvae.storage.access import Access
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("xrootd") is None, reason="no XRootD server: apt-get install xrootd-server"),

@@ -11,11 +11,11 @@ from ..execution.command import PATH, Choice, Number, Whole, built, option
 from ..inference import runtime_names
 from ..jets.selection import REGIONS, Selection
 from ..models.bundled import MODELS
-from ..reading.access import Access
 from ..reading.layouts import FAT_JETS, SCHEMAS, JetCollection, SchemaName
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..scoring.strategy import CONVENTIONS, STRATEGIES, ScoreStrategy
+from ..storage.access import Access
 
 __all__ = [
     "allow_failed_option",

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
 from ..jets.spec import InputSpec
 from ..options import check_whole_number, nearest
-from .access import Attempts, file_error
+from ..storage.access import Attempts, file_error
 from .layouts import EVENT_COLUMNS, SCHEMAS, Schema, SchemaName, find_schema
 from .linking import Linking, settle_weights
 from .options import STEP_SIZE, ReadOptions

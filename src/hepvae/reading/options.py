@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import OptionError
 from ..jets.spec import InputSpec
 from ..options import check_choice, check_whole_number
-from .access import ACCESS, Access
+from ..storage.access import ACCESS, Access
 from .layouts import FAT_JETS, SCHEMAS, JetCollection, SchemaName
 
 __all__ = ["STEP_SIZE", "ReadOptions"]

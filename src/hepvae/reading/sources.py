@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ..errors import FileError, OptionError, one_line
-from .access import ACCESS, Access
-from .remote import address_parts, eos_address, has_magic, is_folder, match
+from ..storage.access import ACCESS, Access
+from ..storage.servers import address_parts, eos_address, has_magic, is_folder, match
 
 __all__ = ["HDF5_SUFFIXES", "TREE", "Files", "Source", "check_regular", "distinct_names", "resolve", "stamp"]
 

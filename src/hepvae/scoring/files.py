@@ -21,12 +21,12 @@ from ..jets.health import Health
 from ..jets.selection import Cuts, Region, Selection
 from ..options import check_names
 from ..output.journal import Journal
-from ..reading.access import ACCESS, Access
 from ..reading.dijets import iterate_sources
 from ..reading.layouts import FAT_JETS, JET_COLUMNS, SCHEMAS, JetCollection, SchemaName, known_branches
 from ..reading.options import STEP_SIZE, ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Files, Source, resolve
+from ..storage.access import ACCESS, Access
 from ..version import __version__
 from .chunks import ChunkScorer, Rows, scored_chunks
 from .jets import check_inferer

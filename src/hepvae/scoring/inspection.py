@@ -8,12 +8,12 @@ from ..execution.ahead import read_ahead
 from ..execution.progress import event_bar
 from ..jets.health import Health
 from ..options import check_whole_number
-from ..reading.access import ACCESS, Access
 from ..reading.dijets import iterate_sources
 from ..reading.layouts import SchemaName
 from ..reading.options import STEP_SIZE, ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Files, resolve
+from ..storage.access import ACCESS, Access
 
 __all__ = ["inspect_files", "inspect_sources"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager
 
-from ..access import ACCESS, Access
+from ...storage.access import ACCESS, Access
 from ..sources import HDF5_SUFFIXES, Source, check_regular
 from .base import Table
 from .hdf5 import open_hdf5

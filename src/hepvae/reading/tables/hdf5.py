@@ -16,7 +16,7 @@ from ...extras import require
 from ...jets.kinematics import wrapped
 from ...jets.spec import MOST_PARTICLES
 from ...options import nearest
-from ..access import ACCESS, Access, file_error
+from ...storage.access import ACCESS, Access, file_error
 from ..layouts import IDENTIFIERS
 from ..sources import Source
 from .base import Table

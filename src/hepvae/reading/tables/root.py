@@ -12,7 +12,7 @@ import awkward as ak
 from ...errors import FileError, LayoutError
 from ...extras import require
 from ...options import nearest
-from ..access import ACCESS, Access, file_error
+from ...storage.access import ACCESS, Access, file_error
 from ..layouts import known_branches
 from ..sources import TREE, Source
 from .base import Table

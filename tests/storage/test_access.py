@@ -6,7 +6,7 @@ import pytest
 
 import hepvae
 from hepvae.errors import FileError, TransientError
-from hepvae.reading.access import FAULTS, Access, classify, file_error
+from hepvae.storage.access import FAULTS, Access, classify, file_error
 
 #: As users met them, and the real servers of the tests gave them.
 PASS = (
@@ -73,7 +73,7 @@ def test_every_fault_is_known_by_something():
 
 def test_waits_grow_to_a_cap_and_are_not_all_alike(monkeypatch):
     waits = []
-    monkeypatch.setattr("hepvae.reading.access.time.sleep", waits.append)
+    monkeypatch.setattr("hepvae.storage.access.time.sleep", waits.append)
     access = Access(wait_s=1, longest_wait_s=8)
     for attempt in range(1, 7):
         access.wait(attempt)

@@ -1,0 +1,1 @@
+"""Storage on other machines: its addresses, its faults, and what is asked of its servers."""
