@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from ..errors import FileError
 
-__all__ = ["check_output", "make_folder", "whole_file"]
+__all__ = ["check_output", "make_folder", "temporary_name", "temporary_of", "whole_file"]
+
+#: Names of files that are being written: hidden, unlike those of any other process; the suffix stays, as it tells
+#: some writers what to write.
+TEMPORARY = re.compile(r"(?P<folder>.*/)?\.[0-9a-f]{16}\.(?P<name>[^/]+)")
+
+
+def temporary_name(name: str) -> str:
+    """Of a file while it is written, in the same folder."""
+    return f".{uuid4().hex[:16]}.{name}"
+
+
+def temporary_of(name: str) -> str | None:
+    """The file that a temporary one is to become; None of other files. Both may be in a folder."""
+    match = TEMPORARY.fullmatch(name)
+    return f"{match['folder'] or ''}{match['name']}" if match else None
 
 
 def make_folder(path: str | Path) -> Path:
@@ -45,8 +62,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     check_output(path)
-    # The suffix stays: it tells some writers what to write.
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(temporary_name(path.name))
     try:
         yield temporary
         if temporary.exists():
