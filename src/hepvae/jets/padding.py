@@ -134,11 +134,11 @@ class FlatJets:
         )
 
     @cached_property
-    def clustered(self) -> npt.NDArray[Any]:
-        """What `substructure` takes its observables from, float64 (jets, 4)."""
-        from .substructure import cluster
+    def subjettiness(self) -> npt.NDArray[Any]:
+        """tau_1, tau_2 and tau_3 of `substructure`, float64 (jets, 3)."""
+        from .substructure import subjettiness
 
-        return cluster(self.starts, self.counts, self.pt, self.eta, self.phi)
+        return subjettiness(self.starts, self.counts, self.pt, self.eta, self.phi)
 
     @cached_property
     def energy(self) -> npt.NDArray[Any]:

@@ -21,170 +21,176 @@ Substructure = Literal["tau21", "tau32", "softdrop_mass"]
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 #: Of soft drop (A. Larkoski et al., arXiv:1402.2657) with beta = 0, as CMS uses it.
 Z_CUT = 0.1
 
 
 @njit(nogil=True)
-def _set(p: Floats, i: int, px: float, py: float, pz: float, energy: float) -> None:
-    """Momentum i: px, py, pz, energy, pt^2, rapidity, phi."""
-    p[i, 0], p[i, 1], p[i, 2], p[i, 3] = px, py, pz, energy
-    pt2 = px * px + py * py
-    mass2 = max(energy * energy - pt2 - pz * pz, 0.0)
-    p[i, 4] = pt2
+def _place(rapidity: Floats, phi: Floats, pt2: Floats, i: int, p: Floats) -> None:
+    """Put the momentum p (px, py, pz, energy) at i."""
+    pt2[i] = p[0] * p[0] + p[1] * p[1]
+    mass2 = max(p[3] * p[3] - pt2[i] - p[2] * p[2], 0.0)
     # As FastJet: no cancellation for large |pz|.
-    transverse2 = max(pt2 + mass2, 1e-300)
-    rapidity = 0.5 * np.log(transverse2 / (energy + abs(pz)) ** 2)
-    p[i, 5] = -rapidity if pz > 0 else rapidity
-    p[i, 6] = np.arctan2(py, px)
+    transverse2 = max(pt2[i] + mass2, 1e-300)
+    absolute = -0.5 * np.log(transverse2 / (p[3] + abs(p[2])) ** 2)
+    rapidity[i] = absolute if p[2] > 0 else -absolute
+    phi[i] = np.arctan2(p[1], p[0])
 
 
 @njit(nogil=True)
-def _squared(p: Floats, i: int, k: int) -> float:
+def _squared(rapidity: Floats, phi: Floats, i: int, k: int) -> float:
     """Squared distance of two momenta."""
-    angle: float = abs(p[i, 6] - p[k, 6])
-    if angle > np.pi:
-        angle = 2 * np.pi - angle
-    other = p[i, 5] - p[k, 5]
+    angle: float = abs(phi[i] - phi[k])
+    angle = min(angle, 2 * np.pi - angle)
+    other = rapidity[i] - rapidity[k]
     return float(angle * angle + other * other)
 
 
 @njit(nogil=True)
-def _between(p: Floats, i: int, k: int, kt: bool) -> float:
-    distance = _squared(p, i, k)
-    return distance * min(p[i, 4], p[k, 4]) if kt else distance
+def _nearest(rapidity: Floats, phi: Floats, n: int, i: int, nearest: Numbers, distance: Floats) -> None:
+    best, least = -1, np.inf
+    for k in range(n):
+        d = _squared(rapidity, phi, i, k)
+        if d < least and k != i:
+            best, least = k, d
+    nearest[i], distance[i] = best, least
 
 
 @njit(nogil=True)
-def _nearest(p: Floats, active: Flags, count: int, i: int, kt: bool, nearest: Numbers, distance: Floats) -> None:
-    nearest[i], distance[i] = -1, np.inf
-    for k in range(count):
-        if active[k] and k != i:
-            d = _between(p, i, k, kt)
-            if d < distance[i]:
-                nearest[i], distance[i] = k, d
+def _closest(pt2: Floats, n: int, kt: bool, distance: Floats) -> int:
+    """The momentum that is clustered next, with its nearest one.
 
-
-@njit(nogil=True)
-def _clustered(
-    p: Floats,
-    count: int,
-    left: int,
-    kt: bool,
-    active: Flags,
-    nearest: Numbers,
-    distance: Floats,
-    first: Numbers,
-    second: Numbers,
-) -> int:
-    """Cluster until so many are left; ``first`` and ``second`` are what each new momentum was added of.
-
-    New momenta stand behind the ``count`` particles. Gives the number of all.
+    Of the pair with the least min(pt2) times squared distance, the one of less pt has the other as its nearest
+    (M. Cacciari and G. Salam, arXiv:hep-ph/0512210).
     """
-    for i in range(count):
-        active[i] = True
-    for i in range(count):
-        _nearest(p, active, count, i, kt, nearest, distance)
-    total, remaining = count, count
-    while remaining > left:
-        best = -1
-        for i in range(total):
-            if active[i] and (best < 0 or distance[i] < distance[best]):
-                best = i
-        other = nearest[best]
-        active[best] = active[other] = False
-        _set(
-            p,
-            total,
-            p[best, 0] + p[other, 0],
-            p[best, 1] + p[other, 1],
-            p[best, 2] + p[other, 2],
-            p[best, 3] + p[other, 3],
-        )
-        first[total], second[total] = best, other
-        active[total] = True
-        new = total
-        total += 1
-        remaining -= 1
-        nearest[new], distance[new] = -1, np.inf
-        for k in range(new):
-            if not active[k]:
-                continue
-            if nearest[k] == best or nearest[k] == other:
-                _nearest(p, active, total, k, kt, nearest, distance)
-            d = _between(p, k, new, kt)
-            if d < distance[k]:
-                nearest[k], distance[k] = new, d
-            if d < distance[new]:
-                nearest[new], distance[new] = k, d
-    return total
+    best, least = -1, np.inf
+    for i in range(n):
+        d = distance[i] * pt2[i] if kt else distance[i]
+        if d < least:
+            best, least = i, d
+    return best
 
 
 @njit(nogil=True)
-def _tau(p: Floats, count: int, total: int, active: Flags) -> float:
-    """sum of pt times the distance to the nearest axis, for as many axes as are left."""
-    tau = 0.0
-    for i in range(count):
-        least = np.inf
-        for k in range(total):
-            if active[k]:
-                least = min(least, _squared(p, i, k))
-        tau += np.sqrt(p[i, 4] * least)
-    return tau
+def _merge(
+    rapidity: Floats, phi: Floats, pt2: Floats, p: Floats, n: int, i: int, nearest: Numbers, distance: Floats
+) -> int:
+    """Add i and its nearest one: the sum stands at the lower place of both, the last momentum at the other.
+
+    Gives the place that was left; n - 1 momenta remain.
+    """
+    place, left, last = min(i, nearest[i]), max(i, nearest[i]), n - 1
+    p[place] += p[left]
+    _place(rapidity, phi, pt2, place, p[place])
+    p[left] = p[last]
+    rapidity[left], phi[left], pt2[left] = rapidity[last], phi[last], pt2[last]
+    lost = nearest[last] == place or nearest[last] == left
+    nearest[left], distance[left] = -1 if lost else nearest[last], distance[last]
+    _nearest(rapidity, phi, last, place, nearest, distance)
+    for k in range(last):
+        if k == place:
+            continue
+        if nearest[k] == place or nearest[k] == -1 or (nearest[k] == left and k != left):
+            _nearest(rapidity, phi, last, k, nearest, distance)
+            continue
+        if nearest[k] == last:
+            nearest[k] = left
+        d = _squared(rapidity, phi, k, place)
+        if d < distance[k]:
+            nearest[k], distance[k] = place, d
+    return left
 
 
 _VALUES = types.Array(types.float32, 1, "C", readonly=True)
 _NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 
 
-@compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _VALUES, _VALUES, _VALUES, types.float64))
-def _all(starts: Numbers, counts: Numbers, pt: Singles, eta: Singles, phi: Singles, z_cut: float) -> Floats:
-    """tau_1, tau_2, tau_3 (each times the same constant) and the soft-drop mass of each jet, (jets, 4)."""
-    result = np.zeros((len(counts), 4))
-    most = 0
+@njit(nogil=True)
+def _start(
+    start: int, count: int, pt: Singles, eta: Singles, phi: Singles, particles: Floats, directions: Floats
+) -> int:
+    """Massless particles with pt of a jet, and their rapidity, phi, pt^2; gives how many they are."""
+    n = 0
+    for i in range(start, start + count):
+        if pt[i] > 0:
+            one, rapidity, angle = np.float64(pt[i]), np.float64(eta[i]), np.float64(phi[i])
+            particles[n, 0], particles[n, 1] = one * np.cos(angle), one * np.sin(angle)
+            particles[n, 2], particles[n, 3] = one * np.sinh(rapidity), one * np.cosh(rapidity)
+            directions[0, n], directions[1, n], directions[2, n] = rapidity, angle, one * one
+            n += 1
+    return n
+
+
+@compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _VALUES, _VALUES, _VALUES))
+def _taus(starts: Numbers, counts: Numbers, pt: Singles, eta: Singles, phi: Singles) -> Floats:
+    """tau_1, tau_2, tau_3 of each jet, each times the same constant, (jets, 3)."""
+    result = np.zeros((len(counts), 3))
+    most = 1
     for jet in range(len(counts)):
         most = max(most, counts[jet])
-    room = 2 * most + 1
-    p = np.empty((room, 7))
-    active = np.zeros(room, np.bool_)
-    nearest, distance = np.empty(room, np.int64), np.empty(room)
-    first, second = np.empty(room, np.int64), np.empty(room, np.int64)
+    p, whole, current = np.empty((most, 4)), np.empty((3, most)), np.empty((3, most))
+    nearest, distance = np.empty(most, np.int64), np.empty(most)
+    rapidity, angle, pt2 = current[0], current[1], current[2]
     for jet in range(len(counts)):
-        count = 0
-        for i in range(starts[jet], starts[jet] + counts[jet]):
-            if pt[i] > 0:
-                one = np.float64(pt[i])
-                _set(
-                    p,
-                    count,
-                    one * np.cos(np.float64(phi[i])),
-                    one * np.sin(np.float64(phi[i])),
-                    one * np.sinh(np.float64(eta[i])),
-                    one * np.cosh(np.float64(eta[i])),
-                )
-                count += 1
-        for number in range(1, 4):
-            if count > number:
-                total = _clustered(p, count, number, True, active, nearest, distance, first, second)
-                result[jet, number - 1] = _tau(p, count, total, active)
-                active[:] = False
-        if count > 1:
-            node = _clustered(p, count, 1, False, active, nearest, distance, first, second) - 1
-            active[:] = False
-            while node >= count:
-                a, b = first[node], second[node]
-                if p[a, 4] < p[b, 4]:
-                    a, b = b, a
-                hard, soft = np.sqrt(p[a, 4]), np.sqrt(p[b, 4])
-                if soft > z_cut * (hard + soft):
-                    break
-                node = a
-            if node >= count:
-                q = p[node]
-                momentum2 = q[0] * q[0] + q[1] * q[1] + q[2] * q[2]
-                result[jet, 3] = np.sqrt(max(q[3] * q[3] - momentum2, 0.0))
+        count = _start(starts[jet], counts[jet], pt, eta, phi, p, whole)
+        current[:, :count] = whole[:, :count]
+        for i in range(count):
+            _nearest(rapidity, angle, count, i, nearest, distance)
+        for n in range(count, 1, -1):
+            _merge(rapidity, angle, pt2, p, n, _closest(pt2, n, True, distance), nearest, distance)
+            if n > 4:
+                continue
+            for k in range(count):
+                least = np.inf
+                for axis in range(n - 1):
+                    turned = abs(angle[axis] - whole[1, k])
+                    turned = min(turned, 2 * np.pi - turned)
+                    along = rapidity[axis] - whole[0, k]
+                    least = min(least, turned * turned + along * along)
+                result[jet, n - 2] += np.sqrt(whole[2, k] * least)
+    return result
+
+
+@compiled(types.Array(types.float64, 1, "C")(_NUMBERS, _NUMBERS, _VALUES, _VALUES, _VALUES, types.float64))
+def _softdrop(starts: Numbers, counts: Numbers, pt: Singles, eta: Singles, phi: Singles, z_cut: float) -> Floats:
+    """The soft-drop mass of each jet, (jets,)."""
+    result = np.zeros(len(counts))
+    most = 1
+    for jet in range(len(counts)):
+        most = max(most, counts[jet])
+    p, current = np.empty((most, 4)), np.empty((3, most))
+    nearest, distance, node = np.empty(most, np.int64), np.empty(most), np.empty(most, np.int64)
+    # The tree: what each sum was added of.
+    first, second, sums = np.empty(2 * most, np.int64), np.empty(2 * most, np.int64), np.empty((2 * most, 4))
+    rapidity, angle, pt2 = current[0], current[1], current[2]
+    for jet in range(len(counts)):
+        count = _start(starts[jet], counts[jet], pt, eta, phi, p, current)
+        for i in range(count):
+            node[i], sums[i] = i, p[i]
+        for i in range(count):
+            _nearest(rapidity, angle, count, i, nearest, distance)
+        top = count - 1
+        for n in range(count, 1, -1):
+            top += 1
+            i = _closest(pt2, n, False, distance)
+            place = min(i, nearest[i])
+            first[top], second[top] = node[i], node[nearest[i]]
+            left = _merge(rapidity, angle, pt2, p, n, i, nearest, distance)
+            node[left], node[place] = node[n - 1], top
+            sums[top] = p[place]
+        while top >= count:
+            a, b = first[top], second[top]
+            hard, soft = np.hypot(sums[a, 0], sums[a, 1]), np.hypot(sums[b, 0], sums[b, 1])
+            if hard < soft:
+                a, hard, soft = b, soft, hard
+            if soft > z_cut * (hard + soft):
+                break
+            top = a
+        if top >= count:
+            q = sums[top]
+            momentum2 = q[0] * q[0] + q[1] * q[1] + q[2] * q[2]
+            result[jet] = np.sqrt(max(q[3] * q[3] - momentum2, 0.0))
     return result
 
 
@@ -199,20 +205,19 @@ def substructure(jets: Any, name: Substructure) -> npt.NDArray[np.float64]:
         clustering; 0 where a jet has too few constituents for the ratio), or ``softdrop_mass`` (GeV; 0 where one
         constituent is left).
     """
-    tau1, tau2, tau3, mass = jets.clustered.T
     if name == "softdrop_mass":
-        return np.asarray(mass)
+        return _softdrop(jets.starts, jets.counts, jets.pt, jets.eta, jets.phi, Z_CUT)
+    tau1, tau2, tau3 = jets.subjettiness.T
     upper, lower = (tau2, tau1) if name == "tau21" else (tau3, tau2)
     return np.asarray(np.divide(upper, lower, out=np.zeros(len(upper)), where=lower > 0))
 
 
-def cluster(
+def subjettiness(
     starts: npt.NDArray[np.int64],
     counts: npt.NDArray[np.int64],
     pt: npt.NDArray[np.float32],
     eta: npt.NDArray[np.float32],
     phi: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float64]:
-    """What `substructure` takes its observables from, (jets, 4)."""
-    result: npt.NDArray[np.float64] = _all(starts, counts, pt, eta, phi, Z_CUT)
-    return result
+    """tau_1, tau_2 and tau_3 of each jet, each times the summed pt and the radius, (jets, 3)."""
+    return _taus(starts, counts, pt, eta, phi)
