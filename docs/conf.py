@@ -1,4 +1,4 @@
-"""Sphinx: pages in MyST Markdown, the API from docstrings."""
+"""Sphinx: pages and notebooks in MyST Markdown, the API from docstrings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ copyright = author
 version = release = hepvae.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -18,6 +18,12 @@ extensions = [
 ]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+
+# Notebooks are run, each in a folder of its own; what they print counts only if they run to their end.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 240
 
 autosummary_generate = True
 autodoc_typehints = "none"

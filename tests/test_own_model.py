@@ -72,7 +72,7 @@ def server():
 def test_a_runtime_in_a_package_of_its_own(tmp_path, monkeypatch, server, signal_events):
     """As the page has it: ten lines, and an entry point."""
     url, inferer = server
-    (code,) = blocks("adding-a-runtime")
+    code, _ = blocks("extending")  # the second is a feature
     assert len(code[code.index("class Remote") :].split("\n\n", 1)[1].strip().splitlines()) <= 10
     site = tmp_path / "site"
     about = site / "my_package-1.0.dist-info"
@@ -91,27 +91,25 @@ def test_a_runtime_in_a_package_of_its_own(tmp_path, monkeypatch, server, signal
     assert remote.reconstruct(padded) == pytest.approx(inferer.reconstruct(padded), rel=1e-5, abs=1e-5)
 
 
-def test_a_feature_of_a_package_of_its_own(tmp_path, monkeypatch, signal_events):
-    """A row of the table from elsewhere: spec, padding and errors know it."""
+def test_a_feature_of_a_package_of_its_own(tmp_path, monkeypatch):
+    """As the page has it: spec, padding and errors know it."""
     from hepvae.jets import features
 
     site = tmp_path / "site"
     (site / "more_features-1.0.dist-info").mkdir(parents=True)
-    (site / "more_features.py").write_text(
-        "from hepvae.jets.features import Feature\n"
-        "squared = lambda jets: jets.constituent('pt') ** 2\n"
-        "PT2 = Feature('pt_squared', 'constituents', 'pt^2', 'GeV^2', compute=squared)\n"
-    )
+    (site / "more_features.py").write_text(blocks("extending")[1])
     about = site / "more_features-1.0.dist-info"
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: more-features\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[hepvae.features]\nmore = more_features:PT2\n")
+    (about / "entry_points.txt").write_text("[hepvae.features]\nmine = more_features:MT\n")
     monkeypatch.syspath_prepend(site)
     features._foreign_rows.cache_clear()
     try:
-        padded = hepvae.pad_particles(signal_events, hepvae.InputSpec(9, ("pt", "pt_squared")))
+        spec = hepvae.InputSpec(9, ("pt", "mass", "mt"))
+        events = hepvae.read_dijets(hepvae.sample_path("qcdSig"), entry_stop=20, spec=spec)
+        padded = hepvae.pad_particles(events, spec)
     finally:
         features._foreign_rows.cache_clear()
-    assert padded[..., 1] == pytest.approx(padded[..., 0].astype(np.float64) ** 2, rel=1e-6)
+    assert padded[..., 2] == pytest.approx(np.hypot(padded[..., 0], padded[..., 1]), rel=1e-6)
 
 
 def test_adopt_on_the_command_line(tmp_path, capsys):

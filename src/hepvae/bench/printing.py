@@ -21,6 +21,7 @@ __all__ = [
     "inputs_table",
     "memory_table",
     "scenarios_table",
+    "summary_table",
     "times_table",
     "trainings_table",
 ]
@@ -90,6 +91,26 @@ def _cells(
         for key, runs in cells.items()
     ]
     return ["model", *shown, "runtime", "batch", *columns], rows
+
+
+def summary_table(records: Sequence[Record], comparisons: Sequence[Comparison]) -> Table:
+    """A row for each model and batch size: time per jet on each runtime, ratio, and peak memory of the process."""
+    runtimes = list(dict.fromkeys(r["runtime"] for r in records))
+    ratios = {(c.cell["model"], c.cell["batch_size"], c.side): c.ratio for c in comparisons}
+    sides = list(dict.fromkeys(c.side for c in comparisons))
+    rows = []
+    for model, size in dict.fromkeys((r["model"], r["batch_size"]) for r in records):
+        runs = [select(records, model=model, batch_size=size, runtime=runtime) for runtime in runtimes]
+        times = [figure(1e6 * batch_time(some) / size) if some else "" for some in runs]
+        peaks = [
+            figure(float(np.median([r["rss_peak_bytes"] for r in some])) / MEGABYTE) if some else ""
+            for some in runs
+        ]
+        found = [ratios.get((model, size, side)) for side in sides]
+        rows.append([model, str(size), *times, *(str(ratio or "") for ratio in found), *peaks])
+    over = [f"{side} / {comparisons[0].reference}" for side in sides]
+    header = ["model", "batch", *(f"{name}, us/jet" for name in runtimes), *over, *(f"{n}, MB" for n in runtimes)]
+    return Table(header, rows)
 
 
 def times_table(records: Sequence[Record], comparisons: Sequence[Comparison]) -> Table:

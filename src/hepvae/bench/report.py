@@ -184,6 +184,11 @@ def _measured(view: _View) -> list[_Section]:
     ]
     sections = [
         _Section(
+            "Summary",
+            "Time per jet, its ratio with the 95 % interval, and the peak memory of the process, by batch size.",
+            printing.summary_table(view.plain, view.runtimes),
+        ),
+        _Section(
             "Time",
             f"Whole calls of an inferer, after warm-up, {view.of_runs} in fresh processes, runtimes timed in"
             " turns. Latencies are those of single calls. Time per jet, rate, ratio and every figure are of one"

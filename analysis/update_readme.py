@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""Put the summary table of a runtime study into README.md, with the machine it was measured on.
+
+make bench && python analysis/update_readme.py bench-output README.md
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+BEGIN, END = "<!-- table of make bench -->\n", "<!-- end of table -->"
+
+
+def main(folder, readme):
+    report = (Path(folder) / "report.md").read_text()
+    machine = report.split("\n")[2]
+    (table,) = re.findall(r"^## Summary\n\n.*?\n\n(\|.*?)\n\n", report, re.DOTALL | re.MULTILINE)
+    text = Path(readme).read_text()
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    Path(readme).write_text(f"{before}{BEGIN}\n{machine}\n\n{table}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
