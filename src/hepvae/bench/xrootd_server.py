@@ -1,4 +1,4 @@
-"""A real XRootD server for this machine alone, so that files on this disk can be read through ``root://``.
+"""A real XRootD server for this machine alone: files on this disk are read, and written, through ``root://``.
 
 XRootD cannot be bound to one interface: it listens on all, and closes connections that do not come from loopback.
 It follows symbolic links and lists the parent of its root: so its root is a temporary folder of links to files,
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ..errors import FileError, MissingPackageError, OptionError
 from ..options import check_whole_number
+from ..storage.servers import NOT_IN_AN_ADDRESS
 
 __all__ = ["files_to_serve", "free_port", "root_address", "xrootd_server"]
 
@@ -36,8 +37,8 @@ USER = "nobody"
 UNTIL_WE_END = (
     'exec 3<&0; state=$1; shift; "$@" <&- & server=$!; (cat <&3; kill -9 $server) & wait $server; rm -rf "$state"'
 )
-#: What a ``root://`` address cannot have in a path: ``?`` begins its options, ``#`` ends it.
-NOT_IN_AN_ADDRESS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029?#]")
+#: Where a server has the folder into which it writes.
+OUTPUTS = "outputs"
 
 
 def root_address(port: int) -> str:
@@ -76,8 +77,10 @@ def files_to_serve(folder: str | Path) -> dict[str, Path]:
 
 
 @contextmanager
-def xrootd_server(files: str | Path | Mapping[str, Path], *, port: int | None = None) -> Iterator[int]:
-    """Serve files through loopback, read only, while the block runs.
+def xrootd_server(
+    files: str | Path | Mapping[str, Path], *, port: int | None = None, outputs: Path | None = None
+) -> Iterator[int]:
+    """Serve files through loopback while the block runs: to be read, and to be written into one folder.
 
     Parameters
     ----------
@@ -86,6 +89,9 @@ def xrootd_server(files: str | Path | Mapping[str, Path], *, port: int | None = 
         are not served.
     port : int, optional
         By default one that is free.
+    outputs : path, optional
+        A folder that the server, as who it runs, may write: what is written to ``outputs/`` appears in it. Without
+        one nothing can be written.
 
     Yields
     ------
@@ -122,10 +128,14 @@ def xrootd_server(files: str | Path | Mapping[str, Path], *, port: int | None = 
         root.mkdir(parents=True)  # the server lists the folder above, too: that one is empty
         for name, path in served.items():
             _link(path, root / name)
-        config.write_text(
+        settings = (
             f"all.export / r/o\noss.localroot {root}\nxrd.port {port}\nxrd.allow host 127.0.0.1\n"
             f"all.adminpath {state}\nall.pidpath {state}\nxrd.network nodnr\n"
         )
+        if outputs is not None:
+            (root / OUTPUTS).symlink_to(outputs.resolve(strict=True))
+            settings += f"all.export /{OUTPUTS} r/w\nxrootd.chksum max 2 adler32\n"
+        config.write_text(settings)
         if as_root:
             user = pwd.getpwnam(USER)
             for path in (state, config):

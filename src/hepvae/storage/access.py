@@ -48,7 +48,8 @@ FAULTS = (
         ),
     ),
     Fault("no such file", words=("[3011]", "no such file"), errors=(FileNotFoundError,)),
-    Fault("is a directory, not a ROOT file", words=("[3016]", "is a directory"), errors=(IsADirectoryError,)),
+    Fault("can only be read there", words=("marked read/only", "read-only file system", "[3025]")),
+    Fault("is a directory, not a file", words=("[3016]", "is a directory"), errors=(IsADirectoryError,)),
     Fault(
         "",
         words=(
@@ -72,11 +73,12 @@ FAULTS = (
             "stale file handle",
             "transport endpoint",
             "input/output error",
+            "checksum error",
+            "[3003]",  # file locked, by a connection that was lost
             "[3004]",  # file not open: the server was started anew
             "[3005]",  # the file system of the server
             "[3007]",  # its input and output
             "[3012]",  # within the server
-            "[3013]",  # a conflict with others
             "[3014]",  # no server has it now
             "[3024]",  # overloaded
         ),

@@ -1,18 +1,33 @@
-"""Folders and patterns on XRootD servers, and the servers of CERN's EOS."""
+"""Folders, patterns and files on XRootD servers, and the servers of CERN's EOS."""
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from ..errors import FileError, TransientError
 from ..extras import require
 from .access import Access, Attempts, file_error
 
-__all__ = ["address_parts", "eos_address", "has_magic", "is_folder", "match"]
+__all__ = [
+    "address_parts",
+    "checksum",
+    "content",
+    "eos_address",
+    "files_below",
+    "has_magic",
+    "is_folder",
+    "match",
+    "remove",
+    "upload",
+]
 
 #: The server of each part of EOS, for machines on which it is not mounted.
 EOS_SERVERS = {
@@ -27,7 +42,17 @@ EOS_SERVERS = {
     "/eos/uscms": "cmseos.fnal.gov",
 }
 
-NOT_FOUND, NO_PERMISSION = 3011, 3010  # kXR_NotFound, kXR_NotAuthorized of the XRootD protocol
+# kXR_NotFound, kXR_NotAuthorized, kXR_ItExists, kXR_Unsupported of the XRootD protocol
+NOT_FOUND, NO_PERMISSION, EXISTS, UNSUPPORTED = 3011, 3010, 3018, 3013
+#: What an address cannot have in a path: ``?`` begins its options, ``#`` ends it.
+NOT_IN_AN_ADDRESS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029?#]")
+#: Written at once: one request, which has the time-out of a request.
+BLOCK_BYTES = 1 << 22
+
+
+class _MissingError(FileError):
+    """There is no such file or folder."""
+
 
 
 def eos_address(path: str) -> str | None:
@@ -55,13 +80,16 @@ def _is_pattern(path: str) -> bool:
     return re.search(r"[*[]", path) is not None
 
 
-def _answer(address: str, access: Access, request: Callable[[Any, str], tuple[Any, Any]]) -> Any:
+def _answer(
+    address: str, access: Access, request: Callable[[Any, str], tuple[Any, Any]], doing: str = "cannot be read"
+) -> Any:
     """The answer of a server about a path; faults that may pass are tried again.
 
     Raises
     ------
     FileError
-        There is no such folder, it may not be read, or the server does not answer: then `TransientError`.
+        There is no such folder (`_MissingError`), it may not be used, or the server does not answer: then
+        `TransientError`.
     """
     require("fsspec_xrootd", address)
     client: Any = import_module("XRootD.client")
@@ -69,13 +97,18 @@ def _answer(address: str, access: Access, request: Callable[[Any, str], tuple[An
     server, path, query = address_parts(address)
     attempts = Attempts(access, address)
     while True:
-        status, answer = request(client.FileSystem(server), path + query)
+        try:
+            status, answer = request(client.FileSystem(server), path + query)
+        except TransientError as error:
+            attempts.wait_after(error)
+            continue
         if status.ok:
             return answer
-        known = {NOT_FOUND: "no such file or folder", NO_PERMISSION: "permission denied"}
-        if status.errno in known:
-            raise FileError(f"{address}: {known[status.errno]}")
-        error = file_error(address, OSError(" ".join(status.message.split())))
+        if status.errno == NOT_FOUND:
+            raise _MissingError(f"{address}: no such file or folder")
+        if status.errno == NO_PERMISSION:
+            raise FileError(f"{address}: permission denied")
+        error = file_error(address, OSError(" ".join(status.message.split())), doing)
         if not isinstance(error, TransientError):
             raise error
         attempts.wait_after(error)
@@ -129,3 +162,121 @@ def _match(folder: str, parts: list[str], access: Access) -> Iterator[str]:
                 yield from _match(address, rest, access)
             elif not within and not rest:
                 yield address
+
+
+def files_below(address: str, access: Access) -> list[str]:
+    """Files in a folder on a server and in its folders, by their names in it, sorted; none where there is none."""
+    server, path, query = address_parts(address)
+    folder = f"{server}/{path.rstrip('/')}"
+    try:
+        found = match(f"{folder}/**{query}", access)
+    except _MissingError:
+        return []
+    return sorted(address_parts(one)[1][len(path.rstrip("/")) + 1 :] for one in found)
+
+
+def content(address: str, access: Access) -> bytes | None:
+    """Of a file on a server, which is short; None where there is none."""
+
+    def request(server: Any, path: str) -> tuple[Any, Any]:
+        from XRootD.client import File
+
+        with File() as file:
+            status, _ = file.open(address, timeout=access.timeout_s)
+            return file.read(timeout=access.timeout_s) if status.ok else (status, None)
+
+    try:
+        return bytes(_answer(address, access, request))
+    except _MissingError:
+        return None
+
+
+def checksum(address: str, access: Access) -> tuple[int, str] | None:
+    """Size in bytes and Adler-32 (eight hexadecimal digits) of a file, from its server; None where there is none."""
+    try:
+        size = _answer(address, access, lambda server, path: server.stat(path, access.timeout_s)).size
+        return int(size), _adler32(address, access)
+    except _MissingError:
+        return None
+
+
+def _adler32(address: str, access: Access) -> str:
+    from XRootD.client.flags import QueryCode
+
+    def request(server: Any, path: str) -> tuple[Any, Any]:
+        return server.query(QueryCode.CHECKSUM, path, access.timeout_s)  # type: ignore[no-any-return]
+
+    kind, _, value = bytes(_answer(address, access, request)).rstrip(b"\0 ").decode().partition(" ")
+    if kind != "adler32" or not re.fullmatch("[0-9a-f]{8}", value):
+        raise FileError(f"{address}: the server gives no adler32 checksum of it, but {kind!r} {value!r}")
+    return value
+
+
+def remove(address: str, access: Access) -> None:
+    """Remove a file on a server, if it is there."""
+    with suppress(_MissingError):
+        _answer(address, access, lambda server, path: server.rm(path, access.timeout_s), "cannot be removed")
+
+
+def upload(path: Path, address: str, temporary: str, access: Access) -> None:
+    """Copy a file to a server, where it appears whole or not at all.
+
+    It is written under another name, its Adler-32 is compared with that which the server computes of what it has,
+    and it gets its name. Faults that may pass are met by beginning again.
+
+    Parameters
+    ----------
+    path : path
+        The file, on this machine.
+    address : str
+        Of the file on the server, which is replaced; folders are made.
+    temporary : str
+        Its address until it is whole; a copy that fails for good is removed, where the server can be reached.
+    access : Access
+        Time-out of each request, and attempts.
+
+    Raises
+    ------
+    FileError
+        It cannot be written, or the server has or says another checksum each time: then `TransientError`.
+    """
+
+    def request(server: Any, _: str) -> tuple[Any, Any]:
+        status, ours = _write(path, temporary, access.timeout_s)
+        if not status.ok:
+            return status, None
+        theirs = _adler32(temporary, once)
+        if theirs != ours:
+            raise TransientError(f"{address}: checksum error: {theirs} on the server, {ours} here")
+        here, there = ("".join(address_parts(one)[1:]) for one in (temporary, address))
+        status, _ = server.mv(here, there, access.timeout_s)
+        if status.errno == EXISTS:  # of EOS; other servers replace it
+            server.rm(there, access.timeout_s)
+            status, _ = server.mv(here, there, access.timeout_s)
+        return status, None
+
+    once = replace(access, attempts=1)
+    try:
+        _answer(address, access, request, "cannot be written")
+    except BaseException:
+        with suppress(FileError):
+            remove(temporary, once)
+        raise
+
+
+def _write(path: Path, address: str, timeout_s: int) -> tuple[Any, str]:
+    """Write a file anew; gives the status, and the Adler-32 of what was sent."""
+    from XRootD.client import File
+    from XRootD.client.flags import OpenFlags
+
+    value = 1
+    with File() as remote, open(path, "rb") as local:
+        status, _ = remote.open(address, OpenFlags.DELETE | OpenFlags.MAKEPATH, timeout=timeout_s)
+        sent = 0
+        while status.ok and (block := local.read(BLOCK_BYTES)):
+            value = zlib.adler32(block, value)
+            status, _ = remote.write(block, sent, timeout=timeout_s)
+            sent += len(block)
+        if status.ok:
+            status, _ = remote.close(timeout_s)
+    return status, f"{value:08x}"
