@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import FileError
-from .files import make_folder, temporary_of, whole_file
+from ..storage import servers
+from ..storage.access import ACCESS, Access
+from .files import make_folder, temporary_name, temporary_of, whole_file
 
-__all__ = ["Checksum", "LocalFolder", "OutputFolder", "is_folder", "open_folder"]
+__all__ = ["Checksum", "LocalFolder", "OutputFolder", "RemoteFolder", "is_folder", "open_folder"]
 
 #: Read at once for a checksum.
 BLOCK_BYTES = 1 << 22
@@ -120,11 +123,68 @@ class LocalFolder(OutputFolder):
             raise FileError(f"{self.path(name)}: cannot be removed: {error.strerror}") from error
 
 
+@dataclass(frozen=True)
+class RemoteFolder(OutputFolder):
+    """A folder of an XRootD server, made where it is not there: files are written here, then copied to it."""
+
+    address: str
+    access: Access = ACCESS
+
+    def names(self) -> list[str]:
+        return servers.files_below(self.address, self.access)
+
+    @contextmanager
+    def new(self, name: str) -> Iterator[Path]:
+        address = self.path(name)
+        folder, _, last = name.rpartition("/")
+        with tempfile.TemporaryDirectory(prefix="hepvae-") as here:
+            path = Path(here, last)
+            try:
+                yield path
+            except OSError as error:
+                if isinstance(error, FileError):
+                    raise
+                why = f"its copy in {here} cannot be written: {error.strerror or error}: another folder: TMPDIR"
+                raise FileError(f"{address}: {why}") from error
+            if path.exists():
+                servers.upload(
+                    path, address, lambda: self.path(os.path.join(folder, temporary_name(last))), self.access
+                )
+
+    def read(self, name: str) -> bytes | None:
+        return servers.content(self.path(name), self.access)
+
+    def checksum(self, name: str) -> Checksum | None:
+        found = servers.checksum(self.path(name), self.access)
+        return found and Checksum(*found)
+
+    def remove(self, name: str) -> None:
+        servers.remove(self.path(name), self.access)
+
+    def path(self, name: str) -> str:
+        if servers.NOT_IN_AN_ADDRESS.search(name):
+            raise FileError(
+                f"{self.address}: no file on a server can be called {name!r}: it has ?, # or control characters"
+            )
+        server, folder, query = servers.address_parts(self.address)
+        return f"{server}/{folder.rstrip('/')}/{name}{query}"
+
+
 def is_folder(output: str | Path) -> bool:
-    """Whether an output that a user names is a folder: it ends in ``/``, or is one."""
-    return str(output).endswith("/") or os.path.isdir(output)
+    """Whether an output that a user names is a folder: it ends in ``/``, or is one of this machine."""
+    name = str(output)
+    path = servers.address_parts(name)[1] if "://" in name else name
+    return path.endswith("/") or os.path.isdir(name)
 
 
-def open_folder(address: str | Path) -> OutputFolder:
-    """The folder that a user names."""
-    return LocalFolder(str(address))
+def open_folder(address: str | Path, access: Access = ACCESS) -> OutputFolder:
+    """The folder that a user names: a path, an address of an XRootD server, or a folder of CERN's EOS.
+
+    EOS is written through its servers also where it is mounted: there, files appear late to other machines.
+    """
+    name = servers.eos_address(str(address)) or str(address)
+    if "://" not in name:
+        return LocalFolder(name)
+    if not name.startswith("root://"):
+        raise FileError(f"{name}: cannot be written: expected a path, or an address as root://host//path/")
+    return RemoteFolder(name, access)

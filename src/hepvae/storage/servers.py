@@ -54,7 +54,6 @@ class _MissingError(FileError):
     """There is no such file or folder."""
 
 
-
 def eos_address(path: str) -> str | None:
     """The ``root://`` address of a path of EOS; None where it is none that we know."""
     for folder, server in EOS_SERVERS.items():
@@ -80,6 +79,12 @@ def _is_pattern(path: str) -> bool:
     return re.search(r"[*[]", path) is not None
 
 
+def _client(address: str) -> Any:
+    """XRootD's, whose module has no types."""
+    require("fsspec_xrootd", address)
+    return import_module("XRootD.client")
+
+
 def _answer(
     address: str, access: Access, request: Callable[[Any, str], tuple[Any, Any]], doing: str = "cannot be read"
 ) -> Any:
@@ -91,16 +96,14 @@ def _answer(
         There is no such folder (`_MissingError`), it may not be used, or the server does not answer: then
         `TransientError`.
     """
-    require("fsspec_xrootd", address)
-    client: Any = import_module("XRootD.client")
-
+    client = _client(address)
     server, path, query = address_parts(address)
     attempts = Attempts(access, address)
     while True:
         try:
             status, answer = request(client.FileSystem(server), path + query)
-        except TransientError as error:
-            attempts.wait_after(error)
+        except TransientError as transient:
+            attempts.wait_after(transient)
             continue
         if status.ok:
             return answer
@@ -179,9 +182,7 @@ def content(address: str, access: Access) -> bytes | None:
     """Of a file on a server, which is short; None where there is none."""
 
     def request(server: Any, path: str) -> tuple[Any, Any]:
-        from XRootD.client import File
-
-        with File() as file:
+        with _client(address).File() as file:
             status, _ = file.open(address, timeout=access.timeout_s)
             return file.read(timeout=access.timeout_s) if status.ok else (status, None)
 
@@ -192,7 +193,7 @@ def content(address: str, access: Access) -> bytes | None:
 
 
 def checksum(address: str, access: Access) -> tuple[int, str] | None:
-    """Size in bytes and Adler-32 (eight hexadecimal digits) of a file, from its server; None where there is none."""
+    """Size in bytes and Adler-32 (eight hexadecimal digits) of a file as its server has it; None without one."""
     try:
         size = _answer(address, access, lambda server, path: server.stat(path, access.timeout_s)).size
         return int(size), _adler32(address, access)
@@ -218,7 +219,7 @@ def remove(address: str, access: Access) -> None:
         _answer(address, access, lambda server, path: server.rm(path, access.timeout_s), "cannot be removed")
 
 
-def upload(path: Path, address: str, temporary: str, access: Access) -> None:
+def upload(path: Path, address: str, temporary: Callable[[], str], access: Access) -> None:
     """Copy a file to a server, where it appears whole or not at all.
 
     It is written under another name, its Adler-32 is compared with that which the server computes of what it has,
@@ -230,8 +231,9 @@ def upload(path: Path, address: str, temporary: str, access: Access) -> None:
         The file, on this machine.
     address : str
         Of the file on the server, which is replaced; folders are made.
-    temporary : str
-        Its address until it is whole; a copy that fails for good is removed, where the server can be reached.
+    temporary : callable
+        Gives another address of the same folder for each attempt, since a server may take the file of a lost
+        connection for open. What is there in the end is removed, where the server can be reached.
     access : Access
         Time-out of each request, and attempts.
 
@@ -242,35 +244,39 @@ def upload(path: Path, address: str, temporary: str, access: Access) -> None:
     """
 
     def request(server: Any, _: str) -> tuple[Any, Any]:
-        status, ours = _write(path, temporary, access.timeout_s)
+        copies.append(temporary())
+        status, ours = _write(path, copies[-1], access.timeout_s)
         if not status.ok:
             return status, None
-        theirs = _adler32(temporary, once)
+        theirs = _adler32(copies[-1], once)
         if theirs != ours:
             raise TransientError(f"{address}: checksum error: {theirs} on the server, {ours} here")
-        here, there = ("".join(address_parts(one)[1:]) for one in (temporary, address))
+        here, there = ("".join(address_parts(one)[1:]) for one in (copies[-1], address))
         status, _ = server.mv(here, there, access.timeout_s)
         if status.errno == EXISTS:  # of EOS; other servers replace it
             server.rm(there, access.timeout_s)
             status, _ = server.mv(here, there, access.timeout_s)
+        if status.ok:
+            copies.pop()
         return status, None
 
+    copies: list[str] = []
     once = replace(access, attempts=1)
     try:
         _answer(address, access, request, "cannot be written")
-    except BaseException:
+    finally:
         with suppress(FileError):
-            remove(temporary, once)
-        raise
+            for copy in copies:
+                remove(copy, once)
 
 
 def _write(path: Path, address: str, timeout_s: int) -> tuple[Any, str]:
     """Write a file anew; gives the status, and the Adler-32 of what was sent."""
-    from XRootD.client import File
     from XRootD.client.flags import OpenFlags
 
     value = 1
-    with File() as remote, open(path, "rb") as local:
+    with _client(address).File() as remote, open(path, "rb") as local:
+        remote.set_property("WriteRecovery", "false")  # another attempt begins anew
         status, _ = remote.open(address, OpenFlags.DELETE | OpenFlags.MAKEPATH, timeout=timeout_s)
         sent = 0
         while status.ok and (block := local.read(BLOCK_BYTES)):
