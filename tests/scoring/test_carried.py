@@ -108,3 +108,26 @@ def test_what_was_kept_with_other_columns_is_not_resumed(nano, inferer, tmp_path
     assert report.files_resumed == 0 and "scored with other: columns" in caplog.text.replace("friend, ", "")
     with uproot.open(output) as file:
         assert json.loads(file["hepvae"])["options"]["carried"] == ["PV_npvs"]
+
+
+def test_observables_of_each_jet_are_those_that_models_may_take(inferer, tmp_path, capsys):
+    """They are computed from all constituents, before padding, for each jet of the events that are scored."""
+    path = str(hepvae.sample_path("GtoWW15na"))
+    names = ("tau21", "multiplicity")
+    command = ["score", path, "--model", "conv", "--region", "signal", "--observables", ",".join(names)]
+    assert main([*command, "--output", str(tmp_path / "s.root")]) == 0
+    events = hepvae.select_dijets(hepvae.read_dijets(path), region="signal")
+    spec = hepvae.InputSpec(n_particles=1, features=(), jet_features=names)
+    expected = hepvae.pad_particles(events, spec).reshape(len(events), 2, len(names))
+    with open_scored(tmp_path / "s.root") as scored:
+        for jet in (1, 2):
+            for i, name in enumerate(names):
+                assert np.array_equal(scored.column(f"j{jet}_{name}"), expected[:, jet - 1, i])
+    hepvae.score_files(path, inferer, tmp_path / "p.root", region="signal", observables=names)
+    with open_scored(tmp_path / "p.root") as again, open_scored(tmp_path / "s.root") as scored:
+        assert again.kinds == scored.kinds
+
+    assert main([*command[:-1], "tau21,mass", "--output", str(tmp_path / "t.root")]) == 2
+    assert "observable 'mass' is unknown: expected one of multiplicity, " in capsys.readouterr().err
+    assert main(["score", path, "--model", "conv", "--jets", "all", *command[-2:], "--output", "a.root"]) == 2
+    assert "observables are tau21, multiplicity, and jets 'all': expected none" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from ..jets.selection import Selection
 from ..output.journal import recorded
 from ..output.text import terminal_text
 from ..reading.options import ReadOptions
-from ..scoring.options import SCORED_JETS, OutputOptions, ScoredJets, ScoringConfig
+from ..scoring.options import OBSERVABLES, SCORED_JETS, OutputOptions, ScoredJets, ScoringConfig
 from ..scoring.strategy import ScoreStrategy
 from ..scoring.unfinished import unfinished
 from . import options
@@ -62,6 +62,11 @@ output_options = built(
     metavar="NAME,PATTERN",
     help="further branches to carry into the scored file, of one number an event: as HLT_PFJet500,PV_*",
 )
+@option(
+    "--observables",
+    metavar="NAME,NAME",
+    help=f"of each jet, beside its losses: some of {', '.join(OBSERVABLES)}",
+)
 @output_options
 @options.read_options
 @options.allow_failed_option
@@ -78,6 +83,7 @@ def score(
     jets: ScoredJets,
     name: str | None,
     columns: str | None,
+    observables: str | None,
     writing: OutputOptions,
     read: ReadOptions,
     allow_failed: int,
@@ -88,7 +94,8 @@ def score(
     """
     from ..scoring.files import stream_scores
 
-    config = ScoringConfig(strategy, selection, jets, name)
+    named = () if observables is None else tuple(observables.split(","))
+    config = ScoringConfig(strategy, selection, jets, name, named)
     if columns is not None:
         read = replace(read, carried=columns.split(","))
     if writing.resume and runtime is None:  # that of the killed run, whatever was measured since

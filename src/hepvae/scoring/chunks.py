@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..errors import HepvaeError, LayoutError, SpecError
 from ..execution.ahead import read_ahead
 from ..inference import Inferer
+from ..jets.features import FEATURES
 from ..jets.health import Health
 from ..jets.padding import FlatJets, flatten_jets
 from ..jets.quality import Counts, ExaminedJets, examine_jets
@@ -73,9 +74,12 @@ class _Prepared:
                 examine_jets(flat), ak.to_numpy(flat.pt), {"entry": np.repeat(ak.to_numpy(chunk.entry), number)}
             )
         events = config.selection.select(chunk)
-        return cls(
-            examine_jets(flat_pairs(events)), ak.to_numpy(events.jets.pt).ravel(), _columns(events, path, spec)
-        )
+        flat = flat_pairs(events)
+        columns = _columns(events, path, spec)
+        for name in config.observables:
+            both = flat.computed(FEATURES["jet"][name]).reshape(-1, 2)
+            columns = _joined(columns, {f"j{jet}_{name}": both[:, jet - 1] for jet in (1, 2)}, path)
+        return cls(examine_jets(flat), ak.to_numpy(events.jets.pt).ravel(), columns)
 
 
 def scored_chunks(

@@ -64,6 +64,7 @@ def score_files(
     collection: str = FAT_JETS.name,
     name: str | None = None,
     columns: Iterable[str] = (),
+    observables: Iterable[str] = (),
     client: Client | None = None,
     **cuts: Unpack[Cuts],
 ) -> ScoreReport:
@@ -110,6 +111,9 @@ def score_files(
     columns : list of str
         Further branches to carry into the scored file, by name or pattern (``"HLT_*"``): of one number an event.
         Not of a friend and of all jets, whose input has them.
+    observables : list of str
+        Of each jet of an event, computed from all its constituents, beside its losses, as ``j1_tau21``:
+        ``multiplicity``, ``pt_dispersion``, ``girth``, ``tau21``, ``tau32``, ``softdrop_mass`` (GeV).
     client : distributed.Client, optional
         Read and score on its workers (see `hepvae.cluster.dask.dask_client`), chunk by chunk; the output is that
         of this process.
@@ -136,7 +140,7 @@ def score_files(
     """
     check_names("score_files", cuts, KEYWORDS)
     strategies, selection = ScoreStrategy(strategy, kl_weight, convention), Selection(region=region, **cuts)
-    config = ScoringConfig(strategies, selection, jets, name)
+    config = ScoringConfig(strategies, selection, jets, name, tuple(observables))
     read = ReadOptions(tree, schema, step_size, access, carried=columns, jets=JetCollection(collection))
     return stream_scores(
         files, inferer, output, config, read, OutputOptions(resume, overwrite, friend), client=client
@@ -195,7 +199,7 @@ def stream_scores(
         **provenance,
         "tuning": repr(inferer.tuning),
         **{"friend": writing.friend, "step_size": read.step_size, "schema": read.schema},
-        **{"collection": read.jets.name, "columns": carried},
+        **{"collection": read.jets.name, "columns": carried, "observables": config.observables},
     }
     with Journal(unfinished(output), depends, anew=not writing.resume) as journal:
         if writing.resume and journal.changed:
@@ -273,10 +277,14 @@ def _jets_named(inferer: Inferer, config: ScoringConfig, read: ReadOptions) -> A
 
 def _names(inferer: Inferer, config: ScoringConfig, collection: str) -> dict[str, str]:
     """Names of the columns of all jets, by what the model gives."""
-    path = inferer.path
-    of_file = re.sub(r"\W", "_", path.parent.name if path.stem == "model" else path.stem, flags=re.ASCII)
-    model = config.model_name or of_file
+    model = config.model_name or re.sub(r"\W", "_", _model_name(inferer), flags=re.ASCII)
     return {loss: f"{collection}_{model}_{loss}" for loss in inferer.card.losses}
+
+
+def _model_name(inferer: Inferer) -> str:
+    """Of its file, or of the folder of a model directory."""
+    path = inferer.path
+    return path.parent.name if path.stem == "model" else path.stem
 
 
 def _collection(file: FileReport, read: ReadOptions) -> str:
@@ -289,7 +297,7 @@ def _collection(file: FileReport, read: ReadOptions) -> str:
 def _allowed(inferer: Inferer, config: ScoringConfig, read: ReadOptions) -> tuple[str, ...]:
     """Names and patterns of the columns that rows may have."""
     if not config.all_jets:
-        return (*columns_of(inferer.card.losses), *_OF_EVENTS, *read.carried)
+        return (*columns_of((*inferer.card.losses, *config.observables)), *_OF_EVENTS, *read.carried)
     collections = {_collection(FileReport("", schema=schema), read) for schema in (None, *SCHEMAS)}
     return ("entry", *(name for one in sorted(collections) for name in _names(inferer, config, one).values()))
 
@@ -322,7 +330,7 @@ def _keep(
 def _provenance(inferer: Inferer, config: ScoringConfig) -> dict[str, Any]:
     """How the scores are computed."""
     of_model = {
-        "model": inferer.path.name,
+        "model": _model_name(inferer),
         "sha256": inferer.sha256,
         "runtime": inferer.runtime,
         "card": inferer.card.to_dict(),

@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import OptionError
+from ..jets.features import FEATURES
 from ..jets.selection import Selection
 from ..options import check_choice, check_flag
 from ..output.files import check_output
+from ..reading.layouts import JET_COLUMNS
 from .formats import check_format
 from .strategy import ScoreStrategy
 
-__all__ = ["SCORED_JETS", "OutputOptions", "ScoredJets", "ScoringConfig"]
+__all__ = ["OBSERVABLES", "SCORED_JETS", "OutputOptions", "ScoredJets", "ScoringConfig"]
 
 ScoredJets = Literal["dijets", "all"]
 SCORED_JETS: tuple[ScoredJets, ...] = get_args(ScoredJets)
+
+#: What a scored file may have of each jet besides its losses: the features that constituents tell, of any layout.
+OBSERVABLES = tuple(
+    name for name, row in FEATURES["jet"].items() if not row.jet_columns and name not in JET_COLUMNS
+)
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,15 @@ class ScoringConfig:
     """Those of selected dijet events; or all, without any cut."""
     model_name: str | None = None
     """In the names of the columns of all jets; None: that of the model's file, or of its folder."""
+    observables: tuple[str, ...] = ()
+    """Of each jet of a dijet event, beside its losses: names of `OBSERVABLES`."""
 
     def __post_init__(self) -> None:
         check_choice("jets", self.jets, SCORED_JETS)
+        for name in self.observables:
+            check_choice("observable", name, OBSERVABLES)
+        if self.observables and self.all_jets:
+            raise OptionError(f"observables are {', '.join(self.observables)}, and jets 'all': expected none")
         if self.model_name is not None:
             if not isinstance(self.model_name, str) or not re.fullmatch(r"\w+", self.model_name, re.ASCII):
                 raise OptionError(f"name is {self.model_name!r}: expected letters, digits and _, as 'conv'")
