@@ -153,6 +153,6 @@ reco = "mse"
     (tmp_path / "card.toml").write_text(card)
     assert main(["adopt", "net.onnx", "--card", "card.toml", "--output", "own"]) == 0
     options = ["--toys", "20", "--strategies", "min", "--no-baselines", "--output", "search"]
-    assert main(["search", "--models", "own", *options]) == 0
+    assert main(["search", "--model", "own", *options]) == 0
     assert "own: reconstructs no eta, phi and pt of constituents" in capsys.readouterr().out
     assert (tmp_path / "search" / "report.html").is_file()

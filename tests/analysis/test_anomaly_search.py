@@ -20,7 +20,7 @@ pytest.importorskip("sklearn")
 def test_from_samples_to_the_scan(tmp_path):
     done = run_script(
         "anomaly_search",
-        "--models",
+        "--model",
         "conv",
         "--strategies",
         "min",
@@ -84,7 +84,7 @@ def test_from_samples_to_the_scan(tmp_path):
     ],
 )
 def test_errors_are_one_line(arguments, message, status, tmp_path):
-    done = run_script("anomaly_search", "--models", "conv", "--output", tmp_path, *arguments)
+    done = run_script("anomaly_search", "--model", "conv", "--output", tmp_path, *arguments)
     assert done.returncode == status
     assert done.stderr.startswith("hepvae: ") and message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -94,7 +94,7 @@ def test_errors_are_one_line(arguments, message, status, tmp_path):
 @pytest.mark.timeout(600)
 def test_data_are_blinded_until_asked_for(tmp_path):
     """Of the slices that the search is about, a toy is shown: the events of the data only with --unblind."""
-    data = ("--data", sample_path("qcdSig"), "--models", "conv", "--strategies", "min", "--toys", 5)
+    data = ("--data", sample_path("qcdSig"), "--model", "conv", "--strategies", "min", "--toys", 5)
     options = (
         "--no-baselines",
         "--working-points",
@@ -125,7 +125,7 @@ def test_names_with_anything_in_them(tmp_path):
     name, folder = "X/Y é & 50 % $b", tmp_path / "a folder"
     done = run_script(
         "anomaly_search",
-        *("--signal", f"{name}=1500={sample_path('GtoWW15na')}", "--models", "conv", "--strategies", "min"),
+        *("--signal", f"{name}=1500={sample_path('GtoWW15na')}", "--model", "conv", "--strategies", "min"),
         *("--toys", 5, "--working-points", "eff50", "--no-baselines", "--output", folder),
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -7,7 +7,8 @@ import pytest
 
 import hepvae
 from hepvae import DataError, OptionError
-from hepvae.search.companion import BASELINES, OBSERVABLES, baseline, dijet_observables, train_in_window
+from hepvae.scoring.options import OBSERVABLES as STORED
+from hepvae.search.companion import BASELINES, OBSERVABLES, baseline, train_in_window
 from hepvae.search.samples import score_sample
 
 pytest.importorskip("sklearn")
@@ -17,23 +18,22 @@ pytest.importorskip("sklearn")
 def narrow(tmp_path_factory):
     conv = hepvae.load_inferer(hepvae.model_path("conv"))
     path = tmp_path_factory.mktemp("scored") / "narrow.root"
-    return score_sample(hepvae.sample_path("GtoWW15na"), conv, path, "narrow")
+    return score_sample(hepvae.sample_path("GtoWW15na"), conv, path, "narrow", observables=STORED)
 
 
 def test_observables_and_baselines_of_a_sample(narrow):
-    observables = dijet_observables(hepvae.sample_path("GtoWW15na"), narrow)
-    assert set(observables) == set(OBSERVABLES)
+    observables = narrow.observables
+    assert set(OBSERVABLES) <= set(observables)
     events = hepvae.select_dijets(hepvae.read_dijets(hepvae.sample_path("GtoWW15na")), region="signal")
     masses = np.sort(np.asarray(events.jets.mass, np.float64), axis=1)
     assert np.sort(observables["mass"], axis=1) == pytest.approx(masses, rel=1e-5)
     assert 60 < np.median(observables["softdrop_mass"]) < 100  # of W bosons
     some = narrow.of(np.array([5, 2, 9]))  # the order of the sample, not of the files
-    again = dijet_observables(hepvae.sample_path("GtoWW15na"), some)
-    assert np.array_equal(again["tau21"], observables["tau21"][[5, 2, 9]])
+    assert np.array_equal(some.observables["tau21"], observables["tau21"][[5, 2, 9]])
     for name in BASELINES:
-        score = baseline(name, narrow, observables).score()
+        score = baseline(name, narrow).score()
         assert score.shape == narrow.mjj.shape and np.isfinite(score).all()
-    assert baseline("jet mass", narrow, observables).score() == pytest.approx(masses[:, 0], rel=1e-5)
+    assert baseline("jet mass", narrow).score() == pytest.approx(masses[:, 0], rel=1e-5)
 
 
 def toy(events, signal, seed):

@@ -11,7 +11,7 @@ import click
 
 from ..execution.command import PATH, Choice, Command, Number, Whole, option
 from ..search.fits import CRITERIA
-from ..search.pipeline import SearchOptions, SignalFiles
+from ..search.options import DEFAULT_MODELS, SearchOptions, SignalFiles
 
 
 def _listed(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
@@ -43,12 +43,21 @@ _DEFAULT = SearchOptions
 @option(
     "--control", multiple=True, metavar="FILES", help="independent QCD  [default: a quarter of the background]"
 )
-@_list_option("--models", _DEFAULT.models, "bundled names or paths")
+@option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="scores the files that are not; a bundled name or a path, more than once"
+    f"  [default: {' and '.join(DEFAULT_MODELS)}]",
+)
 @option("--search-model", help="whose score is cut on  [default: the last]")
 @_list_option("--strategies", _DEFAULT.strategies, "the first is cut on")
 @_list_option("--working-points", _DEFAULT.working_points, "shares of the background to keep, in per cent")
 @option("--lumi", "luminosity", type=Number(), default=_DEFAULT.luminosity, help="fb^-1")
-@option("--cross-section", type=Number(), help="pb, of the background  [default: of its tree Runs]")
+@option(
+    "--cross-section", type=Number(), help="pb, of the background that is selected  [default: of its tree Runs]"
+)
 @option("--fit-start", type=Number(), default=_DEFAULT.fit_start, help="GeV")
 @option("--fit-stop", type=Number(), default=_DEFAULT.fit_stop, help="GeV")
 @option("--scan-start", type=Number(), default=_DEFAULT.scan_start, help="GeV, the lowest mass")
@@ -77,6 +86,9 @@ _DEFAULT = SearchOptions
 @option("--output", required=True, type=PATH, metavar="DIR", help="folder of the report and of the scored files")
 def search(output: Path, **given: Any) -> int:
     """Search dijet events for a resonance, from files to a report with limits.
+
+    FILES are scored files (of several models: all of them; a friend: it and its input), or files that are scored
+    with each --model.
 
     Without --data, toys stand for them. With --data, what the tighter slices of the score hold is hidden until
     --unblind.

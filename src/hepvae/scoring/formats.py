@@ -27,6 +27,7 @@ __all__ = [
     "ScoredFile",
     "check_format",
     "open_scored",
+    "provenance_of",
     "read_columns",
     "read_scores",
     "write_jets",
@@ -187,6 +188,26 @@ def open_scored(path: str | Path) -> Iterator[ScoredFile]:
             of_jets = " without --jets all" if scored.provenance.get("jets") == "all" else ""
             raise LayoutError(f"{path}: no branch 'score': expected a file of hepvae score{of_jets}")
         yield scored
+
+
+def provenance_of(source: Source) -> dict[str, Any]:
+    """How a file of hepvae was scored; nothing where it is another file.
+
+    Raises
+    ------
+    FileError, LayoutError
+        The file cannot be read.
+    """
+    import uproot
+
+    if source.path.endswith(".parquet"):
+        with _open_parquet(source.path) as scored:
+            return scored.provenance
+    if not source.path.endswith(".root") or source.tree not in (None, TREE):
+        return {}
+    # where it cannot be opened, the first says why
+    with open_table(source), uproot.open(source.path) as file:
+        return _provenance(source.path, file.get(PROVENANCE))
 
 
 def read_scores(path: str | Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -9,7 +9,7 @@ classifier that saw it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,14 +18,9 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..extras import require
-from ..jets.padding import pad_particles
-from ..jets.selection import select_dijets
-from ..jets.spec import InputSpec
 from ..options import check_number, check_whole_number
-from ..reading.dijets import iterate_dijets
-from ..reading.layouts import IDENTIFIERS
 from ..scoring.strategy import ScoreStrategy
-from .samples import SearchSample
+from .samples import MASS, SearchSample
 from .weights import Floats, finite, same_length
 
 __all__ = [
@@ -33,61 +28,22 @@ __all__ = [
     "OBSERVABLES",
     "WindowClassifier",
     "baseline",
-    "dijet_observables",
     "scored_by",
     "train_in_window",
 ]
 
 #: Of each jet, all that the classifier sees: none that tells mjj.
-OBSERVABLES = ("mass", "softdrop_mass", "tau21", "tau32", "multiplicity", "girth")
+OBSERVABLES = (MASS, "softdrop_mass", "tau21", "tau32", "multiplicity", "girth")
 
-#: Scores of jets that a search would cut on without a model; high is anomalous, the lower jet's is the event's.
-BASELINES: dict[str, Callable[[Mapping[str, Floats]], Floats]] = {
-    "jet mass": lambda of: of["mass"],
-    "tau21": lambda of: 1 - of["tau21"],
+#: Scores of jets that a search would cut on without a model: an observable, and a function of it that is high for
+#: anomalous jets. The lower jet's is the event's.
+BASELINES: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
+    "jet mass": (MASS, lambda mass: mass),
+    "tau21": ("tau21", lambda ratio: 1 - ratio),
 }
 
 #: Events of one kind that a classifier needs to be trained.
 LEAST_EVENTS = 50
-
-
-def dijet_observables(files: Any, sample: SearchSample, names: Sequence[str] = OBSERVABLES) -> dict[str, Floats]:
-    """Observables (events, 2) of the jets of a sample, by name, in the order of its events.
-
-    Parameters
-    ----------
-    files : as for `score_files`
-        That the sample was scored from.
-    sample : SearchSample
-    names : sequence of str
-        Features of jets.
-
-    Raises
-    ------
-    DataError
-        The files have no event numbers, and another number of events than the sample; or an event is in none.
-    """
-    spec = InputSpec(n_particles=1, features=(), jet_features=tuple(names))
-    values, numbers = [], []
-    for events in iterate_dijets(files):
-        some = select_dijets(events, region="signal")
-        if not len(some):
-            continue
-        values.append(pad_particles(some, spec)[:, :, 0].astype(np.float64))
-        if sample.identifiers is not None:
-            numbers.append(np.stack([np.asarray(some[name], np.int64) for name in IDENTIFIERS], axis=1))
-    every = np.concatenate(values) if values else np.empty((0, 2, len(names)))
-    if sample.identifiers is not None:
-        places = {tuple(row): i for i, row in enumerate(np.concatenate(numbers).tolist())} if numbers else {}
-        rows = [places.get(tuple(row)) for row in sample.identifiers.tolist()]
-        if None in rows:
-            raise DataError(f"{sample.name}: event {sample.identifiers[rows.index(None)]} is in none of the files")
-        every = every[np.array(rows, int)]
-    elif len(every) != len(sample.mjj):
-        raise DataError(
-            f"{sample.name}: {len(every)} events in its files, {len(sample.mjj)} scored: expected as many"
-        )
-    return {name: every[..., i] for i, name in enumerate(names)}
 
 
 def scored_by(sample: SearchSample, score: Floats) -> SearchSample:
@@ -97,9 +53,10 @@ def scored_by(sample: SearchSample, score: Floats) -> SearchSample:
     return replace(sample, losses={"reco_loss": of_jets, "kl_loss": np.zeros_like(of_jets)}, strategy=plain)
 
 
-def baseline(name: str, sample: SearchSample, observables: Mapping[str, Floats]) -> SearchSample:
+def baseline(name: str, sample: SearchSample) -> SearchSample:
     """A sample with one of `BASELINES` as its score."""
-    return scored_by(sample, BASELINES[name](observables))
+    observable, score = BASELINES[name]
+    return scored_by(sample, score(sample.observables[observable]))
 
 
 @dataclass(frozen=True)

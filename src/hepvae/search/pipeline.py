@@ -8,9 +8,9 @@ mjj is searched for a resonance, in data or in toys of a luminosity, without and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,24 +18,18 @@ import numpy.typing as npt
 from ..errors import DataError, OptionError
 from ..execution.command import effective_options
 from ..execution.progress import progress_bar
-from ..inference import load_inferer, named_model
 from ..jets.selection import select_dijets
-from ..models.bundled import MODELS, RESONANCES, sample_path
-from ..options import check_choice, check_number, check_whole_number
-from ..output.files import make_folder
 from ..output.text import console as plain_console
-from ..plots.style import ENERGY_TEV, LABEL
 from ..reading.dijets import read_dijets
-from ..reading.sources import distinct_names
 from ..scoring.strategy import ScoreStrategy, StrategyName
 from . import slices
-from .companion import BASELINES, baseline, dijet_observables
+from .companion import BASELINES, baseline
 from .datacard import channels_of, write_datacard
-from .fits import CRITERIA, Criterion
+from .inputs import Inputs, open_inputs
 from .limits import Limits
+from .options import BACKGROUND, CONTROL, DATA, SearchOptions
 from .report import (
     Report,
-    file_name,
     legend_name,
     show_curves,
     show_cuts,
@@ -51,17 +45,14 @@ from .report import (
     show_toys_with_signal,
     show_toys_without_signal,
 )
-from .samples import SearchSample, events_of, picobarns_per_weight, score_sample
+from .samples import SearchSample, events_of
 from .scans import COMBINED, Scan, Systematics
 from .separation import FiguresOfMerit, ScoredEvents, figures_of_merit, in_window, roc
 from .slices import INCLUSIVE, Expectation, FitOptions, SlicedSignal
 from .spectrum import Floats, dijet_edges
-from .working_points import Cuts, WorkingPoints, cut_background, working_point_efficiency
+from .working_points import Cuts, WorkingPoints, cut_background
 
-__all__ = ["BACKGROUND", "CONTROL", "SearchOptions", "SignalFiles", "search"]
-
-#: Names of samples in every table and plot.
-BACKGROUND, CONTROL, DATA = "qcdSig", "control", "data"
+__all__ = ["search"]
 
 #: The slice of events that pass no working point.
 BELOW = "rest"
@@ -71,192 +62,6 @@ RECONSTRUCTED, DISPLAYED = 1000, 3
 
 #: Injected are the signal events of this inclusive significance.
 SIGNIFICANCE = 3.0
-
-
-@dataclass(frozen=True)
-class SignalFiles:
-    """A resonance of one mass.
-
-    Raises
-    ------
-    OptionError
-        The name is empty or not printable, or the mass is not above zero.
-    """
-
-    name: str
-    """In every table and plot."""
-    mass: float
-    """GeV."""
-    files: Any
-    """As for `score_files`."""
-
-    def __post_init__(self) -> None:
-        if not self.name or not self.name.isprintable():
-            raise OptionError(f"signal {self.name!r}: expected a printable name")
-        check_number(f"mass of {self.name}", self.mass, lowest=1, highest=1e5, unit="GeV")
-
-    @classmethod
-    def parse(cls, text: str) -> SignalFiles:
-        """Of ``NAME=MASS=FILES``; an OptionError where it is none."""
-        name, _, rest = text.partition("=")
-        mass, _, files = rest.partition("=")
-        try:
-            if name and files:
-                return cls(name, float(mass), files)
-        except ValueError:
-            pass
-        raise OptionError(f"signal {text!r}: expected NAME=MASS=FILES, the mass in GeV")
-
-
-def _bundled_signals() -> tuple[SignalFiles, ...]:
-    return tuple(SignalFiles(name, mass, sample_path(name)) for name, mass in RESONANCES.items())
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """What is searched in, and how.
-
-    Raises
-    ------
-    OptionError
-        A value is out of range, or names come twice or are unknown.
-    """
-
-    output: Path
-    """Folder of the report; scored files are kept in it."""
-    data: Any = None
-    """Files that are searched; None: toys of what the background is expected to be."""
-    unblind: bool = False
-    """Show the data above the loosest working point."""
-    background: Any = None
-    """Files of simulated QCD; None: the bundled sample."""
-    signals: tuple[SignalFiles, ...] = field(default_factory=_bundled_signals)
-    control: Any = None
-    """Files of independent QCD; None: a quarter of the background is held out."""
-    models: tuple[str, ...] = ("conv", MODELS[-1])
-    """Bundled names or paths; by default the study's, and the one that was bundled last, which is the best."""
-    search_model: str | None = None
-    """The name of that whose score is cut on; None: the last."""
-    strategies: tuple[StrategyName, ...] = ("min", "max", "sum")
-    """The first is cut on."""
-    working_points: tuple[str, ...] = ("eff50", "eff10", "eff1")
-    luminosity: float = 138.0
-    """fb^-1."""
-    baselines: bool = True
-    """Compare with cuts on the jet mass and on tau21."""
-    datacard: bool = False
-    """Write a datacard of Combine and a workspace of pyhf for the mass that is injected."""
-    cross_section: float | None = None
-    """pb, of the background; None: from its tree ``Runs``."""
-    fit_start: float = 1460.0
-    """GeV."""
-    fit_stop: float = 6808.0
-    """GeV."""
-    toys: int = 200
-    """Of each kind."""
-    inject: str | None = None
-    """The name of the signal that is injected and searched for; None: the first."""
-    inject_mass: float = 2500.0
-    """GeV."""
-    scan_start: float = 1800.0
-    """The lowest mass that is scanned, GeV: there has to be a sideband below it."""
-    replicas: int = 20
-    """Of the regressions of the working points, which tell how flat they are; 0: none."""
-    cuts_from: Literal["data", "simulation"] = "data"
-    """What the working points of a search without data are to be fitted to: data, of as many events as are
-    expected, or the simulation here, whose fluctuations toys then have."""
-    criterion: Criterion = "conservative"
-    """That chooses the number of parameters, on the spectrum that is fitted."""
-    normalisation: float = 0.05
-    """Relative uncertainty of the signal by luminosity and efficiencies."""
-    scale: float = 0.02
-    """Relative uncertainty of the jet energy scale."""
-    resolution: float = 0.05
-    """Relative uncertainty of the resolution of mjj."""
-    seed: int = 1
-    label: str = LABEL
-    """Text above the plots."""
-    energy: float = ENERGY_TEV
-    """Of the collisions, TeV."""
-
-    def __post_init__(self) -> None:
-        for name, what in (("signals", "signals"), ("models", "models"), ("strategies", "strategies")):
-            if not getattr(self, name):
-                raise OptionError(f"no {what}: expected one or more")
-        labels = [label for label, _ in self.labelled]
-        if len(set(labels)) < len(labels) or {BACKGROUND, CONTROL, DATA} & set(labels):
-            raise OptionError(
-                f"signals {', '.join(labels)}: expected names of their own, not {BACKGROUND}, {CONTROL} or {DATA}"
-            )
-        names = list(dict.fromkeys(signal.name for signal in self.signals))
-        check_number("mass to inject", self.inject_mass, lowest=self.fit_start, highest=self.fit_stop, unit="GeV")
-        check_number("lowest mass to scan", self.scan_start, lowest=0, highest=self.fit_stop, unit="GeV")
-        if self.replicas:
-            check_whole_number("replicas", self.replicas, lowest=2)
-        check_choice("criterion", self.criterion, CRITERIA)
-        check_choice("cuts from", self.cuts_from, ("data", "simulation"))
-        for what in ("normalisation", "scale", "resolution"):
-            check_number(f"uncertainty {what}", getattr(self, what), lowest=0, highest=0.9)
-        check_number("luminosity", self.luminosity, lowest=1e-6, highest=1e9, unit="fb-1")
-        check_number("energy", self.energy, lowest=0.1, highest=1e3, unit="TeV")
-        if self.cross_section is not None:
-            check_number("cross-section", self.cross_section, lowest=1e-12, highest=1e15, unit="pb")
-        check_whole_number("toys", self.toys, lowest=2)
-        check_whole_number("seed", self.seed, lowest=0)
-        dijet_edges(self.fit_start, self.fit_stop)
-        for strategy in self.strategies:
-            ScoreStrategy(strategy)
-        if not self.working_points:
-            raise OptionError("no working points: expected one or more")
-        for point in self.working_points:
-            working_point_efficiency(point)
-        for what, value, known in (
-            ("signal to inject", self.inject, names),
-            ("model to search with", self.search_model, distinct_names(self.models)),
-        ):
-            if value is not None and value not in known:
-                raise OptionError(f"{what} {value}: expected one of {', '.join(known)}")
-
-    @property
-    def labelled(self) -> list[tuple[str, SignalFiles]]:
-        """Samples of signals, with what tables call them: those of one name have their mass in it."""
-        names = [signal.name for signal in self.signals]
-        return [
-            (one.name if names.count(one.name) == 1 else f"{one.name} {one.mass:g} GeV", one)
-            for one in self.signals
-        ]
-
-    @property
-    def masses(self) -> dict[str, float]:
-        """GeV, by sample of a signal."""
-        return {label: signal.mass for label, signal in self.labelled}
-
-    def samples_of(self, name: str) -> dict[str, float]:
-        """Mass (GeV) of each sample of a signal."""
-        return {label: signal.mass for label, signal in self.labelled if signal.name == name}
-
-    @property
-    def searched(self) -> str:
-        """The sample that is cut on and whose spectrum is fitted."""
-        return BACKGROUND if self.data is None else DATA
-
-    @property
-    def injected(self) -> str:
-        """Name of the signal that is injected."""
-        return self.inject or self.signals[0].name
-
-    @property
-    def model(self) -> str:
-        """Name of the model whose score is cut on."""
-        return self.search_model or distinct_names(self.models)[-1]
-
-    @property
-    def files(self) -> dict[str, Any]:
-        """Of each sample, by its name."""
-        background = sample_path(BACKGROUND) if self.background is None else self.background
-        files = {BACKGROUND: background} | {label: signal.files for label, signal in self.labelled}
-        more = {CONTROL: self.control, DATA: self.data}
-        return files | {name: of for name, of in more.items() if of is not None}
 
 
 def search(options: SearchOptions) -> list[Path]:
@@ -272,19 +77,14 @@ def search(options: SearchOptions) -> list[Path]:
     HepvaeError
         A file cannot be scored, or the events are too few for a step.
     """
-    inferers = {
-        name: load_inferer(named_model(path), runtime="onnxruntime")
-        for name, path in zip(distinct_names(options.models), options.models)
-    }
-    make_folder(options.output)
+    inputs = open_inputs(options)
     drawing = {"label": options.label, "energy": options.energy}
     report = Report(options.output, plain_console(160), drawing, options.luminosity)
     report.results["options"] = effective_options()
-    scored = scored_samples(options, inferers)
-    samples = scored[options.model]
+    samples, model = inputs.samples, inputs.model
     show_samples(report, samples, BACKGROUND, options.fit_start)
-    plain = baseline_samples(options, samples) if options.baselines else {}
-    separation(options, scored, plain, report)
+    plain = baseline_samples(samples, report) if options.baselines else {}
+    separation(options, inputs, plain, report)
     control = samples.get(CONTROL) if options.data is None else None
     cuts = cut_background(
         *(samples[options.searched], control, options.working_points),
@@ -297,44 +97,32 @@ def search(options: SearchOptions) -> list[Path]:
     bump_hunt(options, samples, cuts, plain, report)
     hidden = {CONTROL} if options.unblind else {CONTROL, DATA}
     shown = {name: sample for name, sample in samples.items() if name not in hidden}
-    show_scores(report, shown, options.model)
-    events = read_dijets(options.files[BACKGROUND], entry_stop=RECONSTRUCTED)
-    comparable = {model: inferer for model, inferer in inferers.items() if inferer.card.reconstructs_momenta}
-    if comparable:
-        show_reconstruction(report, select_dijets(events, region="signal"), comparable)
-    for model in (model for model in inferers if model not in comparable):
-        report.conclude(f"{model}: reconstructs no eta, phi and pt of constituents; no jets of it are displayed.")
-    if options.model in comparable:
-        most_anomalous(options, samples, inferers[options.model], report)
+    show_scores(report, shown, model)
+    show_jets(options, inputs, report)
     summary = (
-        f"{options.luminosity:g} fb-1 at {options.energy:g} TeV; cut on the score of {options.model}"
+        f"{options.luminosity:g} fb-1 at {options.energy:g} TeV; cut on the score of {model}"
         f" ({options.strategies[0]} of the jets); fits of mjj from {options.fit_start:g} to"
         f" {options.fit_stop:g} GeV."
     )
     return report.write("Search for anomalous dijets", summary)
 
 
-def scored_samples(options: SearchOptions, inferers: Mapping[str, Any]) -> dict[str, dict[str, SearchSample]]:
-    """Samples by model and name; weights of the background are expected events."""
-    files, scored = options.files, {}
-    for model, inferer in inferers.items():
-        folder = options.output / "scored" / file_name(model)
-        scored[model] = {
-            name: score_sample(
-                of, inferer, folder / f"{file_name(name)}.root", name, strategy=options.strategies[0]
-            )
-            for name, of in files.items()
-        }
-    for samples in scored.values():
-        background = samples[BACKGROUND]
-        if DATA in samples:  # events are counted
-            samples[DATA] = replace(samples[DATA], weight=np.ones_like(samples[DATA].weight))
-        if options.cross_section is None:
-            picobarns = picobarns_per_weight(files[BACKGROUND])
-        else:
-            picobarns = options.cross_section / float(background.weight.sum())
-        samples[BACKGROUND] = background.scaled(1000 * options.luminosity * picobarns)
-    return scored
+def show_jets(options: SearchOptions, inputs: Inputs, report: Report) -> None:
+    """What models make of jets; nothing where the files of the background have no constituents."""
+    files = inputs.files[BACKGROUND].to_read
+    comparable = {model: one for model, one in inputs.inferers.items() if one.card.reconstructs_momenta}
+    for model in inputs.scored:
+        if model not in comparable:
+            why = "reconstructs no eta, phi and pt of constituents" if model in inputs.inferers else "is not given"
+            report.conclude(f"{model}: {why}; no jets of it are displayed.")
+    if not files:
+        report.conclude(f"{BACKGROUND}: was scored before; no jets are displayed.")
+        return
+    if comparable:
+        events = select_dijets(read_dijets(files, entry_stop=RECONSTRUCTED), region="signal")
+        show_reconstruction(report, events, comparable)
+    if inputs.model in comparable:
+        most_anomalous(options, inputs, report)
 
 
 def windowed(
@@ -349,27 +137,29 @@ def windowed(
     return (background.score(how), background.weight), (resonance.score(how), resonance.weight)
 
 
-def baseline_samples(
-    options: SearchOptions, samples: Mapping[str, SearchSample]
-) -> dict[str, dict[str, SearchSample]]:
-    """Samples by baseline and name, whose score is an observable of the jets."""
-    result: dict[str, dict[str, SearchSample]] = {name: {} for name in BASELINES}
-    with progress_bar("baselines", len(samples)) as advance:
-        for name, sample in samples.items():
-            observables = dijet_observables(options.files[name], sample, ("mass", "tau21"))
-            for plain in result:
-                result[plain][name] = baseline(plain, sample, observables)
-            advance(1)
+def baseline_samples(samples: Mapping[str, SearchSample], report: Report) -> dict[str, dict[str, SearchSample]]:
+    """Samples by baseline and name, whose score is an observable of jets; one that a sample lacks is left out."""
+    result = {}
+    for plain, (observable, _) in BASELINES.items():
+        without = [name for name, sample in samples.items() if observable not in sample.observables]
+        if without:
+            report.conclude(
+                f"Without a cut on {plain}: the scored files of {', '.join(without)} have no {observable} of jets"
+                f" (hepvae score --observables {observable} writes it)."
+            )
+            continue
+        result[plain] = {name: baseline(plain, sample) for name, sample in samples.items()}
     return result
 
 
 def separation(
     options: SearchOptions,
-    models: Mapping[str, Mapping[str, SearchSample]],
+    inputs: Inputs,
     plain: Mapping[str, Mapping[str, SearchSample]],
     report: Report,
 ) -> None:
     """Figures of merit of models, baselines, signals and strategies, and the curves of the first strategy."""
+    models = inputs.scored
     scored = {**models, **plain}
     merits: dict[tuple[str, str, str], FiguresOfMerit] = {}
     every: list[tuple[str, str, StrategyName]] = [
@@ -391,7 +181,7 @@ def separation(
     }
     for signal in options.masses:
         show_curves(report, {m: curves[m, signal] for m in scored}, f"models_{signal}", legend_name(signal))
-    one = options.model
+    one = inputs.model
     show_curves(report, {legend_name(s): curves[one, s] for s in options.masses}, "signals", one)
 
 
@@ -606,16 +396,16 @@ def observed_counts(
     return shown
 
 
-def most_anomalous(
-    options: SearchOptions, samples: Mapping[str, SearchSample], inferer: Any, report: Report
-) -> None:
+def most_anomalous(options: SearchOptions, inputs: Inputs, report: Report) -> None:
     """Displays of events of the background, and of the injected signal."""
     report.section("Most anomalous events", f"Of the background, and of {options.injected}.")
     for name in (BACKGROUND, next(iter(options.samples_of(options.injected)))):
-        sample = samples[name]
+        sample = inputs.samples[name]
         some = sample.of(np.argsort(-sample.score())[:DISPLAYED])
-        if some.identifiers is None:
-            report.conclude(f"{name}: no event is displayed, as its files have no event numbers to find it by.")
+        files = inputs.files[name].to_read
+        if not files or some.identifiers is None:
+            lack = "no event numbers to find it by" if files else "no constituents"
+            report.conclude(f"{name}: no event is displayed, as its files have {lack}.")
             continue
-        events = events_of(options.files[name], some.identifiers)
-        show_events(report, some, some.identifiers.tolist(), events, inferer)
+        events = events_of(files, some.identifiers)
+        show_events(report, some, some.identifiers.tolist(), events, inputs.inferers[inputs.model])

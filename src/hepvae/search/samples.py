@@ -1,10 +1,10 @@
-"""Scored samples of a search: the losses of all events, so that any strategy is a sum away; and their weights."""
+"""Samples of a search: files that it scores, or files that were scored before."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,49 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, LayoutError
+from ..jets.selection import REGIONS
 from ..models.card import ModelCard
 from ..output.files import make_folder
 from ..reading.dijets import iterate_dijets
-from ..reading.layouts import IDENTIFIERS
-from ..reading.sources import resolve, stamp
+from ..reading.layouts import EVENT_COLUMNS, IDENTIFIERS
+from ..reading.sources import Source, resolve, stamp
+from ..reading.tables import open_table
 from ..scoring.files import score_files
-from ..scoring.formats import open_scored
+from ..scoring.formats import MASK, ScoredFile, open_scored, provenance_of
+from ..scoring.options import OBSERVABLES
 from ..scoring.rescoring import losses_of, model_card
 from ..scoring.strategy import ScoreStrategy, Strategy
 from ..version import __version__
 from .weights import Floats, effective_events
 
-__all__ = ["SearchSample", "events_of", "load_sample", "picobarns_per_weight", "score_sample"]
+__all__ = [
+    "MASS",
+    "EventCounts",
+    "SampleFiles",
+    "SearchSample",
+    "events_of",
+    "load_sample",
+    "picobarns_per_weight",
+    "score_sample",
+]
 
 #: The tree with one row for each part of a generation.
 RUNS = "Runs"
+
+#: The observable of a jet that all scored files have.
+MASS = "mass"
+
+
+@dataclass(frozen=True)
+class EventCounts:
+    """Events of a sample, step by step."""
+
+    scored: int
+    """In the signal region, with a score."""
+    selected: int | None = None
+    """In the signal region; None: the files were scored before, and have those with a score."""
+    read: int | None = None
+    """In the files; None: likewise."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +76,12 @@ class SearchSample:
     """What its score is."""
     identifiers: npt.NDArray[np.int64] | None = None
     """(events, 3), see `IDENTIFIERS`; None where the files have none."""
+    observables: Mapping[str, Floats] = field(default_factory=dict)
+    """Of the jets, by name: (events, 2) each, mass in GeV and what of `OBSERVABLES` the files have."""
+    selection: Mapping[str, float] = field(default_factory=dict)
+    """Cuts on the events, by their names in `Selection`."""
+    counts: EventCounts | None = None
+    """Of the files."""
 
     def score(self, strategy: ScoreStrategy | None = None) -> Floats:
         """Scores (events,), float64, by the strategy of the sample or another one."""
@@ -59,7 +92,9 @@ class SearchSample:
         """The same with some of the events, given by a mask or their indices."""
         values: dict[str, Any] = {name: getattr(self, name) for name in ("mjj", "weight", "identifiers")}
         kept: dict[str, Any] = {name: None if v is None else v[events] for name, v in values.items()}
-        return replace(self, losses={name: v[events] for name, v in self.losses.items()}, **kept)
+        for name in ("losses", "observables"):
+            kept[name] = {column: v[events] for column, v in getattr(self, name).items()}
+        return replace(self, **kept)
 
     def scaled(self, factor: float) -> SearchSample:
         """The same with all weights times a factor."""
@@ -71,37 +106,205 @@ class SearchSample:
         return effective_events(self.weight)
 
 
-def load_sample(path: str | Path, name: str) -> SearchSample:
-    """A scored file of `score_files`.
+@dataclass(frozen=True)
+class SampleFiles:
+    """What the events of a sample are read from.
+
+    Files that are to be scored; or files of `score_files`, of one model or of several; or friends of an input, of
+    one model or of several, with that input.
+    """
+
+    name: str
+    """Of the sample."""
+    inputs: tuple[Source, ...]
+    """Those that are no scored files."""
+    scored: tuple[tuple[ModelCard, str, tuple[str, ...]], ...] = ()
+    """By model: its card, what the files call it, and their paths."""
+
+    @classmethod
+    def of(cls, name: str, files: Any) -> SampleFiles:
+        """What some files, as for `score_files`, are.
+
+        Raises
+        ------
+        FileError, LayoutError
+            A file cannot be read.
+        """
+        inputs: list[Source] = []
+        scored: list[tuple[ModelCard, str, list[str]]] = []
+        for source in resolve(files):
+            provenance = provenance_of(source)
+            if not provenance:
+                inputs.append(source)
+                continue
+            with open_scored(source.path) as file:
+                card = model_card(file)
+            known = next((paths for other, _, paths in scored if other == card), None)
+            if known is None:
+                known = []
+                scored.append((card, str(provenance.get("model", card.architecture)), known))
+            known.append(source.path)
+        return cls(name, tuple(inputs), tuple((card, model, tuple(paths)) for card, model, paths in scored))
+
+    @property
+    def to_read(self) -> dict[str, str | None]:
+        """The inputs as for `score_files`."""
+        return {source.path: source.tree for source in self.inputs}
+
+    @property
+    def models(self) -> dict[str, ModelCard]:
+        """Cards of the models that scored it, by what the files call them; numbered where that comes twice."""
+        models: dict[str, ModelCard] = {}
+        for card, model, _ in self.scored:
+            number = 2
+            while (name := model if model not in models else f"{model} ({number})") in models:
+                number += 1
+            models[name] = card
+        return models
+
+    def load(self, model: str, card: ModelCard) -> SearchSample:
+        """The sample as a model scored it.
+
+        Raises
+        ------
+        DataError
+            It has no scores of that model, or as for `load_sample`.
+        """
+        for other, _, paths in self.scored:
+            if other == card:
+                return load_sample(paths, self.name, inputs=self.inputs)
+        raise DataError(f"{self.name}: has scores of {', '.join(self.models)}: expected some of {model}, too")
+
+
+def load_sample(
+    paths: str | Path | Sequence[str | Path], name: str, *, inputs: Sequence[Source] = ()
+) -> SearchSample:
+    """The events of the signal region of scored files.
+
+    Parameters
+    ----------
+    paths : path or sequence of path
+        Files of `score_files`, of one model and one selection.
+    name : str
+        Of the sample.
+    inputs : sequence of Source
+        What the paths are friends of, in their order: these have weights and identifiers.
 
     Raises
     ------
     FileError, LayoutError
-        The file cannot be read, or is none of `score_files`.
+        A file cannot be read, or is none of `score_files`.
     DataError
-        It has no events, or negative weights.
+        There are no events, or negative weights; or the files are of several models or selections, or of the
+        sideband.
     """
-    with open_scored(path) as scored:
-        mjj = scored.column("mjj").astype(np.float64)
-        weight = scored.column("genWeight") if "genWeight" in scored.kinds else np.ones_like(mjj)
-        known = all(column in scored.kinds for column in IDENTIFIERS)
-        identifiers = np.stack([scored.column(c).astype(np.int64) for c in IDENTIFIERS], axis=1) if known else None
-        card, strategy = model_card(scored), ScoreStrategy.from_dict(scored.provenance)
-        losses = losses_of(scored.column, card)
+    parts = []
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        with open_scored(path) as scored:
+            parts.append(_Part.of(scored))
+    first = parts[0]
+    for other in parts[1:]:
+        for what in ("model", "selection", "columns"):
+            if getattr(other, what) != getattr(first, what):
+                raise DataError(
+                    f"{name}: {other.path}: differs from {first.path} in its {what}: expected the same"
+                )
+    columns = {column: np.concatenate([part.values[column] for part in parts]) for column in first.values}
+    if first.is_friend:
+        columns |= _of_inputs(inputs, first.path, len(columns[MASK]))
+    region = first.region
+    if region == "sideband":
+        raise DataError(
+            f"{name}: {first.path}: events of the sideband: expected those of the signal region, or all"
+        )
+    kept = columns[MASK] if first.is_friend else np.ones(len(columns["mjj"]), bool)
+    if region is None:
+        kept = kept & np.asarray(REGIONS["signal"](columns["deta"], first.selection["deta_cut"]))
+    columns = {column: values[kept] for column, values in columns.items()}
+    mjj = columns["mjj"].astype(np.float64)
+    weight = columns["genWeight"].astype(np.float64) if "genWeight" in columns else np.ones_like(mjj)
     if len(mjj) == 0 or weight.min() < 0 or not weight.sum() > 0:
         raise DataError(
             f"{name}: {len(mjj)} scored events, weights add up to {weight.sum():g}: expected some, none below zero"
         )
-    return SearchSample(name, mjj, weight.astype(np.float64), losses, card, strategy, identifiers)
+    identifiers = None
+    if all(column in columns for column in IDENTIFIERS):
+        identifiers = np.stack([columns[column].astype(np.int64) for column in IDENTIFIERS], axis=1)
+    card, strategy = first.model
+    observables = {
+        one: np.stack([columns[f"j{jet}_{one}"].astype(np.float64) for jet in (1, 2)], axis=1)
+        for one in (MASS, *OBSERVABLES)
+        if f"j1_{one}" in columns
+    }
+    losses = losses_of(columns.__getitem__, card)
+    return SearchSample(
+        *(name, mjj, weight, losses, card, strategy, identifiers, observables, first.selection),
+        EventCounts(len(mjj)),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a search needs of a scored file."""
+
+    path: str
+    values: dict[str, npt.NDArray[Any]]
+    """Its columns, (rows,) each."""
+    model: tuple[ModelCard, ScoreStrategy]
+    region: str | None
+    selection: dict[str, float]
+
+    @classmethod
+    def of(cls, scored: ScoredFile) -> _Part:
+        card = model_card(scored)
+        strategy = ScoreStrategy.from_dict(scored.provenance)
+        of_jets = [f"j{jet}_{name}" for jet in (1, 2) for name in (*card.losses, MASS, *OBSERVABLES)]
+        wanted = [name for name in ("mjj", "deta", MASK, *EVENT_COLUMNS, *of_jets) if name in scored.kinds]
+        selection = dict(scored.provenance.get("selection", {}))
+        values = {name: scored.column(name) for name in wanted}
+        return cls(scored.path, values, (card, strategy), scored.provenance.get("region"), selection)
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.values)
+
+    @property
+    def is_friend(self) -> bool:
+        return MASK in self.values
+
+
+def _of_inputs(inputs: Sequence[Source], friend: str, rows: int) -> dict[str, npt.NDArray[Any]]:
+    """Weights and identifiers of the entries that a friend has rows for."""
+    if not inputs:
+        raise LayoutError(
+            f"{friend}: is a friend of its input, which has the weights: expected the input beside it"
+        )
+    parts = []
+    for source in inputs:
+        with open_table(source) as table:
+            names = [name for name in EVENT_COLUMNS if name in table.names]
+            columns = table.read(names, 0, table.num_entries)
+            parts.append({name: ak.to_numpy(columns[name]) for name in names} | {"": np.empty(table.num_entries)})
+    entries = sum(len(part[""]) for part in parts)
+    if entries != rows:
+        raise DataError(f"{friend}: {rows} rows for {entries} entries of its inputs: expected as many")
+    shared = [name for name in parts[0] if name and all(name in part for part in parts)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in shared}
 
 
 def score_sample(
-    files: Any, inferer: Any, path: str | Path, name: str, *, strategy: Strategy = "min"
+    files: Any,
+    inferer: Any,
+    path: str | Path,
+    name: str,
+    *,
+    strategy: Strategy = "min",
+    observables: Sequence[str] = (),
 ) -> SearchSample:
     """Score the signal region of some files, unless that is done, and load the scores.
 
-    Beside the scored file, ``.json`` records its inputs. With the same model, version, and input files of
-    the same sizes and times, it is taken as it is; the strategy is applied to its losses.
+    Beside the scored file, ``.json`` records its inputs. With the same model, version, observables, and input
+    files of the same sizes and times, it is taken as it is; the strategy is applied to its losses.
 
     Parameters
     ----------
@@ -113,6 +316,8 @@ def score_sample(
         Of the sample.
     strategy : str
         As for `ScoreStrategy`, with the weight of the KL loss that the model was trained with.
+    observables : sequence of str
+        As for `score_files`.
 
     Raises
     ------
@@ -127,22 +332,27 @@ def score_sample(
         "sha256": inferer.sha256,
         "runtime": inferer.runtime,
         "inputs": [[*stamp(source.path), source.tree] for source in resolve(files)],
+        "observables": list(observables),
     }
-    if not (path.exists() and _recorded(record) == {**origin, "output": stamp(str(path))}):
+    known = _recorded(record)
+    counts = known.pop("counts", None)
+    if not (path.exists() and counts and known == {**origin, "output": stamp(str(path))}):
         record.unlink(missing_ok=True)
-        report = score_files(files, inferer, path, region="signal", overwrite=True)
+        report = score_files(files, inferer, path, region="signal", observables=observables, overwrite=True)
         if report.failed:
             raise DataError(f"{name}: {report.failed[0].failure}")
-        record.write_text(json.dumps({**origin, "output": stamp(str(path))}))
+        counts = [report.events_scored, report.events_kept, report.events_read]
+        record.write_text(json.dumps({**origin, "output": stamp(str(path)), "counts": counts}))
     sample = load_sample(path, name)
-    return replace(sample, strategy=ScoreStrategy(strategy).of(sample.card))
+    return replace(sample, strategy=ScoreStrategy(strategy).of(sample.card), counts=EventCounts(*counts))
 
 
-def _recorded(record: Path) -> Any:
+def _recorded(record: Path) -> dict[str, Any]:
     try:
-        return json.loads(record.read_text())
+        known = json.loads(record.read_text())
     except (OSError, ValueError):
-        return None
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def events_of(files: Any, identifiers: npt.ArrayLike) -> ak.Array:

@@ -1,0 +1,120 @@
+"""The samples of a search by model: those of scored files, and others that it scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import DataError, LayoutError
+from ..inference import Inferer, load_inferer, named_model
+from ..models.card import ModelCard
+from ..output.files import make_folder
+from ..reading.sources import distinct_names
+from ..scoring.options import OBSERVABLES
+from ..scoring.strategy import ScoreStrategy
+from .options import BACKGROUND, DATA, DEFAULT_MODELS, SearchOptions
+from .report import file_name
+from .samples import SampleFiles, SearchSample, picobarns_per_weight, score_sample
+
+__all__ = ["Inputs", "open_inputs"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a search begins with."""
+
+    model: str
+    """Name of that whose score is cut on."""
+    scored: dict[str, dict[str, SearchSample]]
+    """Samples by model and name; weights of the background are expected events, those of data ones."""
+    inferers: dict[str, Inferer]
+    """By model; none where all files were scored before and no model was named."""
+    files: dict[str, SampleFiles]
+    """By sample."""
+
+    @property
+    def samples(self) -> dict[str, SearchSample]:
+        """By name, with the scores that are cut on."""
+        return self.scored[self.model]
+
+
+def open_inputs(options: SearchOptions) -> Inputs:
+    """Read the samples, and score those that are not.
+
+    Raises
+    ------
+    HepvaeError
+        A file cannot be read or scored, samples lack scores of a model, or were selected by other cuts.
+    """
+    files = {name: SampleFiles.of(name, of) for name, of in options.files.items()}
+    named = options.models
+    if not named and not all(one.scored for one in files.values()):
+        named = DEFAULT_MODELS
+    inferers = {name: load_inferer(named_model(path)) for name, path in zip(distinct_names(named), named)}
+    cards = {name: inferer.card for name, inferer in inferers.items()} or _shared(list(files.values()))
+    model = options.model_of(list(cards))
+    make_folder(options.output)
+    strategy = options.strategies[0]
+    scored: dict[str, dict[str, SearchSample]] = {}
+    for one, card in cards.items():
+        folder = options.output / "scored" / file_name(one)
+        observables = OBSERVABLES if one == model and options.observables else ()
+        scored[one] = {}
+        for name, of in files.items():
+            if of.scored:
+                sample = of.load(one, card)
+                scored[one][name] = replace(sample, strategy=ScoreStrategy(strategy).of(card))
+            else:
+                path = folder / f"{file_name(name)}.root"
+                scored[one][name] = score_sample(
+                    *(of.to_read, inferers[one], path, name), strategy=strategy, observables=observables
+                )
+        _check_selections(scored[one])
+    per_weight = _expected_per_weight(options, files[BACKGROUND], scored[model])
+    for samples in scored.values():
+        if DATA in samples:  # events are counted
+            samples[DATA] = replace(samples[DATA], weight=np.ones_like(samples[DATA].weight))
+        samples[BACKGROUND] = samples[BACKGROUND].scaled(per_weight)
+    return Inputs(model, scored, inferers, files)
+
+
+def _shared(files: Sequence[SampleFiles]) -> dict[str, ModelCard]:
+    """The models that scored all samples, as the first calls them."""
+    shared = {
+        name: card for name, card in files[0].models.items() if all(card in f.models.values() for f in files)
+    }
+    if not shared:
+        known = "; ".join(f"{one.name}: {', '.join(one.models)}" for one in files)
+        raise DataError(f"no model has scored all samples ({known}): expected files that one model has scored")
+    return shared
+
+
+def _check_selections(samples: dict[str, SearchSample]) -> None:
+    """Samples that were selected otherwise are not what the background stands for."""
+    first = samples[BACKGROUND]
+    for name, sample in samples.items():
+        if sample.selection != first.selection:
+            ours, others = (
+                ", ".join(f"{cut} {value:g}" for cut, value in of.selection.items()) for of in (sample, first)
+            )
+            raise DataError(f"{name}: selected by {ours}; {BACKGROUND} by {others}: expected the same cuts")
+
+
+def _expected_per_weight(options: SearchOptions, files: SampleFiles, samples: dict[str, SearchSample]) -> float:
+    """Events that a weight of one of the background stands for."""
+    weight = float(samples[BACKGROUND].weight.sum())
+    if options.cross_section is not None:
+        return 1000 * options.luminosity * options.cross_section / weight
+    if files.inputs:
+        try:
+            return 1000 * options.luminosity * picobarns_per_weight(files.to_read)
+        except LayoutError:
+            if DATA not in samples:
+                raise
+    if DATA in samples:  # as many as there are: nothing but the figures of the simulation depends on it
+        return len(samples[DATA].mjj) / weight
+    raise DataError(
+        f"{BACKGROUND}: scored files do not say the cross-section of their events: expected a cross-section (pb)"
+    )
