@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hepvae import load_inferer, model_path, read_dijets, sample_path
-from hepvae.inference.blocks import LEAST_CLASS, LEAST_SHARE, PARALLEL, Tuning, cut, length_classes
+from hepvae.inference.blocks import LEAST_CLASS, LEAST_SHARE, PARALLEL, Tuning, bytes_alive, cut, length_classes
 from hepvae.jets.padding import flatten_jets
 from hepvae.models.losses import LOSSES
 
@@ -27,6 +27,30 @@ def test_every_jet_is_in_one_block(parallel, threads, count, rng):
         assert all(0 < block.count == len(found) <= 48 for block, found in zip(blocks, numbers))
         if given[0] is not None:
             assert all(lengths[found].max() <= block.length for block, found in zip(blocks, numbers))
+
+
+def test_memory_of_a_graph_is_freed_after_the_last_use():
+    nodes = [(["x", "w"], ["a"]), (["a"], ["b"]), (["a", "b"], ["c"]), (["c"], ["d"])]
+    sizes = {"x": 1, "a": 10, "b": 20, "c": 5, "d": 50}
+    assert bytes_alive(nodes[:2], sizes, ["x"]) == 30
+    assert bytes_alive(nodes[:3], sizes, ["x"]) == 35
+    assert bytes_alive(nodes, sizes, ["x"]) == 55
+    assert bytes_alive([], sizes, ["x"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("jet_bytes", "expected"), [(1, 48), (2**20, 16), (2**24 // 13, 12), (2**23, 2), (2**30, 1)]
+)
+def test_blocks_are_small_where_a_jet_takes_much(jet_bytes, expected):
+    assert Tuning(48, "blocks").of_jets(jet_bytes) == Tuning(expected, "blocks")
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
+def test_models_have_blocks_of_their_size(runtime):
+    """edge-dense made 50 MB of a block on each thread, and more memory than that of all other models together."""
+    pytest.importorskip("ai_edge_litert" if runtime == "litert" else runtime)
+    conv, dense = (load_inferer(name, runtime=runtime).tuning for name in ("conv", "edge-dense"))
+    assert dense.block_size == 16 <= conv.block_size
 
 
 def test_jets_are_shared_among_threads_where_it_pays():

@@ -14,7 +14,7 @@ import pytest
 import hepvae
 from hepvae import load_inferer, model_path
 from hepvae.inference import litert_engine
-from hepvae.inference.litert import KEPT, OUTPUTS
+from hepvae.inference.litert import KEPT_BYTES, OUTPUTS
 from hepvae.inference.litert_file import MEMBER, Sizes, find_sizes, read_litert, write_litert
 from hepvae.models.losses import LOSSES
 
@@ -71,8 +71,9 @@ def test_engines_are_few(path, signal_jets):
     jets = np.tile(signal_jets, (4, 1, 1))
     for count in range(1, 400, 4):
         inferer(jets[:count])
-    idle = inferer._opened().runtime._idle
-    assert 0 < sum(len(engines) for engines in idle.values()) <= KEPT
+    runtime = inferer._opened().runtime
+    kept = [key for key, engines in runtime._idle.items() for _ in engines]
+    assert 0 < sum(runtime._bytes(*key) for key in kept[:-1]) <= KEPT_BYTES
 
 
 def test_file_is_a_plain_model_of_one_jet(path, file, signal_jets):

@@ -8,20 +8,24 @@ the padding behind them is not computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LEAST_SHARE", "PARALLEL", "Block", "Parallel", "Tuning", "cut", "length_classes"]
+__all__ = ["LEAST_SHARE", "PARALLEL", "Block", "Parallel", "Tuning", "bytes_alive", "cut", "length_classes"]
 
 #: Where threads work: on blocks next to each other, or together inside the operators of one block.
 Parallel = Literal["blocks", "operators"]
 PARALLEL: tuple[Parallel, ...] = get_args(Parallel)
 
+#: What a model makes of a block on the way, in bytes: more does not stay in the caches, and each thread has it.
+BLOCK_BYTES = 1 << 24
+#: Blocks of twice as many jets have a multiple of it.
+STEP = 4
 #: Fewer jets for each thread are not divided among threads.
 LEAST_SHARE = 1
 #: Steps of the lengths that jets are sorted into.
@@ -38,6 +42,38 @@ class Tuning:
     """Jets of a block."""
     parallel: Parallel
     """Where threads work."""
+
+    def of_jets(self, jet_bytes: int) -> Tuning:
+        """The same with blocks as small as a model needs that makes so many bytes of a jet on the way."""
+        size = min(self.block_size, BLOCK_BYTES // jet_bytes)
+        return replace(self, block_size=size // STEP * STEP if size >= 2 * STEP else max(1, size))
+
+
+Name = TypeVar("Name")
+
+
+def bytes_alive(
+    operators: Iterable[tuple[Sequence[Name], Sequence[Name]]], sizes: Mapping[Name, int], given: Sequence[Name]
+) -> int:
+    """The most memory that a graph needs at once for what its operators make, each value freed after its last use.
+
+    Parameters
+    ----------
+    operators : iterable of (inputs, outputs)
+        In the order in which they run.
+    sizes : mapping
+        Bytes of each value; those that are not there, as weights, take none.
+    given : sequence
+        Values that are there from the begin, the inputs.
+    """
+    operators = list(operators)
+    last = {name: i for i, (inputs, _) in enumerate(operators) for name in inputs}
+    alive = most = sum(sizes[name] for name in given)
+    for i, (inputs, outputs) in enumerate(operators):
+        alive += sum(sizes.get(name, 0) for name in outputs)
+        most = max(most, alive)
+        alive -= sum(sizes.get(name, 0) for name in {*inputs} if last[name] == i)
+    return most
 
 
 @dataclass(frozen=True)

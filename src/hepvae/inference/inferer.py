@@ -99,8 +99,8 @@ class Inferer:
 
     @property
     def default_tuning(self) -> Tuning:
-        """How the runtime is given jets where nothing was measured."""
-        return self._runtime.default_tuning
+        """How the runtime is given jets of this model where nothing was measured."""
+        return self._opened().runtime.default_tuning
 
     @property
     def spec(self) -> InputSpec:

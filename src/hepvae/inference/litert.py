@@ -18,19 +18,17 @@ from ..extras import require
 from ..jets.spec import MOST_PARTICLES
 from ..models.card import ModelCard
 from ..models.contract import CARD_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY, RECO_LOSSES, RECONSTRUCTION
-from .blocks import Tuning
+from .blocks import STEP, Tuning
 from .litert_engine import Engine, create_engine
-from .litert_file import read_litert
+from .litert_file import jet_bytes, read_litert
 from .runtime import InferenceOptions, Runtime
 
 __all__ = ["OUTPUTS", "LiteRt"]
 
 #: Outputs of its files: hepvae computes the distances of particles, and what hangs on them.
 OUTPUTS = ("kl_loss", RECONSTRUCTION)
-#: Batches of twice as many jets and more are filled up to a multiple of it, so that they are of few shapes.
-STEP = 4
-#: Engines that wait for their next batch, for each thread; one has the weights of the model, and more.
-KEPT = 6
+#: Of engines that wait for their next batch, for each thread; one has the weights of the model twice.
+KEPT_BYTES = 1 << 26
 
 
 class LiteRt(Runtime):
@@ -39,7 +37,7 @@ class LiteRt(Runtime):
     name = "litert"
     suffixes = (".tflite",)
     default_tuning = Tuning(16, "blocks")
-    block_step = STEP
+    block_step = STEP  # batches are filled up to a multiple of it, so that they are of few shapes
 
     def open(self, path: Path, options: InferenceOptions) -> ModelCard:
         require("ai_edge_litert", str(path))
@@ -61,6 +59,8 @@ class LiteRt(Runtime):
         self.reco_loss = RECO_LOSSES[RECO_LOSSES.index(metadata[RECO_LOSS_KEY])]
         self.least_particles = int(least) if self._file.sizes.powers[:, 1].any() else None
         self._order = [metadata["outputs"].index(name) for name in OUTPUTS]
+        self._jet_bytes, self._particles = jet_bytes(self._file.graph), card.spec.n_particles
+        self.default_tuning = self.default_tuning.of_jets(self._jet_bytes)
         self._idle: dict[tuple[int, int, int], list[Engine]] = {}
         self._lock = threading.Lock()
         self._check_shapes(card)
@@ -98,11 +98,18 @@ class LiteRt(Runtime):
         waiting.append(engine)
         return [values[i] if size == count else values[i][:count] for i in self._order]
 
+    def _bytes(self, jets: int, particles: int, threads: int) -> int:
+        """About what an engine takes."""
+        return jets * particles * self._jet_bytes // self._particles + 2 * len(self._file.graph)
+
     def _create(self, key: tuple[int, int, int]) -> Engine:
         """An engine for a shape, in the place of one that waits for another where there are many."""
         jets, particles, threads = key
         with self._lock:
-            if sum(map(len, self._idle.values())) >= KEPT * self.threads:
-                oldest = next((other for other, engines in self._idle.items() if engines and other != key), key)
-                self._idle.pop(oldest)
+            waiting = [(other, self._bytes(*other) * len(engines)) for other, engines in list(self._idle.items())]
+            left = sum(size for _, size in waiting)
+            for other, size in waiting:  # those of the oldest shapes first
+                if left > KEPT_BYTES * self.threads:
+                    self._idle.pop(other)
+                    left -= size
         return create_engine(self._file.sizes.write(self._file.graph, jets, particles), threads, self._path)

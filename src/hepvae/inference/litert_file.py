@@ -28,8 +28,9 @@ import numpy.typing as npt
 
 from ..errors import ModelError, one_line
 from ..extras import require
+from .blocks import bytes_alive
 
-__all__ = ["LiteRtFile", "Sizes", "find_sizes", "graph_problem", "read_litert", "write_litert"]
+__all__ = ["LiteRtFile", "Sizes", "find_sizes", "graph_problem", "jet_bytes", "read_litert", "write_litert"]
 
 #: The file in the archive.
 MEMBER = "hepvae.json"
@@ -164,6 +165,20 @@ def graph_problem(graph: bytes) -> str | None:
 def _tensors(model: Any) -> Iterator[Any]:
     subgraph = model.Subgraphs(0)
     return (subgraph.Tensors(i) for i in range(subgraph.TensorsLength()))
+
+
+def jet_bytes(graph: bytes) -> int:
+    """What a graph makes of a jet on the way, in bytes."""
+    model = _schema().Model.GetRootAs(graph, 0)
+    subgraph = model.Subgraphs(0)
+    sizes = {
+        i: 4 * int(np.prod(tensor.ShapeAsNumpy()))
+        for i, tensor in enumerate(_tensors(model))
+        if not model.Buffers(tensor.Buffer()).DataLength()
+    }
+    operators = [subgraph.Operators(i) for i in range(subgraph.OperatorsLength())]
+    nodes = [(one.InputsAsNumpy().tolist(), one.OutputsAsNumpy().tolist()) for one in operators]
+    return max(1, bytes_alive(nodes, sizes, subgraph.InputsAsNumpy().tolist()))
 
 
 def find_sizes(graph: bytes, jets: int, particles: int | None) -> Sizes:

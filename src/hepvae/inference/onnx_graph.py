@@ -10,9 +10,10 @@ from typing import Any
 
 from ..errors import ModelError, one_line
 from ..extras import require
-from ..models.contract import DIGEST_KEY, JETS_AXIS
+from ..models.contract import DIGEST_KEY, JETS_AXIS, PARTICLES_AXIS
+from .blocks import bytes_alive
 
-__all__ = ["check_digest", "check_graph", "check_sizes", "keep_outputs", "read_model", "write_model"]
+__all__ = ["check_digest", "check_graph", "check_sizes", "jet_bytes", "keep_outputs", "read_model", "write_model"]
 
 #: Of a tensor, for one jet: those of bundled models have up to 3e5.
 MOST_VALUES = 2**25
@@ -60,8 +61,18 @@ def _digest(model: Any) -> str:
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
-def check_graph(model: Any, path: Path) -> None:
+def check_graph(model: Any, path: Path, particles: int) -> dict[str, int]:
     """Refuse what hepvae never exports, and what could run without end or read other files.
+
+    Parameters
+    ----------
+    particles : int
+        Of a jet.
+
+    Returns
+    -------
+    dict of str to int
+        As `check_sizes` gives it, for one jet.
 
     Raises
     ------
@@ -88,10 +99,11 @@ def check_graph(model: Any, path: Path) -> None:
     for tensor in tensors:
         if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise ModelError(f"{path}: has weights in other files: expected all in the model file")
-    check_sizes(model, str(path), lambda _, axis, name: 1 if name == JETS_AXIS else None)
+    axes = {JETS_AXIS: 1, PARTICLES_AXIS: particles}
+    return check_sizes(model, str(path), lambda _, axis, name: axes.get(name))
 
 
-def check_sizes(model: Any, where: str, size: Callable[[str, int, str], int | None]) -> None:
+def check_sizes(model: Any, where: str, size: Callable[[str, int, str], int | None]) -> dict[str, int]:
     """Refuse tensors of too many values for one jet, or for a batch of a fixed size, as far as shapes can be
     inferred.
 
@@ -100,6 +112,11 @@ def check_sizes(model: Any, where: str, size: Callable[[str, int, str], int | No
     size : callable
         What a free axis of an input is taken as, of the input's name, the place and the name of the axis; None
         leaves it free.
+
+    Returns
+    -------
+    dict of str to int
+        Values in each tensor, as far as its shape is known.
 
     Raises
     ------
@@ -117,13 +134,24 @@ def check_sizes(model: Any, where: str, size: Callable[[str, int, str], int | No
         inferred = onnx.shape_inference.infer_shapes(one, data_prop=True).graph
     except Exception as error:  # whatever it meets in a foreign graph
         raise ModelError(f"{where}: shapes of its tensors cannot be inferred: {one_line(error)}") from error
+    values = {}
     for value in (*graph_values(inferred), *inferred.initializer):
         dims = value.dims if hasattr(value, "dims") else [d.dim_value for d in value.type.tensor_type.shape.dim]
-        if math.prod(dims) > MOST_VALUES:
+        values[value.name] = math.prod(dims)
+        if values[value.name] > MOST_VALUES:
             raise ModelError(
-                f"{where}: tensor {value.name!r} has {math.prod(dims):.3g} values for one jet:"
+                f"{where}: tensor {value.name!r} has {values[value.name]:.3g} values for one jet:"
                 f" expected at most {MOST_VALUES}"
             )
+    return values
+
+
+def jet_bytes(model: Any, values: Mapping[str, int]) -> int:
+    """What a model makes of a jet on the way, in bytes, by the values in each of its tensors."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    sizes = {name: 4 * number for name, number in values.items() if name not in weights}
+    nodes = [(list(node.input), list(node.output)) for node in model.graph.node]
+    return max(1, bytes_alive(nodes, sizes, [value.name for value in model.graph.input if value.name in sizes]))
 
 
 def graph_values(graph: Any) -> list[Any]:

@@ -25,7 +25,7 @@ from ..models.contract import (
 )
 from ..options import check_flag
 from .blocks import Tuning
-from .onnx_graph import check_digest, check_graph, keep_outputs, read_model
+from .onnx_graph import check_digest, check_graph, jet_bytes, keep_outputs, read_model
 from .runtime import InferenceOptions, Runtime
 
 __all__ = ["OnnxRuntime", "OnnxRuntimeOptions"]
@@ -84,7 +84,7 @@ class OnnxRuntime(Runtime):
             )
         card = ModelCard.from_json(metadata[CARD_KEY], str(path))
         free = self._check_ends(model, card)
-        check_graph(model, path)
+        values = check_graph(model, path, card.spec.n_particles)
         check_digest(model, path)
         least = metadata.get(LEAST_PARTICLES_KEY, "1")
         if not least.isdecimal() or not 1 <= int(least[:9]) <= MOST_PARTICLES:
@@ -94,6 +94,7 @@ class OnnxRuntime(Runtime):
         if options.compiled_distances and options.providers == (CPU,) and reco_loss in RECO_LOSSES:
             self.reco_loss = RECO_LOSSES[RECO_LOSSES.index(reco_loss)]
             keep_outputs(model, card.without_distances)
+        self.default_tuning = self.default_tuning.of_jets(jet_bytes(model, values) // (card.batch_size or 1) or 1)
         self._content = model.SerializeToString()
         self._sessions: dict[tuple[int | None, int], Any] = {}
         granted = self._session(None, 1).get_providers()

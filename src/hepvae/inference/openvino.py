@@ -15,7 +15,6 @@ from ..errors import ModelError, one_line
 from ..extras import require
 from ..models.card import ModelCard
 from ..models.contract import INPUT
-from .blocks import Tuning
 from .onnxruntime import OnnxRuntime, OnnxRuntimeOptions
 from .runtime import InferenceOptions, Runtime
 
@@ -30,13 +29,12 @@ class OpenVino(Runtime):
 
     name = "openvino"
     suffixes = (".onnx",)
-    default_tuning = Tuning(48, "blocks")
 
     def open(self, path: Path, options: InferenceOptions) -> ModelCard:
         openvino = require("openvino", str(path))
         checked = OnnxRuntime()
         card = checked.open(path, OnnxRuntimeOptions(compiled_distances=False))
-        self.least_particles = checked.least_particles
+        self.least_particles, self.default_tuning = checked.least_particles, checked.default_tuning
         self._path, self._features, self._lock = path, card.spec.shape[1], threading.Lock()
         self._jets = card.batch_size or -1
         self._core, self._compiled = openvino.Core(), dict[int, Any]()

@@ -66,11 +66,11 @@ class Runtime(ABC):
     suffixes: ClassVar[tuple[str, ...]]
     #: Class of its options.
     options: ClassVar[type[InferenceOptions]] = InferenceOptions
-    #: How it is given jets where nothing was measured.
-    default_tuning: ClassVar[Tuning] = Tuning(256, "operators")
     #: Blocks of twice so many jets and more have a multiple of it, but for the last: a runtime may fill up to it.
     block_step: ClassVar[int] = 1
 
+    #: How it is given jets where nothing was measured; `open` may change it for a model (see `Tuning.of_jets`).
+    default_tuning: Tuning = Tuning(256, "operators")
     #: Threads that one call may use: set before `open`, which may lower it.
     threads: int = 1
     #: Those among them that work inside `run`; set after `open`.
