@@ -79,7 +79,7 @@ class DijetScoreProcessor(processor.ProcessorABC):  # type: ignore[misc]  # coff
         self,
         inferer: Inferer,
         *,
-        strategy: Strategy = "min",
+        strategy: Strategy | None = None,
         kl_weight: float | None = None,
         convention: Convention = "mean",
         jets: Jets | None = None,

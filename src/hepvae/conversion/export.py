@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -27,16 +27,14 @@ from ..models.contract import (
     INPUT,
     LEAST_PARTICLES_KEY,
     RECO_LOSS_KEY,
-    RECONSTRUCTION,
     RecoLoss,
 )
-from ..models.losses import LOSSES
 from ..output.files import check_output, make_folder, whole_file
 from .parity import TOLERANCE, Parity, compare
 from .rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
 
 if TYPE_CHECKING:
-    from ..models.vae import VAE
+    from ..models.jet_model import JetModel
 
 __all__ = ["export_onnx", "least_particles", "reco_loss_of", "traceable"]
 
@@ -44,16 +42,20 @@ OPSET = 18
 
 
 def export_onnx(
-    model: VAE | str | Path, path: str | Path, *, jets: npt.ArrayLike | None = None, tolerance: float = TOLERANCE
+    model: JetModel | str | Path,
+    path: str | Path,
+    *,
+    jets: npt.ArrayLike | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Parity:
-    """Export a VAE as one ``.onnx`` file that carries its card.
+    """Export a model as one ``.onnx`` file that carries its card.
 
-    The graph takes ``particles`` (jets, n_particles, n_features), any number of jets, and gives
-    ``loss``, ``reco_loss``, ``kl_loss`` and ``reconstruction``; the decoder sees z_mean.
+    The graph takes ``particles`` (jets, n_particles, n_features), any number of jets, and gives what the card
+    names: of a VAE ``loss``, ``reco_loss``, ``kl_loss`` and ``reconstruction``; the decoder sees z_mean.
 
     Parameters
     ----------
-    model : VAE, path
+    model : JetModel, path
         The model, a ``.keras`` file, or a model directory.
     path : path
         The ``.onnx`` file to write. Nothing is left there when the export fails.
@@ -87,23 +89,24 @@ def export_onnx(
         raise OptionError(f"{path}: expected a name that ends in .onnx")
     check_output(make_folder(path.parent) / path.name)
     tf2onnx, onnx = require("tf2onnx", "export"), require("onnx", "export")
-    from ..models.vae import VAE, load_vae
+    from ..models.jet_model import JetModel
+    from ..models.vae import load_vae
 
-    if not isinstance(model, VAE):
+    if not isinstance(model, JetModel):
         model = load_vae(Path(model) / "model.keras" if Path(model).is_dir() else model)
     jets = reference_jets(model.card.spec) if jets is None else np.asarray(jets, np.float32)
     if len(jets) == 0:
         raise ModelError(f"{path}: an export needs jets to be checked on, and there are none")
 
     proto = _converted(tf2onnx, onnx, model)
-    _check_graph(proto, path)
+    _check_graph(proto, tuple(model.card.outputs), path)
     with whole_file(path) as onnx_file, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
         keras_file = Path(folder, "model.keras")
         model.save(keras_file)
         about = {
             CARD_KEY: model.card.to_json(),
             LEAST_PARTICLES_KEY: str(least_particles(model.card)),
-            RECO_LOSS_KEY: reco_loss_of(model),
+            **reco_loss_of(model),
         }
         _write(onnx, proto, onnx_file, about)
         try:
@@ -124,18 +127,18 @@ def export_onnx(
     return parity
 
 
-def _converted(tf2onnx: Any, onnx: Any, model: VAE) -> Any:
+def _converted(tf2onnx: Any, onnx: Any, model: JetModel) -> Any:
     """The graph of a model, for any number of jets; of a masked model for any number of particles, too."""
     from ..inference.tensorflow import traced
 
     model, free = traceable(model)
-    function = traced(model, (*LOSSES, RECONSTRUCTION), jets=TRACED_JETS, by_product=True)
+    function = traced(model, tuple(model.card.outputs), jets=TRACED_JETS, by_product=True)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     rewrite(onnx, proto, free_particles=free)
     return proto
 
 
-def traceable(model: VAE) -> tuple[VAE, bool]:
+def traceable(model: JetModel) -> tuple[JetModel, bool]:
     """A model for `TRACED_PARTICLES`, where it masks padding, and whether it is that; else the model itself."""
     # Of a masked model no weight depends on n_particles; neighbours are as many as it was built with.
     free = model.mask is not None and model.card.spec.n_particles >= least_particles(model.card)
@@ -146,9 +149,11 @@ def traceable(model: VAE) -> tuple[VAE, bool]:
     return longer, True
 
 
-def reco_loss_of(model: VAE) -> RecoLoss:
-    """What the reconstruction loss of a model is, in the words of the metadata."""
-    return "chamfer" if model.mask is None else "masked chamfer"
+def reco_loss_of(model: JetModel) -> dict[str, RecoLoss]:
+    """What the reconstruction loss of a model is, as the metadata say it; nothing of a model without one."""
+    if model.card.reconstruction is None:
+        return {}
+    return {RECO_LOSS_KEY: "chamfer" if model.mask is None else "masked chamfer"}
 
 
 def least_particles(card: ModelCard) -> int:
@@ -173,14 +178,14 @@ def without_gemm_warnings() -> Iterator[None]:
         root.handlers[:] = handlers
 
 
-def _check_graph(proto: Any, path: Path) -> None:
+def _check_graph(proto: Any, expected: Sequence[str], path: Path) -> None:
     """The traps of tf2onnx with Keras 3: lost names, constants as inputs, random numbers."""
     inputs = [node.name for node in proto.graph.input]
     outputs = {node.name for node in proto.graph.output}
-    if inputs != [INPUT] or outputs != {*LOSSES, RECONSTRUCTION}:
+    if inputs != [INPUT] or outputs != set(expected):
         raise ModelError(
             f"{path}: converted graph has inputs {inputs} and outputs {sorted(outputs)}:"
-            f" expected {[INPUT]} and {sorted({*LOSSES, RECONSTRUCTION})}"
+            f" expected {[INPUT]} and {sorted(expected)}"
         )
     random = {node.op_type for node in proto.graph.node if "Random" in node.op_type}
     if random:

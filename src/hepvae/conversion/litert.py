@@ -19,29 +19,29 @@ import numpy.typing as npt
 from ..errors import ModelError, OptionError, one_line
 from ..extras import quiet_stderr, require
 from ..inference import load_inferer
-from ..inference.litert import OUTPUTS
+from ..inference.litert import outputs_of
 from ..inference.litert_file import LiteRtFile, find_sizes, write_litert
 from ..models.bundled import reference_jets
-from ..models.contract import CARD_KEY, EXPORT_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY
+from ..models.contract import CARD_KEY, EXPORT_KEY, LEAST_PARTICLES_KEY
 from ..output.files import check_output, make_folder, whole_file
 from .export import least_particles, reco_loss_of, traceable
 from .parity import TOLERANCE, Parity, compare
 from .rewrites import TRACED_JETS, TRACED_PARTICLES
 
 if TYPE_CHECKING:
-    from ..models.vae import VAE
+    from ..models.jet_model import JetModel
 
 __all__ = ["export_litert", "tflite"]
 
 
 def export_litert(
-    model: VAE | str | Path,
+    model: JetModel | str | Path,
     path: str | Path,
     *,
     jets: npt.ArrayLike | None = None,
     tolerance: float = TOLERANCE,
 ) -> Parity:
-    """Export a VAE as one ``.tflite`` file that carries its card.
+    """Export a model as one ``.tflite`` file that carries its card.
 
     Parameters and errors are those of `export_onnx`, with LiteRT in the place of ONNX Runtime.
 
@@ -61,9 +61,10 @@ def export_litert(
         raise OptionError(f"{path}: expected a name that ends in .tflite")
     check_output(make_folder(path.parent) / path.name)
     require("ai_edge_litert", "export to LiteRT")
-    from ..models.vae import VAE, load_vae
+    from ..models.jet_model import JetModel
+    from ..models.vae import load_vae
 
-    if not isinstance(model, VAE):
+    if not isinstance(model, JetModel):
         model = load_vae(Path(model) / "model.keras" if Path(model).is_dir() else Path(model))
     padded = reference_jets(model.card.spec) if jets is None else np.asarray(jets, np.float32)
     if len(padded) == 0:
@@ -87,13 +88,14 @@ def export_litert(
     return parity
 
 
-def _converted(model: VAE, path: Path) -> LiteRtFile:
+def _converted(model: JetModel, path: Path) -> LiteRtFile:
     """The graph of a model, for one jet of the full length, and where its sizes are."""
     from ..inference.tensorflow import traced
 
     card = model.card
     longer, free = traceable(model)
-    content = tflite(traced(longer, OUTPUTS, jets=TRACED_JETS))
+    outputs = outputs_of(card)
+    content = tflite(traced(longer, outputs, jets=TRACED_JETS))
     try:
         sizes = find_sizes(content, TRACED_JETS, TRACED_PARTICLES if free else None)
     except ValueError as error:
@@ -101,8 +103,8 @@ def _converted(model: VAE, path: Path) -> LiteRtFile:
     metadata = {
         CARD_KEY: card.to_json(),
         LEAST_PARTICLES_KEY: str(least_particles(card)),
-        RECO_LOSS_KEY: reco_loss_of(model),
-        "outputs": list(OUTPUTS),
+        **reco_loss_of(model),
+        "outputs": list(outputs),
     }
     return LiteRtFile(sizes.write(content, 1, card.spec.n_particles), sizes, metadata)
 

@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import HepvaeError, MissingPackageError, ModelError, OptionError, one_line
 from ..extras import require
 from ..inference.onnx_graph import RANDOM, read_model
+from ..models.contract import TRAINED
 from ..models.saved_model import check_saved_model
 
 __all__ = ["Network", "OnnxNetwork", "Shape", "TensorFlowNetwork", "load_network", "random_error", "selected"]
@@ -326,9 +327,9 @@ def _keras_archive(path: Path) -> tuple[Any, Any, str]:
         raise
     except Exception as error:  # zipfile and JSON, of a damaged file
         raise ModelError(f"{path}: not a .keras file: {one_line(error)}") from error
-    if configuration.get("registered_name") == "hepvae>VAE":
+    if configuration.get("registered_name") in TRAINED:
         raise ModelError(
-            f"{path}: is a VAE that hepvae trained: expected 'hepvae export', which adopts it as it is"
+            f"{path}: is a model that hepvae trained: expected 'hepvae export', which adopts it as it is"
         )
     from ..models.vae import check_weights
 

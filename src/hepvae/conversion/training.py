@@ -20,8 +20,9 @@ from ..extras import require
 from ..jets.selection import Region, Selection
 from ..jets.spec import InputSpec
 from ..models import ArchitectureName
+from ..models import architecture as row_of
 from ..models import hyperparameters as complete
-from ..models.card import ModelCard
+from ..models.card import ModelCard, Reconstruction
 from ..models.losses import DISTANCES, DistanceName, check_distance
 from ..options import check_number, check_whole_number
 from ..output.files import make_folder, whole_file
@@ -34,7 +35,7 @@ from .litert import export_litert
 from .parity import Parity
 
 if TYPE_CHECKING:
-    from ..models.vae import VAE
+    from ..models.jet_model import JetModel
 
 __all__ = ["TrainedModel", "train", "training_jets"]
 
@@ -48,7 +49,7 @@ MOST = 1e30
 class TrainedModel:
     """What a training leaves."""
 
-    model: VAE
+    model: JetModel
     """The model, with the weights of its best epoch."""
     history: dict[str, list[float]]
     """Losses, validation losses and learning rate of each epoch."""
@@ -150,6 +151,7 @@ def train(
         The model directory: ``model.keras``, ``model.onnx``, ``model.tflite`` where LiteRT is installed,
         ``history.json``. A model that does not pass an export is kept without that file.
     spec : InputSpec, optional
+        By default that of the architecture.
     hyperparameters : dict, optional
         Those of the architecture that differ from its defaults.
     beta : float
@@ -186,7 +188,8 @@ def train(
     ModelError
         The export did not hold.
     """
-    spec = spec or InputSpec()
+    row = row_of(architecture)
+    spec = spec or row.spec
     check_distance(distance, spec)
     clip_norm = DISTANCES[distance].clip_norm if clip_norm is None else clip_norm
     epochs, batch_size = check_whole_number("epochs", epochs), check_whole_number("batch_size", batch_size)
@@ -211,7 +214,7 @@ def train(
     require("tf2onnx", "training")  # needed at its end: better missed now
     import keras
 
-    from ..models.vae import VAE
+    from ..models.vae import new_model
 
     jets, record = training_jets(files, spec, region=region, max_events=max_events)
     # Split by events, so that no jet of a validation event was trained on.
@@ -229,8 +232,19 @@ def train(
     keras.utils.set_random_seed(seed)
     require("tensorflow", "training").config.experimental.enable_op_determinism()
     mean, std = normalisation(training)
-    card = ModelCard(architecture, spec, mean, std, beta, hyperparameters, distance=distance)
-    trained = VAE(card)
+    card = ModelCard(
+        architecture,
+        spec,
+        mean,
+        std,
+        beta,
+        hyperparameters,
+        distance=distance,
+        losses=row.losses,
+        reconstruction=Reconstruction() if row.is_vae else None,
+        strategy=row.strategy,
+    )
+    trained = new_model(card)
     trained.compile(optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=clip_norm))
     callbacks = [
         keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate * cosine_decay(epoch / epochs)),
@@ -271,13 +285,14 @@ def train(
         versions={p: version(p) for p in ("hepvae", "keras", "tensorflow")},
     )
     # A model of its own for the weights: the trained one would save the state of its optimiser too.
-    model = VAE(card)
-    model.encoder.set_weights(trained.encoder.get_weights())
-    model.decoder.set_weights(trained.decoder.get_weights())
+    model = new_model(card)
+    model.set_weights(trained.get_weights())
     return TrainedModel(model, history, _write(model, history, validating, output))
 
 
-def _write(model: VAE, history: Mapping[str, list[float]], jets: npt.NDArray[np.float32], output: Path) -> Parity:
+def _write(
+    model: JetModel, history: Mapping[str, list[float]], jets: npt.NDArray[np.float32], output: Path
+) -> Parity:
     """Write the model directory; a model that does not pass an export is kept, without the file of that export."""
     with whole_file(output / "model.keras") as file:
         model.save(file)

@@ -17,16 +17,14 @@ from ..errors import ModelError, OptionError
 from ..extras import require
 from ..jets.spec import MOST_PARTICLES
 from ..models.card import ModelCard
-from ..models.contract import CARD_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY, RECO_LOSSES, RECONSTRUCTION
+from ..models.contract import CARD_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY, RECO_LOSSES
 from .blocks import STEP, Tuning
 from .litert_engine import Engine, create_engine
 from .litert_file import jet_bytes, read_litert
 from .runtime import InferenceOptions, Runtime
 
-__all__ = ["OUTPUTS", "LiteRt"]
+__all__ = ["LiteRt", "outputs_of"]
 
-#: Outputs of its files: hepvae computes the distances of particles, and what hangs on them.
-OUTPUTS = ("kl_loss", RECONSTRUCTION)
 #: Of engines that wait for their next batch, for each thread; one has the weights of the model twice.
 KEPT_BYTES = 1 << 26
 
@@ -47,18 +45,21 @@ class LiteRt(Runtime):
             )
         self._path, self._file = path, read_litert(path)
         metadata = self._file.metadata
-        for key in (CARD_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY):
+        for key in (CARD_KEY, LEAST_PARTICLES_KEY):
             if not isinstance(metadata.get(key), str):
                 raise ModelError(f"{path}: no {key!r} in its metadata: not exported by hepvae")
         card = ModelCard.from_json(metadata[CARD_KEY], str(path))
         least = metadata[LEAST_PARTICLES_KEY]
         if not least.isdecimal() or not 1 <= int(least[:9]) <= MOST_PARTICLES:
             raise ModelError(f"{path}: {LEAST_PARTICLES_KEY} is {least!r}: expected a number of particles")
-        if metadata[RECO_LOSS_KEY] not in RECO_LOSSES or sorted(metadata["outputs"]) != sorted(OUTPUTS):
-            raise ModelError(f"{path}: has outputs {metadata['outputs']}: expected {', '.join(OUTPUTS)}")
-        self.reco_loss = RECO_LOSSES[RECO_LOSSES.index(metadata[RECO_LOSS_KEY])]
+        self._outputs, reco_loss = outputs_of(card), metadata.get(RECO_LOSS_KEY)
+        known = reco_loss in RECO_LOSSES if card.reconstruction else reco_loss is None
+        if not known or sorted(metadata["outputs"]) != sorted(self._outputs):
+            raise ModelError(f"{path}: has outputs {metadata['outputs']}: expected {', '.join(self._outputs)}")
+        if reco_loss is not None:
+            self.reco_loss = RECO_LOSSES[RECO_LOSSES.index(reco_loss)]
         self.least_particles = int(least) if self._file.sizes.powers[:, 1].any() else None
-        self._order = [metadata["outputs"].index(name) for name in OUTPUTS]
+        self._order = [metadata["outputs"].index(name) for name in self._outputs]
         self._jet_bytes, self._particles = jet_bytes(self._file.graph), card.spec.n_particles
         self.default_tuning = self.default_tuning.of_jets(self._jet_bytes)
         self._idle: dict[tuple[int, int, int], list[Engine]] = {}
@@ -70,12 +71,12 @@ class LiteRt(Runtime):
         """Raise `ModelError` where the graph does not fit the card: engines have the shapes of the graph."""
         jets = np.zeros((1, *card.spec.shape), np.float32)
         try:
-            values = self.run(jets, OUTPUTS)
+            values = self.run(jets, self._outputs)
         except ValueError as error:  # NumPy: of another shape
             raise ModelError(
                 f"{self._path}: takes jets of another shape than {card.spec.shape}, its card's"
             ) from error
-        if [value.shape for value in values] != [(1,), jets.shape]:
+        if [value.shape for value in values] != [(1, *card.outputs[name]) for name in self._outputs]:
             raise ModelError(
                 f"{self._path}: its outputs are not those of jets of shape {card.spec.shape}, its card's"
             )
@@ -113,3 +114,8 @@ class LiteRt(Runtime):
                     self._idle.pop(other)
                     left -= size
         return create_engine(self._file.sizes.write(self._file.graph, jets, particles), threads, self._path)
+
+
+def outputs_of(card: ModelCard) -> tuple[str, ...]:
+    """Outputs of a file: hepvae computes the distances of particles, and what follows from them."""
+    return card.losses if card.reconstruction is None else card.without_distances

@@ -20,19 +20,24 @@ from .blocks import Tuning
 from .runtime import InferenceOptions, Runtime
 
 if TYPE_CHECKING:
-    from ..models.vae import VAE
+    from ..models.jet_model import JetModel
 
 __all__ = ["TensorFlow", "TensorFlowOptions", "TensorFlowXla", "traced"]
 
 
 def traced(
-    model: VAE, outputs: Sequence[str], *, jets: int | None = None, by_product: bool = False, jit: bool = False
+    model: JetModel,
+    outputs: Sequence[str],
+    *,
+    jets: int | None = None,
+    by_product: bool = False,
+    jit: bool = False,
 ) -> Any:
     """A ``tf.function`` of some outputs of a model by name.
 
     Parameters
     ----------
-    model : VAE
+    model : JetModel
     outputs : sequence of str
     jets : int, optional
         For that number of jets only; by default for any.
@@ -94,7 +99,7 @@ class TensorFlow(Runtime):
 
         model = load_vae(path)
         card: ModelCard = model.card
-        for names in (card.losses, (RECONSTRUCTION,)):
+        for names in (card.losses, *([(RECONSTRUCTION,)] if card.reconstruction else [])):
             self._functions[names] = traced(model, names, jit=self.jit)
         return card
 

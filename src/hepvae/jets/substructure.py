@@ -80,7 +80,8 @@ def _merge(
 
     Gives the place that was left; n - 1 momenta remain.
     """
-    place, left, last = min(i, nearest[i]), max(i, nearest[i]), n - 1
+    place, last = min(i, nearest[i]), n - 1
+    left: int = max(i, nearest[i])
     p[place] += p[left]
     _place(rapidity, phi, pt2, place, p[place])
     p[left] = p[last]

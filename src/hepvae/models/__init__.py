@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
@@ -11,10 +11,12 @@ from ..errors import OptionError
 from ..extras import require
 from ..jets.spec import InputSpec
 from ..options import check_choice, check_whole_number, nearest
+from .card import StrategyName
+from .losses import LOSSES
 
 __all__ = ["ARCHITECTURES", "MASKED", "Architecture", "ArchitectureName", "architecture", "hyperparameters"]
 
-ArchitectureName = Literal["conv", "graph", "edge", "edge-dense"]
+ArchitectureName = Literal["conv", "graph", "edge", "edge-dense", "density"]
 
 #: name: "module:attribute" of an `Architecture`.
 ARCHITECTURES: dict[str, str] = {
@@ -22,6 +24,7 @@ ARCHITECTURES: dict[str, str] = {
     "graph": "hepvae.models.graph:GRAPH",
     "edge": "hepvae.models.graph:EDGE",
     "edge-dense": "hepvae.models.graph:EDGE_DENSE",
+    "density": "hepvae.models.density:DENSITY",
 }
 
 #: Those that mask padding: the decoder takes ``mask`` beside ``z``, and the losses leave padding out.
@@ -35,16 +38,27 @@ MOST_LAYERS = 64
 
 @dataclass(frozen=True)
 class Architecture:
-    """How the encoder and the decoder of a kind of VAE are built."""
+    """How a kind of model is built."""
 
-    build: Callable[..., tuple[Any, Any]]
-    """Takes a `ModelCard` and the hyperparameters by name, gives (encoder, decoder). The encoder takes
-    particles and gives ``z_mean`` and ``z_log_var``; the decoder takes ``z``."""
+    build: Callable[..., Any]
+    """Takes a `ModelCard` and the hyperparameters by name. Of a VAE it gives (encoder, decoder): the encoder takes
+    particles and gives ``z_mean`` and ``z_log_var``; the decoder takes ``z``. Else it gives the network."""
     least_weights: Callable[[InputSpec, Mapping[str, Any]], int]
     """Takes a spec and the hyperparameters; how many weights the model has at least, to bound its memory before
     it is built: within a small factor of their number."""
     defaults: Mapping[str, Any]
     """All hyperparameters with their default values."""
+    spec: InputSpec = field(default_factory=InputSpec)
+    """What it takes, unless the user says otherwise."""
+    losses: tuple[str, ...] = LOSSES
+    """What it gives a jet; a VAE these."""
+    strategy: StrategyName = "min"
+    """From the losses of two jets to a score, unless the user says otherwise."""
+
+    @property
+    def is_vae(self) -> bool:
+        """Whether it has an encoder and a decoder."""
+        return self.losses == LOSSES
 
 
 def architecture(name: str) -> Architecture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import HepvaeError, ModelError, one_line
 from ..jets.spec import MOST_PARTICLES, InputSpec
@@ -13,7 +13,11 @@ from ..options import check_choice, check_whole_number
 from .contract import RECONSTRUCTION
 from .losses import LOSSES, check_distance
 
-__all__ = ["ADOPTED", "ModelCard", "Reconstruction"]
+__all__ = ["ADOPTED", "STRATEGY_NAMES", "ModelCard", "Reconstruction", "StrategyName"]
+
+#: How the losses of two jets become the score of their event, see `scoring.strategy`.
+StrategyName = Literal["min", "max", "sum", "j1", "j2"]
+STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 
 FORMAT = 1
 #: Architecture of models that others trained.
@@ -47,7 +51,7 @@ class ModelCard:
     spec: InputSpec
     """What the model takes."""
     mean: tuple[float, ...]
-    """Mean of each feature over the constituents of the training set."""
+    """Mean of each feature over the constituents, or the jets, of the training set."""
     std: tuple[float, ...]
     """Standard deviation of each feature, likewise."""
     beta: float = 0.01
@@ -64,6 +68,8 @@ class ModelCard:
     """What it gives of each jet; None: nothing."""
     batch_size: int | None = None
     """Jets that it takes at once; None: any number."""
+    strategy: StrategyName = "min"
+    """From the losses of two jets to a score, unless the user says otherwise."""
 
     @property
     def outputs(self) -> dict[str, tuple[int, ...]]:
@@ -102,19 +108,25 @@ class ModelCard:
             "distance": self.distance,
             "hyperparameters": dict(self.hyperparameters),
             "provenance": dict(self.provenance),
-            **self._foreign(),
+            **self._own_outputs(),
         }
 
-    def _foreign(self) -> dict[str, Any]:
-        """What cards of models that hepvae trained do not have."""
-        if self.architecture != ADOPTED:
-            return {}
+    @property
+    def _is_vae(self) -> bool:
+        """Whether its outputs are those of a VAE of hepvae."""
+        return self.architecture != ADOPTED and self.losses == LOSSES
+
+    def _own_outputs(self) -> dict[str, Any]:
+        """What cards of the VAEs that hepvae trained do not have."""
         of = self.reconstruction
-        return {
+        outputs = {
             "losses": list(self.losses),
             "reconstruction": of and {**asdict(of), "features": list(of.features)},
             "batch_size": self.batch_size,
         }
+        return (outputs if not self._is_vae else {}) | (
+            {"strategy": self.strategy} if self.strategy != "min" else {}
+        )
 
     @classmethod
     def from_dict(cls, values: Any) -> ModelCard:
@@ -129,11 +141,12 @@ class ModelCard:
             if not isinstance(values.get(name, kind()), kind):
                 raise ModelError(f"model card: {name} is {values[name]!r}: expected a {kind.__name__}")
         try:
-            foreign = _foreign(values) if values["architecture"] == ADOPTED else {}
+            own = _own_outputs(values) if values["architecture"] == ADOPTED or "losses" in values else {}
+            check_choice("strategy", values.get("strategy", "min"), STRATEGY_NAMES)
             card = cls(
                 **{
                     **values,
-                    **foreign,
+                    **own,
                     "spec": InputSpec.from_dict(values["spec"]),
                     "mean": tuple(float(v) for v in values["mean"]),
                     "std": tuple(float(v) for v in values["std"]),
@@ -143,7 +156,7 @@ class ModelCard:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model card: {error}") from error
         check_distance(card.distance, card.spec)
-        expected = 0 if foreign else len(card.spec.features)
+        expected = 0 if card.architecture == ADOPTED else card.spec.shape[1]
         if not len(card.mean) == len(card.std) == expected:
             raise ModelError("model card: mean and std must have one value for each feature")
         if not all(value > 0 for value in card.std):
@@ -167,8 +180,8 @@ class ModelCard:
             raise ModelError(f"{where}: its card is not JSON: {one_line(error)}") from error
 
 
-def _foreign(values: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a `ModelCard` that only models of others have."""
+def _own_outputs(values: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a `ModelCard` that the VAEs of hepvae do not have."""
     losses, of, batch_size = tuple(values["losses"]), values["reconstruction"], values["batch_size"]
     if not losses or not all(isinstance(name, str) and name.isidentifier() for name in losses):
         raise ValueError(f"losses are {losses!r}: expected names")

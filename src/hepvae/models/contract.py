@@ -1,6 +1,6 @@
 """Names in an ``.onnx`` file of hepvae: of the graph's input, outputs and free axes, and of its metadata.
 
-Its outputs are `RECONSTRUCTION` and the `losses.LOSSES`.
+Its outputs are those of the `ModelCard`: of a VAE `RECONSTRUCTION` and the `losses.LOSSES`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ __all__ = [
     "RECO_LOSS_KEY",
     "SAVED_MODEL",
     "SAVED_MODEL_CARD",
+    "TRAINED",
     "RecoLoss",
 ]
 
@@ -42,3 +43,6 @@ RECO_LOSSES: tuple[RecoLoss, ...] = get_args(RecoLoss)
 
 #: Folder, in the directory of an adopted model, of its TensorFlow form, and where that has its `ModelCard`.
 SAVED_MODEL, SAVED_MODEL_CARD = "saved_model", "assets.extra/hepvae.json"
+
+#: Names of the classes of the models that hepvae trains, in a ``.keras`` file.
+TRAINED = ("hepvae>VAE", "hepvae>Density")

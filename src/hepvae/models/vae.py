@@ -15,14 +15,17 @@ from keras import ops
 from ..errors import HepvaeError, ModelError, one_line
 from . import MASKED, architecture, hyperparameters
 from .card import ModelCard
+from .contract import TRAINED
+from .density import Density
+from .jet_model import JetModel
 from .layers import Mask
-from .losses import DISTANCES, LOSSES, chamfer, chamfer_by_product, check_distance, kl_divergence, points
+from .losses import DISTANCES, chamfer, chamfer_by_product, check_distance, kl_divergence, points
 
-__all__ = ["VAE", "check_weights", "load_vae"]
+__all__ = ["VAE", "check_weights", "load_vae", "new_model"]
 
 
 @keras.saving.register_keras_serializable("hepvae")
-class VAE(keras.Model):
+class VAE(JetModel):
     """A variational autoencoder of jets.
 
     Its configuration is its `ModelCard`: the .keras file carries it, and the model is built from it.
@@ -40,17 +43,14 @@ class VAE(keras.Model):
     """
 
     def __init__(self, card: ModelCard, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.card = card
+        super().__init__(card, **kwargs)
         check_distance(card.distance, card.spec)
         values = hyperparameters(card.architecture, card.hyperparameters)
         self.encoder, self.decoder = architecture(card.architecture).build(card, **values)
         self._pt = card.spec.features.index("pt") if "pt" in card.spec.features else None
-        self.mask = None
         if card.architecture in MASKED and self._pt is not None:
             self.mask = Mask(self._pt, name="mask")
         self._noise = keras.random.SeedGenerator()
-        self._means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
         self.built = True  # encoder and decoder are, already
 
     def call(self, particles: Any, training: bool = False, by_product: bool = False) -> dict[str, Any]:
@@ -77,29 +77,14 @@ class VAE(keras.Model):
             "reconstruction": reconstruction,
         }
 
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        for name, mean in self._means.items():
-            mean.update_state(y_pred[name])
-        return ops.mean(y_pred["loss"])
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        return self.get_metrics_result()
-
-    @property
-    def metrics(self) -> list[Any]:
-        return list(self._means.values())
-
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "card": self.card.to_dict()}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> VAE:
-        return cls(ModelCard.from_dict(config["card"]), name=config.get("name"))
+def new_model(card: ModelCard, name: str | None = None) -> JetModel:
+    """A model that is not trained yet, of the architecture that the card names."""
+    kind = VAE if architecture(card.architecture).is_vae else Density
+    return kind(card, name=name)
 
 
-def load_vae(path: str | Path) -> VAE:
+def load_vae(path: str | Path) -> JetModel:
     """Load a .keras file.
 
     Only the card of its configuration and its weights are read: no class that the file names is looked up, and
@@ -118,14 +103,14 @@ def load_vae(path: str | Path) -> VAE:
         with zipfile.ZipFile(path) as archive:
             config, weights = (_member(archive, name) for name in ("config.json", "model.weights.h5"))
         config = json.loads(config)
-        if config.get("registered_name") != "hepvae>VAE":
-            raise ModelError(f"a Keras {config.get('class_name')}, not a VAE of hepvae")
+        if config.get("registered_name") not in TRAINED:
+            raise ModelError(f"a Keras {config.get('class_name')}, not a model of hepvae")
         card, held = ModelCard.from_dict(config["config"]["card"]), check_weights(weights)
         values = hyperparameters(card.architecture, card.hyperparameters)
         least = architecture(card.architecture).least_weights(card.spec, values)
         if least > held:  # before memory is taken for them
             raise ModelError(f"its card is of a model with {least} weights or more, and it has {held}")
-        model = VAE(card, name=config["config"].get("name"))
+        model = new_model(card, config["config"].get("name"))
         model.load_weights(path)
     except HepvaeError as error:
         raise ModelError(f"{path}: {error}") from error

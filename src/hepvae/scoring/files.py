@@ -49,7 +49,7 @@ def score_files(
     inferer: Inferer,
     output: str | Path,
     *,
-    strategy: Strategy = "min",
+    strategy: Strategy | None = None,
     kl_weight: float | None = None,
     convention: Convention = "mean",
     region: Region | None = None,

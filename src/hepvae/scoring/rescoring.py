@@ -42,7 +42,7 @@ def rescore_file(
     path: str | Path,
     output: str | Path,
     *,
-    strategy: Strategy = "min",
+    strategy: Strategy | None = None,
     kl_weight: float | None = None,
     convention: Convention = "mean",
     overwrite: bool = False,

@@ -20,7 +20,7 @@ def score_dijets(
     events: ak.Array,
     inferer: JetScorer,
     *,
-    strategy: Strategy = "min",
+    strategy: Strategy | None = None,
     kl_weight: float | None = None,
     convention: Convention = "mean",
 ) -> ak.Array:

@@ -12,14 +12,13 @@ import numpy.typing as npt
 
 from ..errors import ModelError, OptionError
 from ..models import MASKED
-from ..models.card import ModelCard
+from ..models.card import ModelCard, StrategyName
 from ..options import check_choice, check_number
 
 __all__ = ["CONVENTIONS", "STRATEGIES", "Convention", "ScoreStrategy", "Strategy", "StrategyName"]
 
 Floats = npt.NDArray[np.floating[Any]]
 #: A function takes the losses of jets 1 and 2, (events,) each, as those of `STRATEGIES` do.
-StrategyName = Literal["min", "max", "sum", "j1", "j2"]
 Strategy = StrategyName | Callable[[Any, Any], Any]
 Convention = Literal["mean", "sum"]
 
@@ -51,15 +50,16 @@ class ScoreStrategy:
         A name is unknown, or the weight is not finite.
     """
 
-    strategy: Strategy = "min"
-    """Over the two jets, one of `STRATEGIES`, or a function like those; ``min`` requires both to be anomalous."""
+    strategy: Strategy | None = None
+    """Over the two jets, one of `STRATEGIES`, or a function like those; ``min`` requires both to be anomalous.
+    None: the one that the card of the model names."""
     kl_weight: float | None = None
     """Score of a jet = reco_loss + kl_weight * kl_loss; None: the beta that the model was trained with."""
     convention: Convention = "mean"
     """One of `CONVENTIONS`: of both losses, before they are added."""
 
     def __post_init__(self) -> None:
-        if not callable(self.strategy):
+        if self.strategy is not None and not callable(self.strategy):
             check_choice("strategy", self.strategy, STRATEGIES)
         check_choice("convention", self.convention, CONVENTIONS)
         if self.kl_weight is not None:
@@ -69,7 +69,7 @@ class ScoreStrategy:
             object.__setattr__(self, "kl_weight", weight)
 
     def of(self, card: ModelCard) -> ScoreStrategy:
-        """The same with the weight that it has for a model.
+        """The same with the weight and the strategy that it has for a model.
 
         Raises
         ------
@@ -84,13 +84,14 @@ class ScoreStrategy:
             )
         if self.convention == "sum" and "latent" not in card.hyperparameters:
             raise OptionError("convention 'sum': the model does not say how many latent dimensions it has")
+        strategy = card.strategy if self.strategy is None else self.strategy
         if self.kl_weight is None:
-            return replace(self, kl_weight=card.beta)
+            return replace(self, strategy=strategy, kl_weight=card.beta)
         if "kl_loss" not in card.losses and self.kl_weight != card.beta:
             raise OptionError(
                 f"kl_weight is {self.kl_weight:g}: the model has no kl_loss, it gives {', '.join(card.losses)}"
             )
-        return self
+        return replace(self, strategy=strategy)
 
     def score(self, reco_loss: Floats, kl_loss: Floats, card: ModelCard) -> Floats:
         """Score of each event.
@@ -129,7 +130,8 @@ class ScoreStrategy:
         array, (events,)
             Of the dtype of the losses.
         """
-        weight = self.of(card).kl_weight
+        of = self.of(card)
+        strategy, weight = of.strategy or card.strategy, of.kl_weight
         if _adds(losses):
             reco_loss, kl_loss = losses["reco_loss"], losses["kl_loss"]
             number = reco_loss.dtype.type
@@ -139,9 +141,9 @@ class ScoreStrategy:
             jet = reco_loss + number(weight) * kl_loss
         else:
             jet = losses["loss" if "loss" in losses else card.losses[0]]
-        if not callable(self.strategy):
-            return STRATEGIES[self.strategy](jet[:, 0], jet[:, 1])
-        score = np.asarray(self.strategy(jet[:, 0], jet[:, 1]))
+        if not callable(strategy):
+            return STRATEGIES[strategy](jet[:, 0], jet[:, 1])
+        score = np.asarray(strategy(jet[:, 0], jet[:, 1]))
         if score.shape != (len(jet),) or score.dtype.kind not in "iuf":
             raise OptionError(
                 f"strategy {self.name!r} gives {score.dtype} {score.shape}: expected a number for each of"
@@ -159,7 +161,7 @@ class ScoreStrategy:
     def name(self) -> str:
         """That of `STRATEGIES`, or that of the function."""
         if not callable(self.strategy):
-            return self.strategy
+            return self.strategy or "of the model"
         named = self.strategy if hasattr(self.strategy, "__name__") else type(self.strategy)
         return f"{getattr(named, '__module__', None) or 'numpy'}.{getattr(named, '__qualname__', named.__name__)}"
 

@@ -298,7 +298,7 @@ def score_sample(
     path: str | Path,
     name: str,
     *,
-    strategy: Strategy = "min",
+    strategy: Strategy | None = None,
     observables: Sequence[str] = (),
 ) -> SearchSample:
     """Score the signal region of some files, unless that is done, and load the scores.

@@ -1,0 +1,61 @@
+"""What all models that hepvae trains have: a card, losses of each jet, and their means while they are trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..errors import ModelError
+from . import architecture
+from .card import ModelCard
+
+__all__ = ["JetModel"]
+
+
+class JetModel(keras.Model):
+    """A model whose configuration is its `ModelCard`: the .keras file carries it, and the model is built from it.
+
+    What subclasses give of padded jets is a dict with the losses of the card, (jets,) each; ``loss`` is trained.
+
+    Raises
+    ------
+    ModelError
+        The card names other losses than the architecture has.
+    """
+
+    #: Of the particles, where the model leaves out padding.
+    mask: Any = None
+
+    def __init__(self, card: ModelCard, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        expected = architecture(card.architecture).losses
+        if card.losses != expected:
+            raise ModelError(
+                f"its card has losses {', '.join(card.losses)}: expected {', '.join(expected)},"
+                f" those of {card.architecture}"
+            )
+        self.card = card
+        self._means = {name: keras.metrics.Mean(name=name) for name in card.losses}
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        for name, mean in self._means.items():
+            mean.update_state(y_pred[name])
+        return ops.mean(y_pred["loss"])
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return self.get_metrics_result()
+
+    @property
+    def metrics(self) -> list[Any]:
+        return list(self._means.values())
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "card": self.card.to_dict()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(ModelCard.from_dict(config["card"]), name=config.get("name"))
