@@ -46,7 +46,7 @@ allow_failed_option = option(
 strategy_options = built(
     "strategy",
     ScoreStrategy,
-    option("--strategy", type=Choice(STRATEGIES), default=ScoreStrategy.strategy, help="two jets to a score"),
+    option("--strategy", type=Choice(STRATEGIES), help="two jets to a score  [default: what the model names]"),
     option("--kl-weight", type=Number(), help="score = reco_loss + W kl_loss  [default: the model's beta]"),
     option(
         "--convention",

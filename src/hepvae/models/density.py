@@ -2,9 +2,9 @@
 
 The observables come one after the other: each has a mixture of Gaussians whose parameters a small network makes of
 the conditions and of the observables before it (C. Bishop, Aston University report NCRG/94/004; B. Uria et al.,
-arXiv:1306.0186). All features are positive, and taken as their logarithms: a density depends on its coordinate, and
-in this one the jets with clear prongs stand apart. Given mass and pt, the mass itself says nothing, so that a cut
-on the score hardly changes its spectrum.
+arXiv:1306.0186). All features are positive, and taken as their logarithms: a density depends on its coordinate,
+and in this one the jets with clear prongs stand apart. Given mass and pt, the mass itself says nothing, so that a
+cut on the score hardly changes its spectrum.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def least_weights(spec: InputSpec, values: Mapping[str, Any]) -> int:
     return int(len(values["weights"]) * sum(a * b for a, b in pairwise(widths)))
 
 
-#: Weights in per cent. These and the observables were chosen with three of the signals in view: see data/README.md.
+#: Weights in per cent. They and the observables were chosen with three signals in view: see data/README.md.
 DENSITY = Architecture(
     build,
     least_weights,
