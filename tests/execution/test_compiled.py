@@ -67,3 +67,27 @@ def test_cache_that_cannot_be_used(tmp_path, problem):
     assert result == "6", done.stderr
     assert len(said) == (problem != "none")
     assert all(line.startswith("numba's cache is not used, and loops are compiled anew: ") for line in said)
+
+
+USERS = """
+import sys
+import hepvae.jets.padding_kernels
+print("vector.backends._numba" in sys.modules)
+import awkward as ak, numba, vector
+
+@numba.njit
+def total(jets, direction):
+    result = direction.x
+    for jet in jets:
+        for pt in jet:
+            result += pt
+    return result
+
+print(total(ak.Array([[1.0, 2.0], [3.0]]), vector.obj(x=4.0, y=5.0)))
+"""
+
+
+def test_loops_of_users_take_arrays_of_awkward_and_vector():
+    """Ours are compiled without the types of these, whose import takes half a second."""
+    done = subprocess.run([sys.executable, "-c", USERS], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["False", "10.0"], done.stderr

@@ -18,7 +18,6 @@ from ..models import losses
 from ..models.card import ModelCard
 from ..models.contract import RECONSTRUCTION
 from .blocks import LEAST_SHARE, Block, Tuning, cut, length_classes
-from .chamfer_kernel import chamfer
 from .runtime import InferenceOptions, Runtime
 from .tuning import tuned
 
@@ -61,6 +60,10 @@ class Batcher:
         self._mask = pt if runtime.reco_loss == "masked chamfer" else -1
         self._factor = pt if losses.DISTANCES[card.distance].transverse else -1
         self._beta = np.float32(card.beta)
+        if runtime.reco_loss is not None:
+            from .chamfer_kernel import chamfer  # numba takes long to import
+
+            self._chamfer = chamfer
 
     def of_padded(self, padded: npt.ArrayLike, outputs: tuple[str, ...]) -> list[Array]:
         """The named outputs for a padded array of three or four axes; see `Inferer.__call__`."""
@@ -143,7 +146,7 @@ class Batcher:
         names = self._without_distances
         values = dict(zip(names, self._checked(batch, names)))
         if outputs != (RECONSTRUCTION,):
-            values["reco_loss"] = chamfer(batch, values[RECONSTRUCTION], self._mask, self._factor)
+            values["reco_loss"] = self._chamfer(batch, values[RECONSTRUCTION], self._mask, self._factor)
             values["loss"] = values["reco_loss"]
             if "kl_loss" in names:
                 values["loss"] = values["reco_loss"] + self._beta * values["kl_loss"]
