@@ -6,7 +6,8 @@ python analysis/coffea_scores.py GtoWW15na=data/GtoWW15na.root QCD='nano/qcd_*.r
 What stands before = is the dataset. Writes anomaly_score.png, histograms.root (score against mjj of each dataset)
 and cutflow.json; they equal what `hepvae score` and `hepvae plot` make of the same files.
 
-The batch cluster of HTCondor is started by analysis/htcondor_cluster.py; --dask takes the address that it prints.
+Workers as jobs of HTCondor or Slurm are started by analysis/batch_cluster.py; --dask takes the address that it
+prints.
 """
 
 from __future__ import annotations

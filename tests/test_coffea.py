@@ -238,17 +238,3 @@ def real_files():
     folder = REAL_DATA
     names = {"tt": "nano_tt_v15.root", "pfnano": "pfnano.root"}
     return {name: folder / file for name, file in names.items()} if folder.is_dir() else {}
-
-
-def test_what_htcondor_would_be_given(tmp_path):
-    pytest.importorskip("dask_jobqueue")
-    script = SCRIPT.with_name("htcondor_cluster.py")
-    done = subprocess.run(
-        [sys.executable, script, "--dry-run", "--port=0", "--logs", tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    for line in ("HEPVAE_NUM_THREADS=1", "MY.DaskWorkerCores = 1", "--nthreads 1", '+JobFlavour = "longlunch"'):
-        assert line in done.stdout, done.stdout
