@@ -11,7 +11,7 @@ import pytest
 from helpers.places import CHECKOUT
 
 import hepvae
-from hepvae.extras import EXTRAS, require
+from hepvae.extras import EXTRAS, quiet_tensorflow, require
 
 
 @pytest.mark.parametrize("name", EXTRAS)
@@ -25,6 +25,20 @@ def test_extras_are_those_of_the_package():
     setup = ConfigParser()
     setup.read(CHECKOUT / "setup.cfg")
     assert {extra for extra in EXTRAS.values() if extra} <= set(setup["options.extras_require"])
+
+
+def test_only_the_log_of_tensorflow_is_kept_away(capfd, monkeypatch):
+    """In notebooks and scripts, its start wrote four lines about CUDA and oneDNN; what others write is seen."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    log = (
+        "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
+        "I0000 00:00:1795916719.357689   23674 port.cc:153] oneDNN custom operations are on.\n"
+        "2026-01-01 10:00:00.123456: I tensorflow/core/platform/cpu_feature_guard.cc:210] optimized\n"
+        "To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow\n"
+    )
+    with quiet_tensorflow():
+        os.write(2, f"{log}Could not load something\nF0000 00:00:1 2 fatal.cc:1] gone\n".encode())
+    assert capfd.readouterr().err == "Could not load something\nF0000 00:00:1 2 fatal.cc:1] gone\n"
 
 
 SCORE = "import hepvae, numpy; hepvae.load_inferer(hepvae.model_path('conv'))(numpy.ones((3, 100, 3)))"

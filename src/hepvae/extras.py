@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -89,6 +91,7 @@ def _import_tensorflow(name: str) -> ModuleType:
     """TensorFlow, after XRootD where that is installed."""
     if "tensorflow" not in sys.modules and find_spec("XRootD") is not None:
         import_module("XRootD.client")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # our own errors say what went wrong
     with quiet_tensorflow():
         return import_module(name)
 
@@ -134,24 +137,47 @@ _IMPORTS: dict[str, Callable[[str], ModuleType]] = {
 }
 
 
+#: A line of TensorFlow's log that is no fatal error, with the lines that follow it, and what absl says of them all.
+_LOG_LINES = re.compile(
+    rb"^(?:WARNING: All log messages before absl::InitializeLog\(\)|[IWE]\d{4} \d\d:\d\d:|\d{4}-\d\d-\d\d [\d:.]+: [IWE] )"
+    rb".*\n(?:To enable the following instructions: .*\n)?",
+    re.MULTILINE,
+)
+
+
 @contextmanager
 def quiet_tensorflow() -> Iterator[None]:
-    """Keep TensorFlow's start from writing to standard error where its log level asks for silence.
+    """Keep TensorFlow's start from writing its log to standard error where its log level asks for silence.
 
-    ``TF_CPP_MIN_LOG_LEVEL=3``, which the command line sets unless the user did, does not reach what its
-    libraries write before they have read it.
+    ``TF_CPP_MIN_LOG_LEVEL=3``, which `require` sets unless the user did, does not reach what its libraries write
+    before they have read it. Whatever else is written appears at the end.
     """
-    with quiet_stderr() if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3" else nullcontext():
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
         yield
+        return
+    with tempfile.TemporaryFile() as written:
+        try:
+            with _stderr_to(written.fileno()):
+                yield
+        finally:
+            written.seek(0)
+            if rest := _LOG_LINES.sub(b"", written.read()):
+                os.write(2, rest)
 
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Keep what libraries write to standard error from being seen; errors are raised, too."""
+    with open(os.devnull, "w") as nowhere, _stderr_to(nowhere.fileno()):
+        yield
+
+
+@contextmanager
+def _stderr_to(file: int) -> Iterator[None]:
+    """Send standard error of this process, also that of libraries, to an open file."""
     sys.stderr.flush()
     kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    os.dup2(file, 2)
     try:
         yield
     finally:

@@ -26,6 +26,13 @@ def test_tables_headings_and_figures_are_inside(tmp_path):
     assert ".png" not in page  # no other file is needed
 
 
+def test_a_table_of_contents_leads_to_the_sections(tmp_path):
+    page = html_page("# Head\n\ntop\n\n## One `x`\n\na\n\n## <b> two\n\nb\n", tmp_path, "")
+    assert '<nav><a href="#section-1">One x</a><a href="#section-2">&lt;b&gt; two</a></nav>' in page
+    assert page.index("<p>top</p>") < page.index("<nav>") < page.index('<h2 id="section-1">')
+    assert '<h2 id="section-2">' in page
+
+
 def test_names_are_no_markup(tmp_path):
     page = html_page("a < b & c", tmp_path, "<b> & co")
     assert "<title>&lt;b&gt; &amp; co</title>" in page

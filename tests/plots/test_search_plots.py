@@ -110,7 +110,7 @@ def test_score_against_mjj(rng, style):
     cuts = {"eff10": ([1200, 4200], [3.0, 4.0]), "eff1": ([1200, 4200], [9.0, 11.0])}
     figure = plot_score_against_mjj(histogram, cuts, **style)
     labelled(
-        figure, style["figure_path"], "Heading", "eff10", "eff1", "Anomaly score", "$m_{jj}$ (GeV)", "Sum of w"
+        figure, style["figure_path"], "Heading", "eff10", "eff1", "Anomaly score", "$m_{jj}$ (TeV)", "Sum of w"
     )
     assert list(line(figure, "eff10")[1]) == [3.0, 4.0]
     (mesh,) = figure.axes[0].collections

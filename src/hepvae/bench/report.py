@@ -185,7 +185,8 @@ def _measured(view: _View) -> list[_Section]:
     sections = [
         _Section(
             "Summary",
-            "Time per jet, its ratio with the 95 % interval, and the peak memory of the process, by batch size.",
+            "Time per jet, its ratio with the 95 % interval, and the peak memory of the process, by batch size. A"
+            " cell of the study is a model on a runtime at a batch size, measured in processes of its own.",
             printing.summary_table(view.plain, view.runtimes),
         ),
         _Section(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import click
@@ -40,5 +39,4 @@ def commands() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``hepvae``; gives the exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # quiet: our own errors say what went wrong
     return run(commands, arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ table { border-collapse: collapse; font-size: 12px; font-variant-numeric: tabula
   display: block; overflow-x: auto; }
 th, td { padding: 2px 8px; white-space: nowrap; border-bottom: 1px solid #eee; }
 th { white-space: normal; vertical-align: bottom; }
-tr:hover { background: #f6f6f6; } img { max-width: 48%; } code { background: #f2f2f2; }
+tr:hover { background: #f6f6f6; } img { width: 49%; } code { background: #f2f2f2; }
+nav { columns: 2; font-size: 14px; } nav a { display: block; color: #06c; text-decoration: none; }
+@media (max-width: 700px) { img { width: 100%; } nav { columns: 1; } }
 """
 
 
 def html_page(markdown: str, folder: str | Path, title: str, figures: Collection[str] = ()) -> str:
-    """Markdown as HTML that needs no other file.
+    """Markdown as HTML that needs no other file, with a table of its second headings before the first of them.
 
     Parameters
     ----------
@@ -59,5 +62,18 @@ def html_page(markdown: str, folder: str | Path, title: str, figures: Collection
     reader.add_render_rule("image", lambda _renderer, *what: image(*what))
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head += f"<title>{html_text(title)}</title><style>{STYLE}</style>"
-    body = reader.render(markdown)
+    tokens = reader.parse(markdown)
+    first, links = None, []
+    for i, (token, inside) in enumerate(pairwise(tokens)):
+        if token.type == "heading_open" and token.tag == "h2":
+            first = i if first is None else first
+            token.attrSet("id", f"section-{len(links) + 1}")
+            links.append(f'<a href="#section-{len(links) + 1}">{html_text(_plain(inside))}</a>')
+    before, after = (reader.renderer.render(some, reader.options, {}) for some in (tokens[:first], tokens[first:]))
+    body = f"{before}<nav>{''.join(links)}</nav>\n{after}" if len(links) > 1 else reader.render(markdown)
     return f"<!doctype html>\n<html lang='en'><head>{head}</head>\n<body>\n{body}</body></html>\n"
+
+
+def _plain(inline: Any) -> str:
+    """The text of a heading without its marks."""
+    return "".join(child.content for child in inline.children or ())

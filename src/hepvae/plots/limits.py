@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .style import PlotOptions, drawing, plain_ticks
+from .style import PlotOptions, drawing, legend_above, plain_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,20 +82,12 @@ def plot_limits(
             shown.append(one.expected[2])
         values = np.concatenate(shown)
         lowest, highest = values[values > 0].min() / 1.5, values.max()
-        rows = len(axes.get_legend_handles_labels()[1]) + (canvas.title is not None) + 1
         axes.set_yscale("log")
-        # the upper part is the legend's
-        room = 0.047 * rows + 0.03
-        axes.set_ylim(lowest, lowest * (highest / lowest) ** (1 / (1 - room)))
+        axes.set_ylim(lowest, 1.5 * highest)
         axes.set_xlim(tev.min(), tev.max())
         plain_ticks(axes.xaxis)
         axes.set_xlabel("Resonance mass (TeV)")
         axes.set_ylabel(f"95% CL upper limit on {quantity}")
-        axes.legend(
-            loc="upper right",
-            title="\n".join(filter(None, [canvas.title, "95% CL upper limits"])),
-            fontsize="small",
-            title_fontsize="small",
-        )
+        legend_above(axes, title="\n".join(filter(None, [canvas.title, "95% CL upper limits"])))
         canvas.write_label(axes)
     return canvas.figure

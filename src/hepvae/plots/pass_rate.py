@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import OptionError
-from .style import PlotOptions, drawing, plain_ticks
+from .style import PlotOptions, drawing, legend_above, plain_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,24 +97,20 @@ def plot_pass_rate(
         if before:
             for text, filled in (("One cut", False), ("Mass-decorrelated", True)):
                 axes.plot([], [], "o", color="gray", fillstyle="full" if filled else "none", label=text)
-        # the upper part is the legend's
-        rows = (len(axes.get_legend_handles_labels()[1]) + 1) // 2 + (canvas.title is not None)
-        room = 0.06 * rows + 0.04
         if len(names) > 1:
             lowest, highest = min(shown) / 1.5, max(shown) * 1.2
             axes.set_yscale("log")
-            axes.set_ylim(lowest, lowest * (highest / lowest) ** (1 / (1 - room)))
+            axes.set_ylim(lowest, highest)
             plain_ticks(axes.yaxis)
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}" if value <= 1 else "")
         else:
-            axes.set_ylim(0, 1.2 * max(shown) / (1 - room))
+            axes.set_ylim(0, 1.2 * max(shown))
         edges = np.concatenate([one.edges for one in (*rates.values(), *before.values())]) / 1000
         beyond = 0.02 * np.ptp(edges)
         axes.set_xlim(edges.min() - beyond, edges.max() + beyond)
         axes.set_xlabel(r"$m_{jj}$ (TeV)")
         axes.set_ylabel("Share of background that passes")
-        size: dict[str, Any] = {"fontsize": "x-small", "title_fontsize": "x-small"}
-        axes.legend(loc="upper center", title=canvas.title, ncols=2, columnspacing=1, handletextpad=0.2, **size)
+        legend_above(axes, title=canvas.title, ncols=2, columnspacing=1, handletextpad=0.2, fontsize="x-small")
         canvas.write_label(axes)
     return canvas.figure
 

@@ -131,7 +131,7 @@ def _draw_samples(
     edges, centres = axis.edges, axis.centers
     colors = {name: "black" if name == data else f"C{i}" for i, name in enumerate(n for n in samples if n != data)}
     colors |= {data: "black"} if data is not None else {}
-    below = np.zeros(len(centres))
+    below, spread = np.zeros(len(centres)), np.zeros(len(centres))
     filled_bins, smallest = np.zeros(len(centres), bool), np.inf
     for name, sample in samples.items():
         color, values = colors[name], sample.values
@@ -139,7 +139,7 @@ def _draw_samples(
         seen = values > 0
         if name in stack:
             axes.stairs(below + values, edges, baseline=below, fill=True, color=color, label=sample.label)
-            below = below + values
+            below, spread = below + values, spread + sample.variances
         elif name == data:
             axes.errorbar(centres[seen], values[seen], uncertainty[seen], fmt="ko", label=sample.label, zorder=3)
         else:
@@ -149,6 +149,10 @@ def _draw_samples(
         if seen.any():
             smallest = min(smallest, values[seen].min())
         filled_bins |= seen
+    if stack:
+        high, low = below + np.sqrt(spread), np.maximum(below - np.sqrt(spread), 0)
+        band: dict[str, Any] = {"fill": True, "facecolor": "none", "edgecolor": "gray", "hatch": "///"}
+        axes.stairs(high, edges, baseline=low, linewidth=0, label="Uncertainty", **band)
     if axis.transform is not None:
         axes.set_xscale("log")
     axes.set_yscale("log")
@@ -207,12 +211,25 @@ def _draw_significance(
     background: Sequence[_Sample],
     colors: Mapping[str, str],
 ) -> None:
-    """S / sqrt(B) of each bin."""
-    expected, _ = _sum(background)
+    """S / sqrt(B) of each bin, with the statistical uncertainty of both."""
+    expected, uncertainty = _sum(background)
     known = expected > 0
+    centres = np.sqrt(edges[1:] * edges[:-1]) if axes.get_xscale() == "log" else (edges[1:] + edges[:-1]) / 2
     for sample in signals:
         values = np.divide(sample.values, np.sqrt(expected), where=known, out=np.full_like(expected, np.nan))
         axes.stairs(values, edges, baseline=None, color=colors[sample.name], linewidth=2.5)
+        seen = known & (sample.values > 0)
+        relative = np.sqrt(
+            sample.variances[seen] / sample.values[seen] ** 2 + (uncertainty[seen] / expected[seen]) ** 2 / 4
+        )
+        axes.errorbar(
+            centres[seen],
+            values[seen],
+            values[seen] * relative,
+            fmt="none",
+            color=colors[sample.name],
+            linewidth=1.5,
+        )
     axes.set_ylim(bottom=0)
     axes.set_ylabel("S / √B", fontsize="small", loc="center")
 
@@ -245,6 +262,8 @@ def plot_score_against_mjj(
             at, threshold = np.asarray(at), np.asarray(threshold)
             axes.plot(at, threshold, color="white", linewidth=5)
             axes.plot(at, threshold, color=f"C{i}", linewidth=2.5, label=name)
+        axes.xaxis.set_major_formatter(lambda gev, _: f"{gev / 1000:g}")
+        axes.set_xlabel(r"$m_{jj}$ (TeV)")
         if thresholds or canvas.title:
             legend_above(axes, points=filled, title=canvas.title)
         canvas.write_label(axes)

@@ -134,7 +134,7 @@ def plot_expected_significance(
         axes.set_xlim(float(injected[0]), float(injected[-1]))
         axes.set_ylim(bottom=0)
         axes.set_xlabel("Injected signal events")
-        axes.set_ylabel("Expected significance (standard deviations)")
+        axes.set_ylabel(r"Expected significance ($\sigma$)")
         for deviations in (3, 5):
             if deviations < axes.get_ylim()[1]:
                 axes.axhline(deviations, color="gray", linestyle=":", linewidth=1.5)
@@ -152,7 +152,10 @@ def _cuts_to_draw(curve: Roc, most: int = 400) -> npt.NDArray[np.intp]:
     # Negative weights can make it fall.
     background = np.maximum.accumulate(curve.background[cuts])
     nearest = np.searchsorted(background, np.geomspace(LEAST_EFFICIENCY, 1, most))
-    return cuts[np.unique(nearest[nearest < len(cuts)])]
+    chosen = nearest[nearest < len(cuts)]
+    if len(cuts):  # the maximum is among them
+        chosen = np.append(chosen, np.argmax(curve.significance_improvement[cuts]))
+    return cuts[np.unique(chosen)]
 
 
 def _style(number: int) -> dict[str, Any]:
@@ -176,11 +179,13 @@ def _against_background(
     lines = [np.asarray(line.get_ydata(), np.float64) for line in axes.lines]
     if not any(len(values) for values in lines):
         raise DataError(f"no cut of {', '.join(curves) or 'no curve'} is passed by enough background events")
-    efficiency = np.geomspace(LEAST_EFFICIENCY, 1, 100)
+    tightest = min(np.min(np.asarray(line.get_xdata()), initial=1.0) for line in axes.lines)
+    least = max(LEAST_EFFICIENCY, 0.8 * float(tightest))
+    efficiency = np.geomspace(least, 1, 100)
     axes.plot(efficiency, random(efficiency), color="gray", linestyle=":", linewidth=2, label="Random")
     highest = max(1.0, *(values.max(initial=0) for values in lines))
     axes.set_xscale("log")
-    axes.set_xlim(LEAST_EFFICIENCY, 1)
+    axes.set_xlim(least, 1)
     axes.set_ylim(0, 1.05 * highest)
     axes.set_xlabel(r"Background efficiency $\epsilon_B$")
     axes.set_ylabel(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .style import PlotOptions, drawing
+from .style import PlotOptions, drawing, legend_above
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,17 +142,8 @@ def plot_spectrum(
             reach = max(reach, 1.15 * np.max(events / uncertainty))
         smallest = min((spectrum.counts / width)[filled].min(), 1)
         upper.set_yscale("log")
-        upper.set_ylim(0.2 * smallest, 30 * max((spectrum.counts / width).max(), curve.max()))
+        upper.set_ylim(0.2 * smallest, 2 * max((spectrum.counts / width).max(), curve.max()))
         upper.set_ylabel(f"Events / {PER_GEV} GeV")
-        handles, texts = upper.get_legend_handles_labels()
-        upper.legend(
-            [handles[-1], *handles[:-1]],
-            [texts[-1], *texts[:-1]],
-            loc="upper right",
-            title=canvas.title,
-            fontsize="small",
-            title_fontsize="small",
-        )
         lower.axhline(0, color="black", linewidth=1)
         if reach < 8:
             lower.yaxis.set_major_locator(MultipleLocator(2))
@@ -160,6 +151,11 @@ def plot_spectrum(
         lower.set_xlim(edges[0], edges[-1])
         lower.set_ylabel(f"({points} $-$ fit) /\nuncertainty", fontsize="small", loc="center")
         lower.set_xlabel(r"$m_{jj}$ (TeV)")
+        handles, texts = upper.get_legend_handles_labels()
+        order = [len(handles) - 1, *range(len(handles) - 1)]  # the points first
+        legend_above(
+            upper, title=canvas.title, handles=[handles[i] for i in order], labels=[texts[i] for i in order]
+        )
         canvas.write_label(upper)
         canvas.figure.align_ylabels()
     return canvas.figure
@@ -216,8 +212,10 @@ def plot_p_values(
         strongest = max(one.significance.max() for one in scans)
         bottom = norm.sf(max(strongest, 3) + 0.7)
         axes.set_yscale("log")
-        # the legend has a band below the curves to itself
-        axes.set_ylim(bottom * 10 ** (0.32 * np.log10(bottom)), 2)
+        columns = min(3, 1 + len(scans) // 2)
+        rows = -(-len(scans) // columns) + (canvas.title or "").count("\n") + (canvas.title is not None)
+        room = 0.042 * rows + 0.05  # the legend has a band below the curves to itself
+        axes.set_ylim(bottom ** (1 / (1 - room)), 2)
         beyond = 0.02 * np.ptp(masses)  # a peak at the end of the scan is to be seen
         axes.set_xlim(masses.min() - beyond, masses.max() + beyond)
         highest = int(max(strongest, 3) + 0.7)
@@ -238,9 +236,9 @@ def plot_p_values(
         axes.legend(
             loc="lower left",
             title=canvas.title,
-            fontsize="small",
-            title_fontsize="small",
-            ncols=1 + (len(scans) > 2),
+            fontsize="x-small",
+            title_fontsize="x-small",
+            ncols=columns,
         )
         canvas.write_label(axes)
     return canvas.figure

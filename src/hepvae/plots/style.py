@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -89,7 +90,7 @@ class Canvas:
             data=True,  # else mplhep adds "Simulation" to whatever the label is
             lumi=self.lumi,
             lumi_format="{0:g}",
-            com=self.energy,
+            com=self.energy if isinstance(self.energy, str) else f"{self.energy:g}",
             rlabel=self.right if right is None else right,
             loc=0,
             ax=axes,
@@ -155,8 +156,16 @@ def _import_matplotlib() -> None:
         os.environ["MPLBACKEND"] = backend
 
 
+#: Sizes of a legend, of which the first is taken that needs little room above what is drawn.
+_SIZES = ("small", "x-small", "xx-small")
+#: More room is too much, of the height that is drawn in: 1.2 powers of ten above five of them.
+_LITTLE_ROOM = 0.24
+
+
 def legend_above(axes: Axes, *, points: npt.NDArray[np.float64] | None = None, **legend: Any) -> None:
     """A legend in the upper part of axes, which are made higher where it would cover lines, areas or points.
+
+    It is on the right or on the left, in one or two columns, and smaller where that leaves less of the axes empty.
 
     Parameters
     ----------
@@ -164,16 +173,44 @@ def legend_above(axes: Axes, *, points: npt.NDArray[np.float64] | None = None, *
     points : array (points, 2), optional
         What else must not be covered, as x and y of the data.
     **legend
-        As for ``Axes.legend``.
+        As for ``Axes.legend``; places, columns and sizes that are given are kept.
     """
+    places = [legend.pop("loc")] if "loc" in legend else ["upper right", "upper left"]
+    columns = [legend.pop("ncols")] if "ncols" in legend else [1, 2]
+    sizes = [legend.pop("fontsize")] if "fontsize" in legend else _SIZES
+    corners = _drawn_corners(axes, points)
+    best: tuple[float, dict[str, Any]] = (np.inf, {})
+    for size, number, place in product(sizes, columns, places):
+        look = {"loc": place, "ncols": number, "fontsize": size, "title_fontsize": size, **legend}
+        stretch = _stretch(axes, corners, look)
+        if stretch < best[0] - 0.02:
+            best = stretch, look
+        if best[0] <= 1 + _LITTLE_ROOM:
+            break
+    stretch, look = best
+    axes.legend(**look)
+    if stretch > 1:
+        scale = axes.yaxis.get_transform()
+        low, high = scale.transform(np.array(axes.get_ylim()))
+        axes.set_ylim(top=float(scale.inverted().transform(low + (high - low) * stretch)))
+
+
+def _stretch(axes: Axes, corners: npt.NDArray[np.float64], look: dict[str, Any]) -> float:
+    """How many times as high axes have to be for a legend to cover none of some points, in parts of the axes."""
+    drawn = axes.legend(**look)
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]  # of the Agg canvas
+    place = drawn.get_window_extent(renderer).transformed(axes.transAxes.inverted())
+    x, y = corners.T
+    highest = y[(x > place.x0 - 0.02) & (x < place.x1 + 0.02)].max(initial=0)
+    too_wide = 10.0 if place.width > 1 else 0.0
+    return float(max(highest / max(place.y0 - 0.03, 0.3), 1) + too_wide)
+
+
+def _drawn_corners(axes: Axes, points: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+    """Points along all that is drawn, (points, 2) in parts of the axes."""
     from matplotlib.collections import QuadMesh
     from matplotlib.path import Path as Line
 
-    entries = legend.get("handles") or axes.get_legend_handles_labels()[0]
-    size = "small" if len(entries) <= 8 else "xx-small"  # more would fill the axes
-    drawn = axes.legend(**{"loc": "upper right", "fontsize": size, "title_fontsize": size, **legend})
-    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]  # of the Agg canvas
-    place = drawn.get_window_extent(renderer).transformed(axes.transAxes.inverted())
     drawn_lines: list[Any] = [*axes.lines, *axes.patches]
     paths = [(artist.get_transform(), artist.get_path()) for artist in drawn_lines]
     for collection in axes.collections:
@@ -181,18 +218,14 @@ def legend_above(axes: Axes, *, points: npt.NDArray[np.float64] | None = None, *
             paths += [(collection.get_transform(), path) for path in collection.get_paths()]
     if points is not None:
         paths.append((axes.transData, Line(points)))
-    highest = 0.0
+    corners = [np.empty((0, 2))]
     for transform, path in paths:
         # between its vertices too
         with np.errstate(all="ignore"):  # nothing is at minus infinity of a logarithmic axis
-            x, y = axes.transAxes.inverted().transform(transform.transform_path(path).interpolated(20).vertices).T
-        under = np.isfinite(y) & (x > place.x0 - 0.02) & (x < place.x1 + 0.02)
-        highest = max(highest, y[under].max(initial=0))
-    room = max(place.y0 - 0.03, 0.3)
-    if highest > room:
-        scale = axes.yaxis.get_transform()
-        low, high = scale.transform(np.array(axes.get_ylim()))
-        axes.set_ylim(top=float(scale.inverted().transform(low + (high - low) * highest / room)))
+            along = transform.transform_path(path).interpolated(20).vertices
+            corners.append(axes.transAxes.inverted().transform(along))
+    every = np.concatenate(corners)
+    return every[np.isfinite(every).all(axis=1)]
 
 
 def plain_ticks(axis: Axis) -> None:

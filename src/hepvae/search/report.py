@@ -113,7 +113,11 @@ class Report:
         path = self.folder / f"{file_name(name)}.png"
         draw(*what, figure_path=path, **{**self.drawing, **options})
         self.figures.append(path.name)
-        self.parts.append(f"![{markdown_text(name)}]({path.name})")
+        image = f"![{markdown_text(name)}]({path.name})"
+        if self.parts and self.parts[-1].startswith("!["):  # figures in a row stand side by side
+            self.parts[-1] += f" {image}"
+        else:
+            self.parts.append(image)
 
     def write(self, title: str, summary: str) -> list[Path]:
         """Write results.json, report.md and report.html."""
@@ -224,9 +228,12 @@ def show_cuts(report: Report, cuts: Cuts, background: SearchSample, *, independe
     dropped = f"Left out, as fewer than {LEAST_IN_SEARCH} effective background events would pass: {passing}."
     larger = " They are more than were fitted, so that they show the fluctuations of those, too."
     report.section(
-        "Cuts that keep the same share of background at every mjj",
-        f"Quantile regression on {cuts.fitted_events:,} events. {whose} are the control sample"
-        f" ({len(cuts.control.mjj):,} events): the chi-square is that of its pass rate against a constant, before"
+        "Mass-decorrelated working points",
+        "A working point keeps the same share of the background at every mjj. A slice of the score holds the"
+        " events between two of them: eff10 those that pass the cut of 10 %, eff50-10 those that pass that of 50 %"
+        f" only, and rest all others. Quantile regression on {cuts.fitted_events:,} events. {whose} are the"
+        f" control sample ({len(cuts.control.mjj):,} events): the chi-square is that of its pass rate against a"
+        " constant, before"
         " (one cut at every mjj) and after." + (larger if len(cuts.control.mjj) > cuts.fitted_events else ""),
     )
     rows, sentences = [], []
@@ -559,17 +566,22 @@ def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str)
     report.section("Scores and losses", f"Of {model}, each sample normalised to one.")
     strategy = next(iter(samples.values())).strategy
     title = f"{model}: {strategy.strategy}, KL weight {strategy.kl_weight:g}"
-    histogram = score_histogram({name: (sample.score(), sample.weight) for name, sample in samples.items()})
+    histogram = score_histogram(
+        {legend_name(name): (sample.score(), sample.weight) for name, sample in samples.items()},
+        label=f"Anomaly score ({model}, {strategy.strategy})",
+    )
     report.plot(plotting.plot_scores, histogram, name="anomaly_score", title=title)
     names = next(iter(samples.values())).losses
     losses = [name for name in names if name in ("reco_loss", "kl_loss")] or list(names)
     histograms = [
-        loss_histogram({n: (s.losses[loss].ravel(), np.repeat(s.weight, 2)) for n, s in samples.items()}, loss)
+        loss_histogram(
+            {legend_name(n): (s.losses[loss].ravel(), np.repeat(s.weight, 2)) for n, s in samples.items()}, loss
+        )
         for loss in losses
     ]
     report.plot(plotting.plot_losses, histograms, name="losses", title=model)
     for loss in losses:
-        histogram = jets_histogram({n: (s.losses[loss], s.weight) for n, s in samples.items()}, loss)
+        histogram = jets_histogram({legend_name(n): (s.losses[loss], s.weight) for n, s in samples.items()}, loss)
         report.plot(plotting.plot_jet_against_jet, histogram, name=f"jets_{loss}", title=model)
 
 
