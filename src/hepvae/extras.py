@@ -137,9 +137,10 @@ _IMPORTS: dict[str, Callable[[str], ModuleType]] = {
 }
 
 
-#: A line of TensorFlow's log that is no fatal error, with the lines that follow it, and what absl says of them all.
+#: A line of TensorFlow's log that is no fatal error, with the line that follows it, and absl's warning of them.
 _LOG_LINES = re.compile(
-    rb"^(?:WARNING: All log messages before absl::InitializeLog\(\)|[IWE]\d{4} \d\d:\d\d:|\d{4}-\d\d-\d\d [\d:.]+: [IWE] )"
+    rb"^(?:WARNING: All log messages before absl::InitializeLog\(\)"
+    rb"|[IWE]\d{4} \d\d:\d\d:|\d{4}-\d\d-\d\d [\d:.]+: [IWE] )"
     rb".*\n(?:To enable the following instructions: .*\n)?",
     re.MULTILINE,
 )
