@@ -177,7 +177,7 @@ def test_parquet_has_the_same_columns(folder, onnx_inferer, monkeypatch):
 
     from pyarrow.parquet import ParquetFile
 
-    monkeypatch.setattr("hepvae.scoring.unfinished.ROWS_AT_ONCE", 50)
+    monkeypatch.setattr("hepvae.scoring.form.ROWS_AT_ONCE", 50)
     score(folder, onnx_inferer)
     score(folder, onnx_inferer, "s.parquet")
     expected = columns(folder / "s.root")
@@ -204,7 +204,7 @@ def test_parquet_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize("suffix", ["root", "parquet"])
 def test_friend_has_a_row_for_each_entry(folder, onnx_inferer, monkeypatch, suffix):
     """Row by row beside the input, whose events it is told from by nothing but their place."""
-    monkeypatch.setattr("hepvae.scoring.unfinished.ROWS_AT_ONCE", 64)
+    monkeypatch.setattr("hepvae.scoring.form.ROWS_AT_ONCE", 64)
     score(folder, onnx_inferer, "s.root")
     report = score(folder, onnx_inferer, f"f.{suffix}", friend=True)
     if suffix == "root":

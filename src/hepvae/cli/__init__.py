@@ -14,6 +14,8 @@ __all__ = ["main"]
 #: Where each command is, and what it does in one line.
 COMMANDS = {
     "score": ("hepvae.cli.score:score", "score the events of ROOT files"),
+    "report": ("hepvae.cli.report:report", "what hepvae score has written to a folder, and what is missing"),
+    "merge": ("hepvae.cli.merge:merge", "one scored file of the parts in a folder"),
     "rescore": ("hepvae.cli.rescore:rescore", "another score of the losses in a scored file, without a model"),
     "inspect": ("hepvae.cli.inspect:inspect", "what ROOT files hold, and what a model would see of it"),
     "plot": ("hepvae.cli.plot:plot", "anomaly-score histograms of scored files"),

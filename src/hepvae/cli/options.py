@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,10 +18,14 @@ from ..reading.reports import FileReport
 from ..scoring.strategy import CONVENTIONS, STRATEGIES, ScoreStrategy
 from ..storage.access import Access
 
+if TYPE_CHECKING:
+    from ..scoring.collected import Collected
+
 __all__ = [
     "allow_failed_option",
     "failed_status",
     "files_argument",
+    "missing_status",
     "model_option",
     "overwrite_option",
     "read_options",
@@ -86,6 +91,17 @@ read_options = built(
         help="at a file that cannot be read for a transient reason",
     ),
 )
+
+
+def missing_status(found: Collected, allowed: int) -> int:
+    """Print which inputs have no part; gives the exit status as `failed_status`."""
+    for part in found.missing:
+        logger.error("missing: %s", part.missing)
+    if found.missing:
+        logger.error(
+            "%d of %d inputs have no part in %s", len(found.missing), len(found.parts), found.folder.address
+        )
+    return int(len(found.missing) > allowed or len(found.missing) == len(found.parts))
 
 
 def failed_status(reports: Sequence[FileReport], allowed: int) -> int:

@@ -13,10 +13,12 @@ import click
 from ..execution.command import Choice, Command, Whole, built, option
 from ..inference import load_inferer, named_model, runtime_names
 from ..jets.selection import Selection
+from ..output.folders import is_folder, open_folder
 from ..output.journal import recorded
 from ..output.text import terminal_text
 from ..reading.options import ReadOptions
-from ..scoring.options import OBSERVABLES, SCORED_JETS, OutputOptions, ScoredJets, ScoringConfig
+from ..scoring.options import FORMATS, OBSERVABLES, SCORED_JETS, OutputOptions, ScoredJets, ScoringConfig
+from ..scoring.parts import recorded_runtime
 from ..scoring.strategy import ScoreStrategy
 from ..scoring.unfinished import unfinished
 from . import options
@@ -29,13 +31,20 @@ output_options = built(
     option("--resume", is_flag=True, help="go on where a killed run of this command was"),
     options.overwrite_option,
     option("--friend", is_flag=True, help="one row for each entry of the input, with the mask 'scored'"),
+    option("--format", type=Choice(FORMATS), help="of the files in a folder  [default: root]"),
+    option("--split", metavar="I/N", help="score only share I of N of the files, into a folder"),
 )
 
 
 @click.command("score", cls=Command)
 @options.files_argument
 @options.model_option
-@options.scored_output_option
+@option(
+    "--output",
+    required=True,
+    metavar="FILE|DIR/",
+    help="the scored file, .root or .parquet; or a folder, for one of each input",
+)
 @options.runtime_option
 @options.strategy_options
 @option(
@@ -73,7 +82,7 @@ output_options = built(
 def score(
     files: tuple[str, ...],
     model: str,
-    output: Path,
+    output: str,
     runtime: str | None,
     strategy: ScoreStrategy,
     dask: str | None,
@@ -90,7 +99,7 @@ def score(
 ) -> int:
     """Score the events of ROOT files, or of HDF5 files of the study.
 
-    FILES are paths, folders, patterns, root:// addresses, or @list.txt.
+    FILES are paths, folders, patterns, root:// addresses, @list.txt, or fileset.json of coffea.
     """
     from ..scoring.files import stream_scores
 
@@ -98,8 +107,12 @@ def score(
     config = ScoringConfig(strategy, selection, jets, name, named)
     if columns is not None:
         read = replace(read, carried=columns.split(","))
-    if writing.resume and runtime is None:  # that of the killed run, whatever was measured since
-        before = recorded(unfinished(output)).get("runtime")
+    if runtime is None:  # that of the killed run or of other shares, whatever was measured since
+        before = None
+        if is_folder(output):
+            before = recorded_runtime(open_folder(output)) if writing.resume or not writing.overwrite else None
+        elif writing.resume:
+            before = recorded(unfinished(Path(output))).get("runtime")
         runtime = before if before in runtime_names() else None
     inferer = load_inferer(
         named_model(model, runtime=runtime), runtime=runtime, threads=threads, block_size=block_size
@@ -116,6 +129,9 @@ def score(
     if report.written:
         click.echo(terminal_text(str(report), keep="\n"))
     status = options.failed_status(report.files, allow_failed)
+    if not report.files:
+        logger.warning("%s: this share has no files: there are fewer than shares", output)
+        return 0
     if not report.written and len(report.failed) < len(report.files):
         logger.error(
             "%s: not written: a friend needs a row for each entry of all %d files; with --resume only those that"

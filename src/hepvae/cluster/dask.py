@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import queue
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -24,7 +23,6 @@ from ..execution.threads import default_threads
 from ..extras import require
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
-from ..reading.sources import Source
 
 distributed: Any = require("distributed", "scoring on Dask")
 
@@ -32,15 +30,18 @@ __all__ = ["chunks_on_workers", "dask_client"]
 
 logger = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
-#: Takes a file, how it is read, and some of its entries; gives the report and the result of the first chunk of
-#: these entries, or None where the file failed.
-Work = Callable[[Source, ReadOptions, tuple[int, float]], tuple[FileReport, "Result | None"]]
+#: Takes a file, how it is read, some of its entries, and a number of chunks; gives the report and the result of
+#: the first so many chunks of these entries, or None where the file failed.
+Work = Callable[[Item, ReadOptions, tuple[int, float], int], tuple[FileReport, "Result | None"]]
 
 #: Chunks that are submitted at once, for each thread of the workers.
 AHEAD = 3
 #: Chunks that may wait for one that comes before them, in times of those submitted at once.
 WAITING = 10
+#: Of a few large files: tasks for each thread.
+SPREAD = 4
 #: How often Dask retries a chunk that ended in an error of no file.
 RETRIES = 2
 #: How often the work is sent to workers of which some die meanwhile.
@@ -102,116 +103,168 @@ def dask_client(where: str) -> Iterator[Any]:
 class _Worker(distributed.WorkerPlugin):  # type: ignore[misc]  # distributed is imported as Any
     """The work, on a worker."""
 
-    def __init__(self, work: Work[Any]):
-        self.work = work
+    def __init__(self, work: Work[Any, Any], join: str | None):
+        self.work, self.join = work, join
         self.name = f"hepvae-{uuid4().hex}"
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class _Task:
     """What a worker gets."""
 
     file: int
     number: int
     """In its file."""
-    first: int
+    chunks: int
+    """How many."""
+    first: int = 0
     """Its first entry."""
-    entries: int | None
-    """How many; None for the first chunk of a file, which finds out."""
+    step: int | None = None
+    """Entries of a chunk; None for the first task of a file, which finds out."""
+
+
+@dataclass
+class _File:
+    """What is known of a file that is worked on."""
+
+    tasks: int = 1
+    """How many; 1 until the first has found out."""
+    done: dict[int, tuple[FileReport, Any]] = field(default_factory=dict)
+    """What came of tasks that nobody has taken yet, by their numbers."""
 
 
 def chunks_on_workers(
-    client: Any, sources: list[Source], reports: list[FileReport], read: ReadOptions, work: Work[Result]
+    client: Any,
+    items: Sequence[Item],
+    reports: list[FileReport],
+    read: ReadOptions,
+    work: Work[Item, Result],
+    *,
+    most_chunks: int = 1,
+    join: str | None = None,
 ) -> Generator[tuple[FileReport, Result | None], None, None]:
     """Results of the chunks of some files, in their order, from the workers of a Dask client.
 
-    Chunks are those that one process reads. A chunk whose worker dies is given to another one.
+    Chunks are those that one process reads. Those whose worker dies are given to another one.
 
     Parameters
     ----------
     client : distributed.Client
+    items : list
+        The files, as the work takes them: with paths that workers understand.
     reports : list of FileReport
         One for each file; to it are added those of its chunks.
     work : callable
         It travels to the workers; see `Work`.
+    most_chunks : int
+        Of a task; fewer where there are few files.
+    join : str, optional
+        The name of a method of ``work`` that takes a file, its report, and the results of all its tasks, where
+        there are several, and gives its report; on a worker. No results are given then.
 
     Yields
     ------
     FileReport, result or None
-        The result of a chunk; None after the last of a file, also of one that failed.
+        The result of a task; None after the last of a file, also of one that failed.
 
     Raises
     ------
     FileError
         The scheduler is lost.
     """
-    plugin = _Worker(work)
+    plugin = _Worker(work, join)
     _register(client, plugin)
     done: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
-    chunk_of: dict[Any, _Chunk] = {}
-    ready: dict[tuple[int, int], tuple[FileReport, Result | None]] = {}
-    chunks = [1] * len(sources)
-    further: deque[_Chunk] = deque()
+    task_of: dict[Any, _Task] = {}
+    files: dict[int, _File] = {}
+    further: list[tuple[int, int, _Task]] = []
+    """A heap: tasks of files that come first are done first."""
     begun, head, number = 0, 0, 0
-    most, looked = 0, -LOOK_S
+    waiting = 0
+    threads, looked = 1, -LOOK_S
 
-    def submit(chunk: _Chunk) -> None:
-        source = sources[chunk.file]
-        if not source.is_remote:
-            source = replace(source, path=os.path.abspath(source.path))
+    def submit(task: _Task, *joined: Any) -> None:
+        files.setdefault(task.file, _File())
         future = client.submit(
-            _run, source, chunk, read, plugin.name, pure=False, retries=RETRIES, priority=-chunk.file
+            *(_run, items[task.file], task, read, plugin.name, *joined),
+            **{"pure": False, "retries": RETRIES, "priority": -task.file},
         )
-        chunk_of[future] = chunk
+        task_of[future] = task
         client.loop.add_callback(_collect, future, done)
 
     try:
-        while head < len(sources):
+        while head < len(items):
             if time.monotonic() - looked >= LOOK_S:
-                most, looked = AHEAD * max(_threads(client), 1), time.monotonic()
+                threads, looked = max(_threads(client), 1), time.monotonic()
+            most = AHEAD * threads
+            few = len(items) < 2 * threads
             # What the head of the line waits for is always submitted: nothing behind it can fill the room.
-            while len(chunk_of) < most and (further or begun < len(sources)):
-                next_file = further[0].file if further else begun
-                if next_file > head and len(ready) >= WAITING * most:
+            while len(task_of) < most and (further or begun < len(items)):
+                next_file = further[0][0] if further else begun
+                if next_file > head and waiting >= WAITING * most:
                     break
                 if further:
-                    submit(further.popleft())
+                    submit(heappop(further)[-1])
                 else:
-                    submit(_Chunk(begun, 0, 0, None))
+                    submit(_Task(begun, 0, 1 if few else most_chunks))
                     begun += 1
-            if (head, number) not in ready:
+            file = files.get(head)
+            if file is None or number not in file.done or (join is not None and file.tasks > 1):
                 future, result = done.get()
-                chunk = chunk_of.pop(future)
+                task = task_of.pop(future)
                 if isinstance(result, BaseException):
                     _threads(client)  # of whom there is none when it is the scheduler that went
-                report, content = _result(result, sources[chunk.file])
+                report, content = _result(result, reports[task.file].path)
                 future.release()
-                if chunk.file < head:  # that failed while this was worked on
+                of = files.get(task.file)
+                if of is None or task.number >= of.tasks:  # of one that failed while this was worked on
                     continue
-                ready[chunk.file, chunk.number] = report, content
-                if chunk.entries is None and report.failure is None and report.events_read:
-                    step = report.events_read
-                    firsts = range(step, report.entries, step)
-                    rest = [_Chunk(chunk.file, i, first, step) for i, first in enumerate(firsts, start=1)]
-                    chunks[chunk.file] += len(rest)
-                    further = deque(sorted([*further, *rest], key=lambda one: (one.file, one.number)))
+                of.done[task.number] = report, content
+                waiting += 1
+                if task.step is None and report.failure is None and 0 < report.events_read < report.entries:
+                    step = report.events_read // task.chunks
+                    left = -(-(report.entries - report.events_read) // step)
+                    each = min(most_chunks, -(-left * len(items) // (SPREAD * threads))) if few else most_chunks
+                    firsts = range(report.events_read, report.entries, each * step)
+                    of.tasks = 1 + len(firsts)
+                    for i, first in enumerate(firsts, start=1):
+                        heappush(further, (task.file, i, _Task(task.file, i, each, first, step)))
+                if join is not None and of.tasks > 1 and (report.failure or len(of.done) == of.tasks):
+                    (whole, first), *others = (some for _, some in sorted(of.done.items()))
+                    for other, _ in others:
+                        _merge(whole, other)
+                    waiting -= len(of.done)
+                    of.tasks, of.done = 1, {}
+                    if whole.failure is None:
+                        submit(_Task(task.file, 0, 0, step=0), whole, [first, *(name for _, name in others)])
+                    else:
+                        of.done[0], waiting = (whole, None), waiting + 1
+                        further = _without(further, task.file)
                 continue
-            report, content = ready.pop((head, number))
+            report, content = file.done.pop(number)
+            waiting -= 1
             ours = reports[head]
-            same = (report.entries, report.schema) == (ours.entries, ours.schema)
-            if number and report.failure is None and not same:
-                report.failure = f"{ours.path}: is another file now than when its first entries were read"
-            ours.merge(report)
-            if ours.failure is None:
+            _merge(ours, report)
+            if ours.failure is None and content is not None:
                 yield ours, content
             number += 1
-            if ours.failure is not None or number == chunks[head]:
+            if ours.failure is not None or number == file.tasks:
                 yield ours, None
-                further = deque(chunk for chunk in further if chunk.file != head)
-                ready = {key: one for key, one in ready.items() if key[0] != head}
+                further = _without(further, head)
+                waiting -= len(file.done)
+                del files[head]
                 head, number = head + 1, 0
     finally:
-        _release(client, list(chunk_of), plugin)
+        _release(client, list(task_of), plugin)
+
+
+def _without(further: list[tuple[int, int, _Task]], file: int) -> list[tuple[int, int, _Task]]:
+    """The same heap without the tasks of a file."""
+    if not further or further[0][0] > file:
+        return further
+    left = [one for one in further if one[0] != file]
+    heapify(left)
+    return left
 
 
 def _register(client: Any, plugin: _Worker) -> None:
@@ -258,19 +311,32 @@ async def _collect(future: Any, done: queue.SimpleQueue[tuple[Any, Any]]) -> Non
     done.put((future, result))
 
 
-def _result(result: Any, source: Source) -> tuple[FileReport, Any]:
+def _merge(ours: FileReport, report: FileReport) -> None:
+    """Add the report of further chunks of a file."""
+    same = (report.entries, report.schema) == (ours.entries, ours.schema)
+    if ours.events_read and report.failure is None and not same:
+        report.failure = f"{ours.path}: is another file now than when its first entries were read"
+    ours.merge(report)
+
+
+def _result(result: Any, path: str) -> tuple[FileReport, Any]:
     if isinstance(result, BaseException):
-        failure = f"{source.path}: could not be worked on by any worker: {one_line(result)}"
-        return FileReport(source.path, failure=failure), None
+        failure = f"{path}: could not be worked on by any worker: {one_line(result)}"
+        return FileReport(path, failure=failure), None
     report, content = result
     return report, content
 
 
-def _run(source: Source, chunk: _Chunk, read: ReadOptions, plugin: str) -> tuple[FileReport, Any]:
-    """One chunk, on a worker."""
+def _run(
+    item: Any, task: _Task, read: ReadOptions, plugin: str, whole: FileReport | None = None, results: Any = None
+) -> tuple[FileReport, Any]:
+    """One task, on a worker."""
+    worker = distributed.get_worker().plugins[plugin]
+    if whole is not None:
+        return getattr(worker.work, worker.join)(item, whole, results), None
     entries: tuple[int, float] = (0, math.inf)
-    if chunk.entries is not None:
-        read = replace(read, step_size=chunk.entries)
-        entries = (chunk.first, chunk.first + chunk.entries)
-    result: tuple[FileReport, Any] = distributed.get_worker().plugins[plugin].work(source, read, entries)
+    if task.step is not None:
+        read = replace(read, step_size=task.step)
+        entries = (task.first, task.first + task.chunks * task.step)
+    result: tuple[FileReport, Any] = worker.work(item, read, entries, task.chunks)
     return result

@@ -31,6 +31,15 @@ class Checksum:
     adler32: str
     """Eight hexadecimal digits."""
 
+    @classmethod
+    def of(cls, path: str | Path) -> Checksum:
+        """Of a file of this machine."""
+        with open(path, "rb") as file:
+            size, value = 0, 1
+            while block := file.read(BLOCK_BYTES):
+                size, value = size + len(block), zlib.adler32(block, value)
+        return cls(size, f"{value:08x}")
+
 
 class OutputFolder(ABC):
     """A folder of outputs. It travels to workers; names of files in it may have folders: ``ttbar/1.root``."""
@@ -65,11 +74,19 @@ class OutputFolder(ABC):
         """Address of a file."""
         return f"{self.address.rstrip('/')}/{name}"
 
+    def temporary(self, name: str) -> str:
+        """A name for something that a file is made of, which `remove_temporaries` removes."""
+        folder, slash, last = name.rpartition("/")
+        return folder + slash + temporary_name(last)
+
     def remove_temporaries(self, names: Iterable[str]) -> None:
         """Remove what killed processes have left of some files."""
         wanted = set(names)
         for name in self.names():
-            if temporary_of(name) in wanted:
+            of = name
+            while (outer := temporary_of(of)) is not None:  # what is made of a temporary file, too
+                of = outer
+            if of != name and of in wanted:
                 self.remove(name)
 
 
@@ -104,11 +121,7 @@ class LocalFolder(OutputFolder):
 
     def checksum(self, name: str) -> Checksum | None:
         try:
-            with open(self.path(name), "rb") as file:
-                size, value = 0, 1
-                while block := file.read(BLOCK_BYTES):
-                    size, value = size + len(block), zlib.adler32(block, value)
-                return Checksum(size, f"{value:08x}")
+            return Checksum.of(self.path(name))
         except FileNotFoundError:
             return None
         except OSError as error:

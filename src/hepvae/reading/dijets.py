@@ -260,7 +260,11 @@ def _chunks(
         name = None if schema is None else schema.name
         if done is not None and (table.num_entries, name) != (report.entries, report.schema):
             raise FileError(f"{source.path}: is another file now than when its first entries were read")
+        if source.entries not in (None, table.num_entries):
+            raise FileError(f"{table.where}: has {table.num_entries} entries, its fileset says {source.entries}")
         report.schema, report.entries = name, table.num_entries
+        if source.dataset is not None and report.generated_weights is None:
+            report.generated_weights = table.generated_weights()
         per_event = [
             column for column in (schema.event_columns if schema else EVENT_COLUMNS) if column in table.names
         ]
@@ -290,8 +294,11 @@ def _chunks(
         for first in range(start, stop, step) if stop > start else [start]:
             last = min(first + step, max(stop, start))
             with _as_fault_of(table, f"entries {first} to {last} cannot be read"):
-                events = assemble(table.read(branches, first, last), first)
+                columns = table.read(branches, first, last)
+                events = assemble(columns, first)
             report.events_read += last - first
+            if "genWeight" in columns:
+                report.sum_of_weights += float(np.sum(ak.to_numpy(columns["genWeight"]), dtype=np.float64))
             if not schema.single_jets and not all_jets:
                 report.events_without_dijet += last - first - len(events)
                 report.events_not_finite += int(np.count_nonzero(~np.isfinite(ak.to_numpy(events.mjj))))

@@ -13,7 +13,10 @@ __all__ = ["FileReport"]
 
 
 #: What a `FileReport` counts of the entries that were read.
-COUNTS = ("events_read", "events_without_dijet", "events_not_finite", "events_kept", "events_scored")
+COUNTS = (
+    *("events_read", "events_without_dijet", "events_not_finite", "events_kept", "events_scored"),
+    "sum_of_weights",
+)
 
 
 @dataclass
@@ -34,6 +37,10 @@ class FileReport:
     """Events that pass the selection."""
     events_scored: int = 0
     """Events with a score, which are the ones written."""
+    sum_of_weights: float = 0.0
+    """Of ``genWeight`` of the entries that were read; 0 where the file has none."""
+    generated_weights: float | None = None
+    """Of all events that were generated for the file, also of those that a skim left out: of its tree ``Runs``."""
     unscored_jets: Counts = field(default_factory=Counts)
     """Jets of kept events that cannot be scored, counted by reason."""
     health: Health = field(default_factory=Health)
@@ -64,6 +71,7 @@ class FileReport:
         if other.failure is None:  # one that failed may not have seen the tree
             self.also_named = other.also_named
             self.entries, self.schema, self.weights = other.entries, other.schema, other.weights
+            self.generated_weights = other.generated_weights
         self.failure = self.failure or other.failure
 
     to_dict = asdict

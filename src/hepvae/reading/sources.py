@@ -10,13 +10,26 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
-from ..errors import FileError, OptionError, one_line
+from ..errors import FileError, OptionError, TransientError, one_line
 from ..storage.access import ACCESS, Access
-from ..storage.servers import address_parts, eos_address, has_magic, is_folder, match
+from ..storage.servers import address_parts, eos_address, has_magic, is_folder, match, size_of
+from .filesets import Dataset, FilesetEntry, entries_of, is_fileset, read_fileset
 
-__all__ = ["HDF5_SUFFIXES", "TREE", "Files", "Source", "check_regular", "distinct_names", "resolve", "stamp"]
+__all__ = [
+    "HDF5_SUFFIXES",
+    "TREE",
+    "Files",
+    "Source",
+    "check_regular",
+    "distinct_names",
+    "file_size",
+    "resolve",
+    "stamp",
+    "without_suffix",
+]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +46,7 @@ FILE_SCHEME = re.compile(r"file:(//(localhost)?)?(?=/)", re.IGNORECASE)
 INSTEAD = {"davs": "https", "dav": "http", "srm": "root", "gsiftp": "root", "xroot": "root", "xrootd": "root"}
 
 #: What a user may give as files.
-Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Mapping[str, str | None]
+Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -46,10 +59,19 @@ class Source:
     """Why a name stands for no file, in one line: this is then no file, but the name."""
     also: tuple[str, ...] = field(default=(), compare=False)
     """Other names of the same file that were given; it is read once."""
+    dataset: Dataset | None = None
+    """That a fileset has it in."""
+    entries: int | None = field(default=None, compare=False)
+    """How many a fileset says there are."""
 
     @property
     def is_remote(self) -> bool:
         return "://" in self.path
+
+    @property
+    def absolute(self) -> Source:
+        """The same for a process that works in another folder."""
+        return self if self.is_remote or self.failure else replace(self, path=os.path.abspath(self.path))
 
 
 def resolve(
@@ -63,7 +85,8 @@ def resolve(
         Each a file, a folder (every ``.root``, ``.h5`` and ``.hdf5`` file below it) or a pattern with ``*``,
         ``[...]``, ``**`` and (on this machine) ``?``: on this machine, on a server (``root://host//path``), or
         of CERN's EOS (``/eos/...``, through its server where it is not mounted). Or ``@files.txt``, a text
-        file of such names, one a line. What a folder or a pattern gives comes sorted.
+        file of such names, one a line; or ``fileset.json``, a fileset of coffea, or one in memory. What a folder
+        or a pattern gives comes sorted.
     tree : str, optional
         The tree of files that come without one.
     access : Access
@@ -78,16 +101,18 @@ def resolve(
     OptionError
         Something else than names is given.
     """
-    sources: dict[tuple[object, str | None], Source] = {}
+    sources: dict[tuple[object, str, Dataset | None], Source] = {}
     failures: list[FileError] = []
-    for given, own_tree in _given(files, tree):
-        for path, error in _expanded(given, access):
+    for given in _given(files, tree):
+        for source, error in _expanded(given, access):
             if error is not None:
                 if not keep_failures:
                     raise error
                 failures.append(error)
-            key = path if error else _same(path), own_tree or TREE
-            known = sources.setdefault(key, Source(path, own_tree, None if error is None else str(error)))
+                source = replace(source, failure=str(error))
+            path = source.path
+            key = path if error else _same(path), source.tree or TREE, source.dataset
+            known = sources.setdefault(key, source)
             if known.path != path and path not in known.also:
                 log.info("%s: is the same file as %s, read once", path, known.path)
                 sources[key] = replace(known, also=(*known.also, path))
@@ -96,7 +121,7 @@ def resolve(
     return list(sources.values())
 
 
-def _given(files: Files, tree: str | None) -> Iterator[tuple[str, str | None]]:
+def _given(files: Files, tree: str | None) -> Iterator[Source]:
     """What the user names, each with its tree."""
     if hasattr(files, "read") or type(files).__module__.partition(".")[0] in ("uproot", "h5py"):
         file = getattr(files, "file", files)
@@ -104,27 +129,40 @@ def _given(files: Files, tree: str | None) -> Iterator[tuple[str, str | None]]:
         raise OptionError(f"files is an open file ({type(files).__name__}): give its path{name and f', {name!r}'}")
     named: Iterable[tuple[object, str | None]] = [(files, tree)]
     if isinstance(files, Mapping):
+        if is_fileset(files):
+            yield from _of_fileset(entries_of(files, "files"), tree)
+            return
         named = [(path, name or tree) for path, name in files.items()]
     elif isinstance(files, Iterable) and not isinstance(files, (str, bytes)):
         named = [(path, tree) for path in files]
     for path, name in named:
         if not isinstance(path, (str, os.PathLike)):
             raise OptionError(f"files: expected a path, a list of paths or {{path: tree}}, not {path!r}")
-        yield os.fspath(path), name
+        yield Source(os.fspath(path), name)
 
 
-def _expanded(given: str, access: Access) -> Iterator[tuple[str, FileError | None]]:
+def _of_fileset(entries: Iterable[FilesetEntry], tree: str | None) -> Iterator[Source]:
+    for one in entries:
+        yield Source(one.path, one.tree or tree, dataset=one.dataset, entries=one.entries)
+
+
+def _expanded(given: Source, access: Access) -> Iterator[tuple[Source, FileError | None]]:
     """The files that a name stands for; a name that stands for none with why."""
+    name = given.path
+    named: Iterable[Source] = [given]
     try:
-        names = _lines(given[1:]) if given.startswith("@") and not os.path.exists(given) else [given]
+        if name.endswith(".json") and os.path.isfile(os.path.expanduser(name)):
+            named = _of_fileset(read_fileset(os.path.expanduser(name)), given.tree)
+        elif name.startswith("@") and not os.path.exists(name):
+            named = [replace(given, path=line) for line in _lines(name[1:])]
     except FileError as error:
         yield given, error
         return
-    for name in names:
+    for one in named:
         try:
-            yield from ((path, None) for path in _named_by(name, access))
+            yield from ((replace(one, path=path), None) for path in _named_by(one.path, access))
         except FileError as error:
-            yield name, error
+            yield one, error
 
 
 def _same(path: str) -> object:
@@ -219,9 +257,27 @@ def stamp(path: str) -> list[str | int]:
     return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
 
 
+def file_size(source: Source, access: Access) -> int:
+    """Bytes of a file; 0 of one that is not there, or whose server has no sizes (``https://``).
+
+    Raises
+    ------
+    TransientError
+        A server does not say.
+    """
+    try:
+        if source.path.startswith("root://"):
+            return size_of(source.path, access)
+        return 0 if source.is_remote else os.path.getsize(source.path)
+    except TransientError:
+        raise
+    except (FileError, OSError):
+        return 0
+
+
 def distinct_names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     """A short name for each file: its stem, with as many of its folders as tell it from the others."""
-    parts = [[*Path(path).parts[:-1], _without_suffix(Path(path))] for path in paths]
+    parts = [[*Path(path).parts[:-1], without_suffix(Path(path).name)] for path in paths]
     for depth in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
@@ -229,6 +285,7 @@ def distinct_names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     raise OptionError(f"{paths[0]} and others: the same file is named twice")
 
 
-def _without_suffix(path: Path) -> str:
+def without_suffix(name: str) -> str:
     """What a reader calls a file; other names keep what follows their dots."""
+    path = Path(name)
     return path.stem if path.suffix in (*SUFFIXES, ".parquet", ".keras", ".onnx") else path.name

@@ -24,15 +24,14 @@ from ..reading.layouts import JET_COLUMNS
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source
+from .form import Rows, columns_of
 from .jets import JetScorer, Losses, jet_losses
 from .options import ScoringConfig
 from .strategy import ScoreStrategy
-from .unfinished import columns_of
 
 __all__ = ["ChunkScorer", "flat_pairs", "score_pairs", "scored_chunks"]
 
 Chunk = tuple[FileReport, "ak.Array | None"]
-Rows = npt.NDArray[np.void]
 
 
 def flat_pairs(events: ak.Array) -> FlatJets:
@@ -206,15 +205,15 @@ class ChunkScorer:
     config: ScoringConfig
 
     def __call__(
-        self, source: Source, read: ReadOptions, entries: tuple[int, float]
+        self, source: Source, read: ReadOptions, entries: tuple[int, float], chunks: int = 1
     ) -> tuple[FileReport, Rows | None]:
         """The report and the rows of the first chunk of some entries; None where the file failed."""
         report = FileReport(source.path, health=Health.of(self.inferer.spec))
         try:
             with closing(
                 iterate_source(source, report, read, entries=entries, all_jets=self.config.all_jets)
-            ) as chunks:
-                events = next(chunks)
+            ) as of_file:
+                events = next(of_file)
         except HepvaeError as error:
             report.failure = str(error)
             return report, None

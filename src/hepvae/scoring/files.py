@@ -1,18 +1,15 @@
-"""`score_files`: from files to one scored file, chunk by chunk."""
+"""`score_files`: from files to one scored file, or to one for each, chunk by chunk."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from numpy.lib.recfunctions import drop_fields, rename_fields
 
 from ..errors import HepvaeError, OptionError
 from ..execution.progress import event_bar
@@ -20,20 +17,25 @@ from ..inference import Inferer
 from ..jets.health import Health
 from ..jets.selection import Cuts, Region, Selection
 from ..options import check_names
+from ..output.files import whole_file
+from ..output.folders import is_folder, open_folder
 from ..output.journal import Journal
 from ..reading.dijets import iterate_sources
-from ..reading.layouts import FAT_JETS, JET_COLUMNS, SCHEMAS, JetCollection, SchemaName, known_branches
+from ..reading.layouts import FAT_JETS, JET_COLUMNS, JetCollection, SchemaName, known_branches
 from ..reading.options import STEP_SIZE, ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Files, Source, resolve
 from ..storage.access import ACCESS, Access
 from ..version import __version__
-from .chunks import ChunkScorer, Rows, scored_chunks
+from .chunks import ChunkScorer, scored_chunks
+from .form import OF_EVENTS, Rows, ScoredForm, model_name
+from .formats import check_format
 from .jets import check_inferer
-from .options import OutputOptions, ScoredJets, ScoringConfig
+from .options import FORMATS, Format, OutputOptions, ScoredJets, ScoringConfig
+from .parts import Parts, PartWriter, share
 from .report import ScoreReport
 from .strategy import Convention, ScoreStrategy, Strategy
-from .unfinished import UnfinishedScores, columns_of, unfinished
+from .unfinished import UnfinishedScores, unfinished
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -65,10 +67,12 @@ def score_files(
     name: str | None = None,
     columns: Iterable[str] = (),
     observables: Iterable[str] = (),
+    format: Format | None = None,
+    split: str | None = None,
     client: Client | None = None,
     **cuts: Unpack[Cuts],
 ) -> ScoreReport:
-    """Stream files through an inferer into one scored file.
+    """Stream files through an inferer into one scored file, or into one for each of them.
 
     Parameters
     ----------
@@ -80,7 +84,9 @@ def score_files(
         ``j1_kl_loss`` (or what the card of the model names), the same for ``j2``, ``mjj``, ``deta``, ``score``,
         the ``columns``, and ``label`` of files of the LHC Olympics; and how they were computed, as the string
         ``hepvae``. With the suffix ``.parquet`` the same columns are written as Parquet, and the string is in its
-        metadata. The file appears when it is whole.
+        metadata. The file appears when it is whole. A folder (``"scored/"``, or one that exists) gets a file for
+        each input file, its part, which appears when it is whole, and a record beside it; files of the datasets of
+        a fileset are in a folder for each.
     strategy, kl_weight, convention
         As for `score_dijets`.
     region, **cuts
@@ -91,7 +97,8 @@ def score_files(
         How patiently files are read.
     resume : bool
         Continue a call with the same arguments that was killed: completed input files that have not changed are
-        not read again. What is kept for this is beside the output until that is whole.
+        not read again. What is kept for this is beside the output until that is whole. In a folder: all files
+        that have no part, or none that is as its record says.
     overwrite : bool
         Replace an output that exists.
     friend : bool
@@ -114,9 +121,14 @@ def score_files(
     observables : list of str
         Of each jet of an event, computed from all its constituents, beside its losses, as ``j1_tau21``:
         ``multiplicity``, ``pt_dispersion``, ``girth``, ``tau21``, ``tau32``, ``softdrop_mass`` (GeV).
+    format : {"root", "parquet"}, optional
+        Of the parts in a folder.
+    split : str, optional
+        ``"3/40"``: score the third of forty shares of the files, into a folder. The shares are about equal in
+        bytes, and the same for all processes that score the same files.
     client : distributed.Client, optional
         Read and score on its workers (see `hepvae.cluster.dask.dask_client`), chunk by chunk; the output is that
-        of this process.
+        of this process. Parts are written by the workers, which need to see the folder.
 
     Returns
     -------
@@ -143,7 +155,13 @@ def score_files(
     config = ScoringConfig(strategies, selection, jets, name, tuple(observables))
     read = ReadOptions(tree, schema, step_size, access, carried=columns, jets=JetCollection(collection))
     return stream_scores(
-        files, inferer, output, config, read, OutputOptions(resume, overwrite, friend), client=client
+        files,
+        inferer,
+        output,
+        config,
+        read,
+        OutputOptions(resume, overwrite, friend, format, split),
+        client=client,
     )
 
 
@@ -167,27 +185,7 @@ def stream_scores(
         config = replace(config, strategy=config.strategy.of(inferer.card))
     read = read.of_spec(inferer.spec)
     sources = resolve(files, read.tree, read.access, keep_failures=True)
-    output = Path(output)
-    for source in sources:
-        if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):
-            raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
-    writing.check(output)
-    aligned = writing.friend or config.all_jets  # an entry for each of the input
-    carried = list(read.carried)
-    if aligned and carried:
-        raise OptionError(
-            f"columns are {', '.join(carried)}: expected none in a friend or with jets 'all', since the input has"
-            " them"
-        )
-    of_jets = [
-        f"{read.jets.name}_{c.removeprefix(f'{read.jets.name}_')}" for c in (*JET_COLUMNS, *read.jet_columns)
-    ]
-    for column in carried:
-        of_event = column in _OF_EVENTS or column not in known_branches()
-        if not of_event or any(fnmatchcase(one, column) for one in of_jets):
-            raise OptionError(
-                f"columns: {column!r} is of jets or constituents: expected those of one number an event"
-            )
+    _check_carried(config, read, writing)
     if writing.resume and callable(config.strategy.strategy):
         raise OptionError(
             f"resume: whether {config.strategy.name!r} is the function of the killed call cannot be told: expected"
@@ -199,126 +197,161 @@ def stream_scores(
         **provenance,
         "tuning": repr(inferer.tuning),
         **{"friend": writing.friend, "step_size": read.step_size, "schema": read.schema},
-        **{"collection": read.jets.name, "columns": carried, "observables": config.observables},
+        **{"collection": read.jets.name, "columns": list(read.carried), "observables": config.observables},
     }
-    with Journal(unfinished(output), depends, anew=not writing.resume) as journal:
+    provenance["options"] = {**read.to_dict(), "friend": writing.friend}
+    call = _Call(sources, inferer, config, read, writing, provenance, depends)
+    return (_into_parts if is_folder(output) else _into_file)(call, str(output), client)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What is scored, and how."""
+
+    sources: list[Source]
+    inferer: Inferer
+    config: ScoringConfig
+    read: ReadOptions
+    writing: OutputOptions
+    provenance: dict[str, Any]
+    depends: dict[str, Any]
+    """All that the scores depend on."""
+
+    def form(self, suffix: str) -> ScoredForm:
+        """Of the output."""
+        return ScoredForm.of(suffix, self.writing.friend, self.inferer, self.config, self.read, self.provenance)
+
+    def reports(self, sources: list[Source], known: list[FileReport | None]) -> list[FileReport]:
+        """Of some files: those that are known, and new ones."""
+        new = (FileReport(source.path, health=Health.of(self.inferer.spec)) for source in sources)
+        return [old or one for old, one in zip(known, new)]
+
+    def scored_here(self, sources: list[Source], reports: list[FileReport]) -> Chunks:
+        """Rows chunk by chunk, and None after each file."""
+        chunks = iterate_sources(sources, reports, self.read, all_jets=self.config.all_jets)
+        return scored_chunks(chunks, self.inferer, self.config)
+
+    @property
+    def scorer(self) -> ChunkScorer:
+        """For workers."""
+        return ChunkScorer(self.inferer, self.config)
+
+
+#: Rows chunk by chunk, and None after each file; or names of files of rows, of workers that write parts.
+Chunks = Generator[tuple[FileReport, "Rows | None"], None, None]
+
+
+def _check_carried(config: ScoringConfig, read: ReadOptions, writing: OutputOptions) -> None:
+    """Raise where columns cannot be carried along."""
+    carried = list(read.carried)
+    if carried and (writing.friend or config.all_jets):
+        raise OptionError(
+            f"columns are {', '.join(carried)}: expected none in a friend or with jets 'all', since the input has"
+            " them"
+        )
+    of_jets = [
+        f"{read.jets.name}_{c.removeprefix(f'{read.jets.name}_')}" for c in (*JET_COLUMNS, *read.jet_columns)
+    ]
+    for column in carried:
+        of_event = column in OF_EVENTS or column not in known_branches()
+        if not of_event or any(fnmatchcase(one, column) for one in of_jets):
+            raise OptionError(
+                f"columns: {column!r} is of jets or constituents: expected those of one number an event"
+            )
+
+
+def _into_file(call: _Call, name: str, client: Client | None) -> ScoreReport:
+    """All files into one."""
+    sources, writing, output = call.sources, call.writing, Path(name)
+    for source in sources:
+        if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):
+            raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
+    writing.check(output)
+    form = call.form(output.suffix)
+    with Journal(unfinished(output), call.depends, anew=not writing.resume) as journal:
         if writing.resume and journal.changed:
             changed = ", ".join(journal.changed)
             logger.warning(
                 "%s: nothing is resumed, since what was kept was scored with other: %s", output, changed
             )
-        scores = UnfinishedScores(journal, sources, _allowed(inferer, config, read))
-        report = ScoreReport(str(output), all_jets=config.all_jets)
-        for i, source in enumerate(sources):
-            fresh = FileReport(source.path, health=Health.of(inferer.spec))
-            report.files.append(scores.report(i) or fresh)
-        missing = [i for i in range(len(sources)) if scores.report(i) is None]
+        scores = UnfinishedScores(journal, sources, form.allowed())
+        known = [scores.report(i) for i in range(len(sources))]
+        report = ScoreReport(str(output), call.reports(sources, known), all_jets=call.config.all_jets)
+        missing = [i for i, one in enumerate(known) if one is None]
         report.files_resumed = len(sources) - len(missing)
         left = [sources[i] for i in missing], [report.files[i] for i in missing]
-        with (
-            event_bar("scoring", report.files) as look,
-            closing(_parts(*left, inferer, config, read, client)) as parts,
-        ):
-            as_written = _jets_named(inferer, config, read) if config.all_jets else _without_those_of_input
-            _keep(parts, scores, missing, as_written if aligned else None, look)
-        report.written = not report.failed if aligned else len(report.failed) < len(sources)
+        if client is None:
+            chunks = call.scored_here(*left)
+        else:
+            from ..cluster.dask import chunks_on_workers
+
+            absolute = [source.absolute for source in left[0]]
+            chunks = chunks_on_workers(client, absolute, left[1], call.read, call.scorer)
+        with event_bar("scoring", report.files) as look, closing(chunks):
+            _keep(chunks, scores, missing, form, look)
+        report.written = not report.failed if form.aligned else len(report.failed) < len(sources)
         if report.written:
-            provenance["options"] = {**read.to_dict(), "friend": writing.friend}
-            if config.all_jets:
-                collection = next((_collection(one, read) for one in report.files if one.schema), read.jets.name)
-                scores.write_jets(output, collection, provenance)
-            else:
-                scores.write(output, provenance, friend=writing.friend)
+            with whole_file(output) as temporary:
+                form.write(temporary, scores.columns, scores.kept())
         if report.written or len(report.failed) == len(sources):
             journal.forget()
     return report
 
 
-Parts = Generator[tuple[FileReport, "Rows | None"], None, None]
-
-
-def _parts(
-    sources: list[Source],
-    reports: list[FileReport],
-    inferer: Inferer,
-    config: ScoringConfig,
-    read: ReadOptions,
-    client: Client | None,
-) -> Parts:
-    """Rows chunk by chunk, and None after each file; of this process, or of the workers of a client."""
+def _into_parts(call: _Call, output: str, client: Client | None) -> ScoreReport:
+    """Each file into a part."""
+    writing, suffix = call.writing, f".{call.writing.format or FORMATS[0]}"
+    check_format(Path(f"part{suffix}"))
+    folder = open_folder(output, call.read.access)
+    mine = share(call.sources, *writing.share, call.read) if writing.split else list(range(len(call.sources)))
+    options = {name: value for name, value in call.depends.items() if name != "card"}  # the digest has it
+    parts = Parts(folder, call.sources, mine, suffix, options, writing)
+    writer = PartWriter(call.scorer, call.form(suffix), folder, parts.options)
+    reports = call.reports([call.sources[i] for i in mine], parts.reports)
+    report = ScoreReport(folder.address, reports, all_jets=call.config.all_jets)
+    missing = [i for i, one in enumerate(parts.reports) if one is None]
+    report.files_resumed = len(mine) - len(missing)
+    left, of_left = [parts.mine[i] for i in missing], [reports[i] for i in missing]
+    done: Generator[tuple[FileReport, Any], None, None]
     if client is None:
-        return scored_chunks(iterate_sources(sources, reports, read, all_jets=config.all_jets), inferer, config)
-    from ..cluster.dask import chunks_on_workers
+        done = writer.written(left, call.scored_here([part.source for part in left], of_left))
+    else:
+        from ..cluster.dask import chunks_on_workers
 
-    return chunks_on_workers(client, sources, reports, read, ChunkScorer(inferer, config))
-
-
-#: Takes rows of a file and its report; gives them with the columns of the output.
-AsWritten = Callable[[Rows, FileReport], Rows]
-
-
-def _without_those_of_input(rows: Rows, file: FileReport) -> Rows:
-    """The rows of a friend: its input has identifiers, weights and labels."""
-    return drop_fields(rows, _OF_EVENTS)
-
-
-#: Columns of the input that a scored file has.
-_OF_EVENTS = tuple(dict.fromkeys(name for schema in SCHEMAS.values() for name in schema.event_columns))
+        done = chunks_on_workers(client, left, of_left, call.read, writer, most_chunks=PART_CHUNKS, join="join")
+    with event_bar("scoring", reports) as look, closing(done):
+        for part, (file, _) in zip(left, done):
+            look()
+            _log(file)
+            if file.failure is not None:
+                parts.fail(part, file)
+    parts.clean()
+    report.written = len(report.failed) < len(mine)
+    return report
 
 
-def _jets_named(inferer: Inferer, config: ScoringConfig, read: ReadOptions) -> AsWritten:
-    """Losses of jets by collection and model, as ``FatJet_conv_loss``."""
-
-    def named(rows: Rows, file: FileReport) -> Rows:
-        return rename_fields(rows, _names(inferer, config, _collection(file, read)))
-
-    return named
+#: Of a task of a worker that writes parts: its cost in this process is one of so many chunks.
+PART_CHUNKS = 16
 
 
-def _names(inferer: Inferer, config: ScoringConfig, collection: str) -> dict[str, str]:
-    """Names of the columns of all jets, by what the model gives."""
-    model = config.model_name or re.sub(r"\W", "_", _model_name(inferer), flags=re.ASCII)
-    return {loss: f"{collection}_{model}_{loss}" for loss in inferer.card.losses}
+def _log(file: FileReport) -> None:
+    read = f"{file.events_scored} events scored of {file.events_read} read"
+    logger.info("%s", file.failure or f"{file.path}: {read}")
 
 
-def _model_name(inferer: Inferer) -> str:
-    """Of its file, or of the folder of a model directory."""
-    path = inferer.path
-    return path.parent.name if path.stem == "model" else path.stem
-
-
-def _collection(file: FileReport, read: ReadOptions) -> str:
-    """What the jets of a file are called: of layouts without collections, ``Jet``."""
-    if read.jets != FAT_JETS or file.schema is None:
-        return read.jets.name
-    return (SCHEMAS[file.schema].layout.jet_prefix or "Jet_").rstrip("_")
-
-
-def _allowed(inferer: Inferer, config: ScoringConfig, read: ReadOptions) -> tuple[str, ...]:
-    """Names and patterns of the columns that rows may have."""
-    if not config.all_jets:
-        return (*columns_of((*inferer.card.losses, *config.observables)), *_OF_EVENTS, *read.carried)
-    collections = {_collection(FileReport("", schema=schema), read) for schema in (None, *SCHEMAS)}
-    return ("entry", *(name for one in sorted(collections) for name in _names(inferer, config, one).values()))
-
-
-def _keep(
-    parts: Parts, scores: UnfinishedScores, missing: list[int], as_written: AsWritten | None, look: Any
-) -> None:
+def _keep(chunks: Chunks, scores: UnfinishedScores, missing: list[int], form: ScoredForm, look: Any) -> None:
     """Keep the rows of the files that are missing, and of each that it is completed."""
     files = iter(missing)
     i = next(files, -1)
-    for file, rows in parts:
+    for file, rows in chunks:
         look()
         if rows is None:
             if file.failure is None:
                 scores.finish(i, file)
-            read = f"{file.events_scored} events scored of {file.events_read} read"
-            logger.info("%s", file.failure or f"{file.path}: {read}")
+            _log(file)
             i = next(files, -1)
             continue
-        if as_written is not None:
-            rows = as_written(rows, file)
+        rows = form.as_written(rows, file)
         try:
             scores.check(i, rows)
         except HepvaeError as error:
@@ -330,7 +363,7 @@ def _keep(
 def _provenance(inferer: Inferer, config: ScoringConfig) -> dict[str, Any]:
     """How the scores are computed."""
     of_model = {
-        "model": _model_name(inferer),
+        "model": model_name(inferer),
         "sha256": inferer.sha256,
         "runtime": inferer.runtime,
         "card": inferer.card.to_dict(),

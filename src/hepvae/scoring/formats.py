@@ -26,6 +26,7 @@ __all__ = [
     "TREE",
     "ScoredFile",
     "check_format",
+    "jets_tree",
     "open_scored",
     "provenance_of",
     "read_columns",
@@ -144,12 +145,17 @@ def write_jets(
 
     inner = [name.removeprefix(f"{collection}_") for name in names]
     with uproot.recreate(path) as file:
-        kind = ", ".join(f"{field}: float32" for field in inner)
-        tree = file.mktree(TREE, {collection: f"var * {{{kind}}}"})
+        tree = jets_tree(file, collection, names)
         for counts, rows in blocks:
             jets = ak.zip({field: np.ascontiguousarray(rows[name]) for field, name in zip(inner, names)})
             tree.extend({collection: ak.unflatten(jets, counts)})
         file[PROVENANCE] = text
+
+
+def jets_tree(file: Any, collection: str, names: Sequence[str], **settings: Any) -> Any:
+    """A new tree of uproot for columns of jets, as ``FatJet_conv_loss``, and their number, ``nFatJet``."""
+    kind = ", ".join(f"{name.removeprefix(f'{collection}_')}: float32" for name in names)
+    return file.mktree(TREE, {collection: f"var * {{{kind}}}"}, **settings)
 
 
 @dataclass(frozen=True)

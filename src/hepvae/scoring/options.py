@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,10 +16,12 @@ from ..reading.layouts import JET_COLUMNS
 from .formats import check_format
 from .strategy import ScoreStrategy
 
-__all__ = ["OBSERVABLES", "SCORED_JETS", "OutputOptions", "ScoredJets", "ScoringConfig"]
+__all__ = ["FORMATS", "OBSERVABLES", "SCORED_JETS", "Format", "OutputOptions", "ScoredJets", "ScoringConfig"]
 
 ScoredJets = Literal["dijets", "all"]
 SCORED_JETS: tuple[ScoredJets, ...] = get_args(ScoredJets)
+Format = Literal["root", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 #: What a scored file may have of each jet besides its losses: the features that constituents tell, of any layout.
 OBSERVABLES = tuple(
@@ -88,12 +90,33 @@ class OutputOptions:
     """Replace an output that exists."""
     friend: bool = False
     """One row for each entry of the input, with the mask ``scored``."""
+    format: Format | None = None
+    """Of the parts in a folder; None: ``root``. That of a single file is its suffix."""
+    split: str | None = None
+    """Score only a share of the files, ``I/N`` from 1/N to N/N, into a folder."""
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            check_flag(one.name, getattr(self, one.name))
+        for name in ("resume", "overwrite", "friend"):
+            check_flag(name, getattr(self, name))
+        if self.format is not None:
+            check_choice("format", self.format, FORMATS)
+        if self.split is not None:
+            number, of = self.share
+            if not 1 <= number <= of:
+                raise OptionError(f"split is {self.split!r}: expected I/N with I from 1 to N, as 3/40")
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which of how many shares of the files are scored."""
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(self.split or "1/1"))
+        return (int(match[1]), int(match[2])) if match else (0, 0)
 
     def check(self, output: Path) -> None:
         """Raise where a scored file of this name cannot be written: before the work, not after it."""
+        for name in ("format", "split"):
+            if getattr(self, name) is not None:
+                raise OptionError(
+                    f"{name} is {getattr(self, name)!r}, and {output} a file: expected a folder, DIR/"
+                )
         check_format(output)
         check_output(output, overwrite=self.overwrite)

@@ -88,11 +88,14 @@ class ScoreReport:
         lines += [f"{number} jets {reason}" for reason, number in self.unscored_jets.items()]
         if self.health.jets:
             lines.append(str(self.health))
+        weights: dict[str, list[str]] = {}
         for file in self.files:
             if file.also_named:
                 lines.append(f"{file.path}: read once, and named too as {', '.join(file.also_named)}")
             if file.weights:
-                lines.append(f"{file.path}: {file.weights}")
+                weights.setdefault(file.weights, []).append(file.path)
+        for text, (path, *others) in weights.items():
+            lines.append(f"{path}{f' and {len(others)} others' * bool(others)}: {text}")
         lines += [f"tried again: {why}" for file in self.files for why in file.retried]
         lines += [f"failed: {file.failure}" for file in self.failed]
         return "\n".join(lines)

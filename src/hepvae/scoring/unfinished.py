@@ -1,42 +1,28 @@
-"""The rows of a scored file: kept input by input until all are completed, then written whole."""
+"""The rows of one scored file: kept input by input until all are completed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import LayoutError
-from ..output.files import whole_file
 from ..output.journal import Journal
 from ..reading.dijets import check_columns
-from ..reading.layouts import EVENT_COLUMNS, JET_COLUMNS
 from ..reading.reports import FileReport
 from ..reading.sources import Source, stamp
-from .formats import MASK, ROWS_AT_ONCE, write_jets, write_scores
+from .form import Columns, Rows
 
-__all__ = ["UnfinishedScores", "columns_of", "unfinished"]
+__all__ = ["UnfinishedScores", "unfinished"]
 
 #: Read at once to check rows that were kept.
 BLOCK_BYTES = 1 << 22
-
-Rows = npt.NDArray[np.void]
-
-
-def columns_of(losses: Iterable[str]) -> tuple[str, ...]:
-    """All columns that rows may have, in the order of the scored file, for what a model gives each jet."""
-    return (
-        *("entry", *EVENT_COLUMNS),
-        *(f"j{jet}_{name}" for jet in (1, 2) for name in (*JET_COLUMNS, *losses)),
-        *("mjj", "deta", "score"),
-    )
 
 
 def unfinished(output: Path) -> Path:
@@ -72,7 +58,7 @@ class UnfinishedScores:
             journal.unlink(name)
         # Files without a row that is kept do not decide, but where there are no others.
         kept = sorted(self._parts.values(), key=lambda part: part.size == 0)
-        self._columns = kept[0].columns if kept else []
+        self.columns: Columns = kept[0].columns if kept else []
         self._first: int | None = None
         self._running: dict[int, Any] = {}
         """Digests of the rows of files that are not completed."""
@@ -85,9 +71,9 @@ class UnfinishedScores:
         """Raise `LayoutError` where an input file has other columns than those completed before it."""
         described = [(name, rows.dtype[name].str) for name in rows.dtype.names or ()]
         if i != self._first and not any(part.size for part in self._parts.values()):
-            self._columns, self._first = described, i
+            self.columns, self._first = described, i
         if len(rows):
-            ours, others = ([f"{name} ({kind})" for name, kind in which] for which in (described, self._columns))
+            ours, others = ([f"{name} ({kind})" for name, kind in which] for which in (described, self.columns))
             check_columns(self._sources[i].path, others, ours)
         if not all(_is_column(name, kind, self._allowed) for name, kind in described):
             raise LayoutError(f"{self._sources[i].path}: expected columns of numbers, not {rows.dtype}")
@@ -109,69 +95,16 @@ class UnfinishedScores:
         with self._journal.open(self._files[i], os.O_RDWR | os.O_CREAT | os.O_APPEND) as file:
             os.fsync(file.fileno())
             size = os.fstat(file.fileno()).st_size
-        part = _Part(report, self._columns, size, digest.hexdigest())
+        part = _Part(report, self.columns, size, digest.hexdigest())
         self._journal.add(self._keys[i], part.to_dict())
         self._parts[i] = part
 
-    @property
-    def _dtype(self) -> np.dtype[np.void]:
-        return np.dtype(self._columns)
-
-    def _blocks(self, friend: bool) -> Iterator[Rows]:
-        """All rows, in order, `ROWS_AT_ONCE` at a time; of a friend one for each entry."""
-        waiting: list[Rows] = []
-        room = ROWS_AT_ONCE
+    def kept(self) -> Iterator[tuple[FileReport, Rows]]:
+        """Rows of the input files that are completed, in their order, each with its report."""
+        dtype = np.dtype(self.columns)
         for i, part in sorted(self._parts.items()):
             with self._journal.open(self._files[i]) as file:
-                kept: Rows = np.memmap(file, self._dtype, "r") if part.size else np.empty(0, self._dtype)
-            first, last = 0, part.report.entries if friend else len(kept)
-            while first < last:
-                stop = min(first + room, last)
-                waiting.append(self._friend(kept, first, stop) if friend else kept[first:stop])
-                room -= stop - first
-                first = stop
-                if room == 0:
-                    yield np.concatenate(waiting)
-                    waiting, room = [], ROWS_AT_ONCE
-        if waiting:
-            yield np.concatenate(waiting)
-
-    def _friend(self, kept: Rows, first: int, stop: int) -> Rows:
-        """A row for each of some entries: NaN where there is no score."""
-        rows = np.zeros(stop - first, list(self._kinds(friend=True).items()))
-        begin, end = np.searchsorted(kept["entry"], [first, stop])
-        place = kept["entry"][begin:end] - first
-        for name in rows.dtype.names or ():
-            if rows.dtype[name].kind == "f":
-                rows[name] = np.nan
-            rows[name][place] = True if name == MASK else kept[name][begin:end]
-        return rows
-
-    def _kinds(self, friend: bool) -> dict[str, np.dtype[Any]]:
-        """The columns of the scored file."""
-        kinds = {name: np.dtype(kind) for name, kind in self._columns if name != "entry"}
-        return {**kinds, MASK: np.dtype(bool)} if friend else kinds
-
-    def write(self, output: Path, provenance: dict[str, Any], *, friend: bool = False) -> None:
-        """Write the rows of all input files that are completed."""
-        with whole_file(output) as temporary:
-            write_scores(temporary, output.suffix, self._kinds(friend), self._blocks(friend), provenance)
-
-    def write_jets(self, output: Path, collection: str, provenance: dict[str, Any]) -> None:
-        """Write the rows of jets of all input files, jagged: an entry for each of the input."""
-        names = [name for name, _ in self._columns if name != "entry"]
-        with whole_file(output) as temporary:
-            write_jets(temporary, output.suffix, collection, names, self._entries(), provenance)
-
-    def _entries(self) -> Iterator[tuple[npt.NDArray[np.int64], Rows]]:
-        """How many jets each of `ROWS_AT_ONCE` entries of a file has, and their rows."""
-        for i, part in sorted(self._parts.items()):
-            with self._journal.open(self._files[i]) as file:
-                kept: Rows = np.memmap(file, self._dtype, "r") if part.size else np.empty(0, self._dtype)
-            for first in range(0, part.report.entries, ROWS_AT_ONCE):
-                stop = min(first + ROWS_AT_ONCE, part.report.entries)
-                begin, end = np.searchsorted(kept["entry"], [first, stop])
-                yield np.bincount(kept["entry"][begin:end] - first, minlength=stop - first), kept[begin:end]
+                yield part.report, np.memmap(file, dtype, "r") if part.size else np.empty(0, dtype)
 
 
 class _Part:

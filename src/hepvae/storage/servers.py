@@ -26,6 +26,7 @@ __all__ = [
     "is_folder",
     "match",
     "remove",
+    "size_of",
     "upload",
 ]
 
@@ -123,6 +124,11 @@ def is_folder(address: str, access: Access) -> bool:
 
     status = _answer(address, access, lambda server, path: server.stat(path, access.timeout_s))
     return bool(status.flags & StatInfoFlags.IS_DIR)
+
+
+def size_of(address: str, access: Access) -> int:
+    """Bytes of a file on a server; errors as `_answer`."""
+    return int(_answer(address, access, lambda server, path: server.stat(path, access.timeout_s)).size)
 
 
 def _list_folder(address: str, access: Access) -> Iterator[tuple[str, bool]]:

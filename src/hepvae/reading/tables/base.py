@@ -26,3 +26,7 @@ class Table(ABC):
     @abstractmethod
     def size(self, names: Sequence[str]) -> int:
         """Bytes of some columns in memory, all entries; about."""
+
+    def generated_weights(self) -> float | None:
+        """Sum of the weights of all events that were generated for the file; None where it does not say."""
+        return None

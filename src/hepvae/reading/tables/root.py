@@ -17,10 +17,28 @@ from ..layouts import known_branches
 from ..sources import TREE, Source
 from .base import Table
 
-__all__ = ["open_root"]
+__all__ = ["GENERATED", "RUNS", "open_root"]
+
+#: The tree with one row for each part of a generation, and its column of summed weights, of NanoAOD.
+RUNS, GENERATED = "Runs", "genEventSumw"
 
 
-class TTreeTable(Table):
+class RootTable(Table):
+    """A table of a ROOT file."""
+
+    directory: Any = None
+    """The file, which has other trees, too."""
+
+    def generated_weights(self) -> float | None:
+        try:
+            if self.directory is None or GENERATED not in self.directory.get(RUNS, ()):
+                return None
+            return float(self.directory[RUNS][GENERATED].array(library="np").sum())
+        except Exception as error:
+            raise file_error(self.where, error, f"tree {RUNS!r} cannot be read") from error
+
+
+class TTreeTable(RootTable):
     """A TTree."""
 
     def __init__(self, tree: Any, where: str):
@@ -84,7 +102,7 @@ def _checked(interpretation: Any) -> Any:
     return copied
 
 
-class RNTupleTable(Table):
+class RNTupleTable(RootTable):
     """An RNTuple.
 
     A field of a collection that is stored as one, like ``FatJet.pt``, has the name ``FatJet_pt`` here.
@@ -147,6 +165,7 @@ def open_root(source: Source, access: Access = ACCESS) -> Iterator[Table]:
                 kind = file.classname_of(name)
                 raise LayoutError(f"{source.path}: {name!r} is a {kind}, not a TTree or RNTuple")
             where = f"{source.path}: tree {name!r}"
+            table: RootTable
             table = TTreeTable(tree, where) if hasattr(tree, "branches") else RNTupleTable(tree, where)
         except LayoutError:
             raise
@@ -158,6 +177,7 @@ def open_root(source: Source, access: Access = ACCESS) -> Iterator[Table]:
             ) from error
         except Exception as error:
             raise file_error(source.path, error, f"tree {name!r} cannot be read") from error
+        table.directory = file
         yield table
 
 

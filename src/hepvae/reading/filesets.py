@@ -1,0 +1,119 @@
+"""Filesets of coffea: JSON that names the files of datasets, with or without trees, steps and metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import FileError, LayoutError, one_line
+
+__all__ = ["Dataset", "FilesetEntry", "cross_section", "entries_of", "is_fileset", "read_fileset"]
+
+#: What the cross-section (pb) is called in the metadata of a dataset.
+CROSS_SECTIONS = ("xsec", "xs", "cross_section", "crosssection")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset of a fileset."""
+
+    name: str
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Whatever the fileset says of it."""
+
+
+@dataclass(frozen=True)
+class FilesetEntry:
+    """A file of a dataset."""
+
+    path: str
+    dataset: Dataset
+    tree: str | None = None
+    entries: int | None = None
+    """How many the fileset says there are."""
+
+
+def is_fileset(files: Mapping[Any, Any]) -> bool:
+    """Whether a mapping is of datasets to files, and not of files to trees."""
+    return any(value is not None and not isinstance(value, str) for value in files.values())
+
+
+def read_fileset(path: str) -> list[FilesetEntry]:
+    """The files that a fileset names.
+
+    Raises
+    ------
+    FileError, LayoutError
+        It cannot be read, or is no fileset.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileError(f"{path}: no fileset can be read from it: {one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise LayoutError(f"{path}: expected a fileset, as {{dataset: {{'files': {{path: tree}}}}}}")
+    return list(entries_of(content, path))
+
+
+def entries_of(fileset: Mapping[Any, Any], where: str) -> Iterator[FilesetEntry]:
+    """The files of a fileset.
+
+    Raises
+    ------
+    LayoutError
+        It is none, or its steps leave out entries of a file.
+    """
+    for name, value in fileset.items():
+        described = value if isinstance(value, Mapping) else {"files": value}
+        files, metadata = described.get("files", described), described.get("metadata")
+        dataset = Dataset(str(name), metadata if isinstance(metadata, Mapping) else {})
+        tree = described.get("treename")
+        if isinstance(files, (list, tuple)):
+            files = dict.fromkeys(files, tree)
+        if not isinstance(files, Mapping) or not files:
+            raise LayoutError(f"{where}: dataset {name!r}: expected 'files', a list or {{path: tree}}")
+        for path, what in files.items():
+            at = f"{where}: dataset {name!r}: {path}"
+            entry: Mapping[str, Any] = what if isinstance(what, Mapping) else {"object_path": what}
+            of_file = entry.get("object_path")
+            if not isinstance(path, str) or not (of_file is None or isinstance(of_file, str)):
+                raise LayoutError(f"{at}: expected a path, and the name of a tree")
+            yield FilesetEntry(path, dataset, of_file or tree, _entries(entry, at))
+
+
+def _entries(entry: Mapping[str, Any], at: str) -> int | None:
+    """How many entries a file has, by its steps or as it says; `LayoutError` where steps leave out some."""
+    steps, entries = entry.get("steps"), entry.get("num_entries")
+    try:
+        if steps:
+            starts, stops = zip(*sorted((int(start), int(stop)) for start, stop in steps))
+            whole = starts[0] == 0 and starts[1:] == stops[:-1] and entries in (None, stops[-1])
+            if not whole:
+                raise LayoutError(f"{at}: its steps leave out entries: expected all of a file, or no steps")
+            return int(stops[-1])
+        return None if entries is None else int(entries)
+    except (TypeError, ValueError) as error:
+        raise LayoutError(f"{at}: expected steps [[first, last], ...] and num_entries, numbers") from error
+
+
+def cross_section(metadata: Mapping[str, Any], where: str) -> float | None:
+    """Of a dataset, pb; None where its metadata do not say.
+
+    Raises
+    ------
+    LayoutError
+        It is no number above zero.
+    """
+    for name in CROSS_SECTIONS:
+        if name in metadata:
+            try:
+                value = float(metadata[name])
+            except (TypeError, ValueError):
+                value = 0.0
+            if not 0 < value < float("inf"):
+                raise LayoutError(f"{where}: {name} is {metadata[name]!r}: expected a cross-section in pb")
+            return value
+    return None

@@ -1,0 +1,145 @@
+"""What is in a folder of parts: which inputs they are of, what they add up to, and what is missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import FileError
+from ..output.files import check_output, whole_file
+from ..output.folders import OutputFolder, open_folder
+from ..reading.filesets import cross_section
+from .merging import merge_files
+from .parts import RECORD, Record, inputs_of
+from .report import ScoreReport
+
+__all__ = ["Collected", "collected", "merge_parts"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ListedPart:
+    """An input that a call has listed in a folder, and its part."""
+
+    name: str
+    """Of the part."""
+    path: str
+    """Of the input."""
+    record: Record | None
+    missing: str | None
+    """Why there is no part, in one line."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The parts in a folder."""
+
+    folder: OutputFolder
+    parts: list[ListedPart]
+    """In the order of the inputs."""
+    metadata: Mapping[str, Mapping[str, Any]]
+    """What filesets say of datasets, by their folder in this one: ``""`` where there are none."""
+
+    @property
+    def missing(self) -> list[ListedPart]:
+        """Inputs without a part."""
+        return [part for part in self.parts if part.missing is not None]
+
+    @property
+    def report(self) -> ScoreReport:
+        """All parts that are there, added up; failures are those of inputs without one."""
+        there = [part.record for part in self.parts if part.missing is None and part.record is not None]
+        all_jets = any(record.options.get("jets") == "all" for record in there)
+        files = [record.report for record in there]
+        return ScoreReport(self.folder.address, files, all_jets=all_jets, written=bool(files))
+
+    def weights(self) -> dict[str, tuple[float, float | None]]:
+        """Of each dataset: the sum of weights, that of generation where files have it; and the cross-section."""
+        sums: dict[str, tuple[float, float | None]] = {}
+        for name, metadata in self.metadata.items():
+            reports = [
+                part.record.report
+                for part in self.parts
+                if part.record and part.missing is None and part.name.rpartition("/")[0] == name
+            ]
+            generated = [report.generated_weights for report in reports]
+            known = [one for one in generated if one is not None]
+            total = sum(known) if len(known) == len(generated) else sum(one.sum_of_weights for one in reports)
+            sums[name] = total, cross_section(metadata, self.folder.path(name))
+        return sums
+
+
+def collected(address: str | Path, *, check: bool = False) -> Collected:
+    """What is in a folder of `score_files`.
+
+    Parameters
+    ----------
+    check : bool
+        Hold each part against its checksum; else only whether it is there.
+
+    Raises
+    ------
+    FileError
+        The folder holds no parts, or parts that were scored in different ways.
+    LayoutError
+        A list of inputs cannot be read.
+    """
+    folder = open_folder(address)
+    names = folder.names()
+    there = set(names)
+    parts: dict[str, ListedPart] = {}
+    metadata: dict[str, Mapping[str, Any]] = {}
+    reference: tuple[str, Record] | None = None
+    for prefix, listed in inputs_of(folder, names):
+        metadata[prefix.rstrip("/")] = listed.get("metadata") or {}
+        for name, path, _, failure in listed["inputs"]:
+            name = prefix + name
+            record = Record.read(folder, name) if name + RECORD in there else None
+            missing = None
+            if record is None or record.size is None or name not in there:
+                missing = failure or (record and record.report.failure) or f"{path}: is not scored yet"
+            elif check and not record.is_whole(folder, name):
+                missing = f"{folder.path(name)}: is not as its record says: --resume scores it again"
+            elif reference is None:
+                reference = name, record
+            elif changed := reference[1].changed(record.options):
+                raise FileError(
+                    f"{folder.path(name)}: was scored with other {', '.join(changed)} than {reference[0]}:"
+                    " expected parts of equal options in a folder"
+                )
+            parts.setdefault(name, ListedPart(name, path, record, missing))
+    if not parts:
+        raise FileError(f"{address}: no folder of parts: expected one that hepvae score has written")
+    return Collected(folder, list(parts.values()), metadata)
+
+
+def merge_parts(found: Collected, output: str | Path, *, overwrite: bool = False) -> None:
+    """Write one scored file of all parts in a folder, in the order of their inputs.
+
+    Baskets of TTrees are copied as they are compressed.
+
+    Parameters
+    ----------
+    output : path
+        With the suffix of the parts. The file appears when it is whole.
+    overwrite : bool
+        Replace an output that exists.
+
+    Raises
+    ------
+    FileError, LayoutError
+        No part is there, one cannot be read or has other columns, or they are of another format.
+    """
+    output = Path(output)
+    check_output(output, overwrite=overwrite)
+    there = [part for part in found.parts if part.missing is None]
+    suffixes = sorted({Path(part.name).suffix for part in there})
+    if suffixes != [output.suffix]:
+        given = " and ".join(suffixes) or "missing"
+        raise FileError(f"{output}: the parts are {given}: expected a name that ends so")
+    with whole_file(output) as temporary:
+        merge_files([found.folder.path(part.name) for part in there], temporary, output.suffix)

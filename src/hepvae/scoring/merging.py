@@ -1,0 +1,146 @@
+"""One scored file of several, of equal options."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import FileError, HepvaeError, LayoutError, one_line
+from ..extras import require
+from ..reading.dijets import check_columns
+from .formats import PROVENANCE, ROWS_AT_ONCE, TREE, jets_tree
+
+__all__ = ["merge_files"]
+
+#: The places of a basket and of its directory in the file, in the key before its content; of long keys.
+PLACES, PLACES_AT = struct.Struct(">qq"), 18
+VERSION, VERSION_AT, LONG = struct.Struct(">h"), 4, 1000
+
+
+def merge_files(paths: Sequence[str], output: Path, suffix: str) -> None:
+    """Write the rows of scored files of equal options, one after the other.
+
+    Parameters
+    ----------
+    suffix : str
+        Of the files: ``.root`` or ``.parquet``; that of ``output`` does not count.
+
+    Raises
+    ------
+    FileError, LayoutError
+        A file cannot be read, or has other columns than those before it.
+    """
+    try:
+        (_merge_parquet if suffix == ".parquet" else _merge_root)(paths, output)
+    except HepvaeError:
+        raise
+    except Exception as error:  # whatever a damaged file makes uproot or pyarrow raise
+        raise FileError(f"{output}: cannot be merged: {one_line(error)}") from error
+
+
+def _merge_root(paths: Sequence[str], output: Path) -> None:
+    """Write the rows of TTrees one after the other; nothing is decompressed.
+
+    Baskets are copied as they are, but for their place in the file; uproot then writes the header of the tree.
+    """
+    import uproot
+
+    baskets = {path: _baskets(path) for path in paths}
+    # Files without rows do not decide on the columns, but where there are no others.
+    first = next((path for path in paths if baskets[path]), paths[0])
+    with uproot.recreate(output) as new:
+        with uproot.open(first, object_cache=None, array_cache=None) as file:
+            columns = file[TREE].keys()
+            merged = _like(new, file[TREE], sum(baskets.values()))
+            provenance = str(file[PROVENANCE])
+        for path in paths:
+            if baskets[path]:
+                with uproot.open(path, object_cache=None, array_cache=None) as file:
+                    check_columns(path, columns, file[TREE].keys())
+                    _append(merged, new, file[TREE], path)
+        new[PROVENANCE] = provenance
+
+
+def _baskets(path: str) -> int:
+    """Of each branch of a scored file."""
+    import uproot
+
+    with uproot.open(path, object_cache=None, array_cache=None) as file:
+        numbers = {branch.num_baskets for branch in file[TREE].branches}
+        if len(numbers) > 1:
+            raise LayoutError(
+                f"{path}: its branches have different numbers of baskets: expected a file of hepvae score"
+            )
+        return int(numbers.pop())
+
+
+def _like(file: Any, tree: Any, baskets: int) -> Any:
+    """A new tree with the branches of another one, with room for so many baskets."""
+    import uproot
+
+    kinds = {branch.name: branch.interpretation for branch in tree.branches}
+    jagged = [name for name, kind in kinds.items() if isinstance(kind, uproot.AsJagged)]
+    if jagged:
+        collection = next(name for name in kinds if name not in jagged)[1:]  # after its counter, nFatJet
+        return jets_tree(file, collection, jagged, initial_basket_capacity=baskets + 2)
+    flat = {name: np.dtype(kind.to_dtype) for name, kind in kinds.items()}
+    return file.mktree(TREE, flat, initial_basket_capacity=baskets + 2)
+
+
+def _append(merged: Any, new: Any, tree: Any, path: str) -> None:
+    """Copy the baskets of a tree, as ``WritableTTree.extend`` of uproot adds those of arrays."""
+    ours, sink = merged._cascading, new.file.sink
+    data = {datum["fName"]: datum for datum in ours._branch_data if datum["kind"] != "record"}
+    uncompressed = compressed = 0
+    for branch in tree.branches:
+        datum, leaf = data[branch.name], branch.member("fLeaves")[0]
+        if ours._num_baskets + branch.num_baskets >= ours._basket_capacity:
+            raise LayoutError(f"{path}: has more baskets now than when it was counted")
+        borders = branch.entry_offsets
+        for i in range(branch.num_baskets):
+            start, size = int(branch.member("fBasketSeek")[i]), int(branch.member("fBasketBytes")[i])
+            content = bytearray(tree.file.source.chunk(start, start + size).raw_data.tobytes())
+            if VERSION.unpack_from(content, VERSION_AT)[0] <= LONG:
+                raise LayoutError(f"{path}: branch {branch.name!r}: expected baskets as hepvae score writes them")
+            place = ours._freesegments.allocate(size, dry_run=False)
+            PLACES.pack_into(content, PLACES_AT, place, ours._directory.key.location)
+            sink.write(place, bytes(content))
+            at = ours._num_baskets + i
+            datum["fBasketSeek"][at], datum["fBasketBytes"][at] = place, size
+            datum["fBasketEntry"][at + 1] = datum["fBasketEntry"][at] + borders[i + 1] - borders[i]
+        datum["arrays_write_stop"] = ours._num_baskets + branch.num_baskets
+        datum["fTotBytes"] += branch.member("fTotBytes")
+        datum["fZipBytes"] += branch.member("fZipBytes")
+        datum["fEntryOffsetLen"] = max(datum["fEntryOffsetLen"], branch.member("fEntryOffsetLen"))
+        if datum["kind"] == "counter":
+            datum["tleaf_maximum_value"] = max(datum["tleaf_maximum_value"], leaf.member("fMaximum"))
+        uncompressed += branch.member("fTotBytes")
+        compressed += branch.member("fZipBytes")
+    ours._freesegments.write(sink)
+    sink.set_file_length(ours._freesegments.fileheader.end)
+    ours._num_entries += tree.num_entries
+    ours._num_baskets += tree.branches[0].num_baskets
+    ours._metadata["fTotBytes"] += uncompressed
+    ours._metadata["fZipBytes"] += compressed
+    ours.write_updates(sink)
+
+
+def _merge_parquet(paths: Sequence[str], output: Path) -> None:
+    """Write the rows of Parquet files one after the other, `ROWS_AT_ONCE` at a time: pyarrow copies no pages."""
+    require("pyarrow", str(output))
+    from pyarrow.parquet import ParquetFile, ParquetWriter, read_metadata
+
+    first = next((path for path in paths if read_metadata(path).num_rows), paths[0])
+    with ParquetFile(first) as file:
+        schema = file.schema_arrow
+    with ParquetWriter(output, schema, write_page_checksum=True) as merged:
+        for path in paths:
+            with ParquetFile(path) as file:
+                if file.metadata.num_rows:
+                    check_columns(path, schema.names, file.schema_arrow.names)
+                    for batch in file.iter_batches(ROWS_AT_ONCE):
+                        merged.write_batch(batch.cast(schema))

@@ -1,0 +1,377 @@
+"""Scored files as parts in a folder: one for each input file, written where it is scored, a record beside it.
+
+A record says what the part was made of and how, and its checksum. It appears before the part, and a part that is
+not as its record says counts as missing. The inputs of each call are listed in the folder, so that `hepvae report`
+can tell which have no part, also while other processes score other shares of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from ..errors import FileError, HepvaeError, LayoutError, OptionError
+from ..jets.health import Health
+from ..output.folders import Checksum, OutputFolder
+from ..reading.dijets import iterate_source
+from ..reading.options import ReadOptions
+from ..reading.reports import FileReport
+from ..reading.sources import Source, file_size, stamp, without_suffix
+from .chunks import ChunkScorer, scored_chunks
+from .form import Rows, ScoredForm
+from .options import OutputOptions
+
+__all__ = [
+    "RECORD",
+    "Part",
+    "PartWriter",
+    "Parts",
+    "Record",
+    "inputs_of",
+    "part_names",
+    "recorded_runtime",
+    "share",
+]
+
+#: What follows the name of a part in that of its record.
+RECORD = ".json"
+#: The list of the inputs of a call.
+INPUTS = re.compile(r"(?P<folder>.*/)?inputs-[0-9a-f]{16}\.json")
+#: Of the options in a record: machines differ in them, and scores only in their last digits.
+OF_MACHINE = ("tuning",)
+
+
+def part_names(sources: list[Source], suffix: str) -> list[str]:
+    """A name for the part of each file: its own; of several of one name, with a digest of where they are."""
+    names = [_plain_name(source) for source in sources]
+    for i in [i for i, name in enumerate(names) if names.count(name) > 1]:
+        address = json.dumps([sources[i].absolute.path, sources[i].tree])
+        names[i] += f"-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
+    return [name + suffix for name in names]
+
+
+def _plain_name(source: Source) -> str:
+    """Of a file without its folders and its suffix, of letters that every storage takes."""
+    parts = [without_suffix(source.path.partition("?")[0].rstrip("/").rpartition("/")[2])]
+    if source.dataset is not None:
+        parts.insert(0, source.dataset.name)
+    return "/".join(re.sub(r"^[.-]|[^\w.+-]", "_", part) or "_" for part in parts)
+
+
+def share(sources: list[Source], number: int, of: int, read: ReadOptions) -> list[int]:
+    """The files of one of several processes, of about as many bytes each: the same for all who ask.
+
+    The largest file goes first, each to the share that has least so far.
+
+    Parameters
+    ----------
+    number : int
+        From 1 to ``of``.
+
+    Raises
+    ------
+    FileError
+        A server does not say how large a file is: with another division than that of the other processes, two of
+        them would score a file, or none.
+    """
+    sizes = [0 if source.failure else file_size(source, read.access) for source in sources]
+    loads, mine = [0] * of, []
+    for i in sorted(range(len(sources)), key=lambda i: (-sizes[i], i)):
+        least = loads.index(min(loads))
+        loads[least] += max(sizes[i], 1)
+        if least == number - 1:
+            mine.append(i)
+    return sorted(mine)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is beside a part."""
+
+    input: list[str | int]
+    """Its file, as `stamp` gives it."""
+    tree: str | None
+    options: dict[str, Any]
+    """All that the scores depend on."""
+    report: FileReport
+    size: int | None = None
+    """Bytes of the part; None where the file failed, and there is none."""
+    adler32: str | None = None
+
+    def write(self, folder: OutputFolder, part: str) -> None:
+        """Beside a part."""
+        with folder.new(part + RECORD) as path:
+            path.write_text(json.dumps({**vars(self), "report": self.report.to_dict()}, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: OutputFolder, part: str) -> Record | None:
+        """Of a part; None where there is none, or none of this version."""
+        try:
+            values = json.loads(folder.read(part + RECORD) or b"")
+            return cls(**{**values, "report": FileReport.from_dict(values["report"])})
+        except (TypeError, KeyError, ValueError, AttributeError, RecursionError):
+            return None
+
+    def is_whole(self, folder: OutputFolder, part: str) -> bool:
+        """Whether a part is there as it was written."""
+        return self.size is not None and folder.checksum(part) == Checksum(self.size, str(self.adler32))
+
+    def changed(self, options: dict[str, Any]) -> list[str]:
+        """Names of options that are others now."""
+        names = {**self.options, **options}.keys() - OF_MACHINE
+        return sorted(name for name in names if self.options.get(name) != options.get(name))
+
+
+@dataclass(frozen=True)
+class Part:
+    """An input file, and the name of its part."""
+
+    source: Source
+    name: str
+
+
+class Parts:
+    """The parts of a call.
+
+    Parameters
+    ----------
+    sources : list of Source
+        All inputs of the call.
+    mine : list of int
+        Those that this process scores.
+    options : dict
+        All that the scores depend on, for JSON.
+
+    Raises
+    ------
+    FileError, OptionError
+        A part exists and is not to be replaced, or is of another input, or was scored with other options.
+    """
+
+    def __init__(
+        self,
+        folder: OutputFolder,
+        sources: list[Source],
+        mine: list[int],
+        suffix: str,
+        options: dict[str, Any],
+        writing: OutputOptions,
+    ):
+        self.folder, self.options = folder, json.loads(json.dumps(options))
+        names = part_names(sources, suffix)
+        for source, name in zip(sources, names):
+            path = folder.path(name)
+            if os.path.exists(path) and os.path.exists(source.path) and os.path.samefile(path, source.path):
+                raise OptionError(f"{path}: is an input file, and would be overwritten by its own scores")
+        self.mine = [Part(sources[i].absolute, names[i]) for i in mine]
+        there = set(folder.names())
+        self.reports: list[FileReport | None] = [self._report(part, there, writing) for part in self.mine]
+        """Of parts that are there already."""
+        for name, content in _inputs(sources, names, self.options).items():
+            if name not in there:
+                with folder.new(name) as listed:
+                    listed.write_text(content)
+
+    def _report(self, part: Part, there: set[str], writing: OutputOptions) -> FileReport | None:
+        """Of a part that is kept; None of one that is to be written."""
+        record = Record.read(self.folder, part.name) if part.name + RECORD in there else None
+        if part.name not in there or (writing.overwrite and not writing.resume):
+            return None
+        path, problem = self.folder.path(part.name), ""
+        if not writing.resume:
+            raise FileError(f"{path}: exists already: expected another folder, --resume or --overwrite")
+        if record is None:
+            problem = "is there without a record"
+        elif record.input[:1] != (now := stamp(part.source.path))[:1] or record.tree != part.source.tree:
+            problem = f"is the part of another input, {record.input[0]}"
+        elif changed := record.changed(self.options):
+            problem = f"was scored with other: {', '.join(changed)}"
+        elif record.input == now and record.is_whole(self.folder, part.name):
+            return record.report
+        if problem and not writing.overwrite:
+            raise FileError(f"{path}: {problem}: expected another folder, or --overwrite")
+        return None
+
+    def fail(self, part: Part, report: FileReport) -> None:
+        """Record why a file has no part."""
+        self.folder.remove(part.name)
+        Record(stamp(part.source.path), part.source.tree, self.options, report).write(self.folder, part.name)
+
+    def clean(self) -> None:
+        """Remove what killed processes have left of the parts."""
+        self.folder.remove_temporaries(name for part in self.mine for name in (part.name, part.name + RECORD))
+
+
+def _inputs(sources: list[Source], names: list[str], options: dict[str, Any]) -> dict[str, str]:
+    """The lists of inputs, by their names: one in the folder of each dataset."""
+    listed: dict[str, dict[str, Any]] = {}
+    for source, name in zip(sources, names):
+        folder, slash, part = name.rpartition("/")
+        metadata = source.dataset.metadata if source.dataset else {}
+        of_folder = listed.setdefault(folder + slash, {"metadata": metadata, "inputs": []})
+        of_folder["inputs"].append([part, source.absolute.path, source.tree, source.failure])
+    everywhere = {name: value for name, value in options.items() if name not in OF_MACHINE}
+    contents = {folder: json.dumps({"options": everywhere, **one}, indent=1) for folder, one in listed.items()}
+    return {
+        f"{folder}inputs-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json": text
+        for folder, text in contents.items()
+    }
+
+
+def inputs_of(folder: OutputFolder, names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The lists of inputs of the calls that wrote to a folder, each with the folder in it that it is of.
+
+    Raises
+    ------
+    LayoutError
+        One cannot be read.
+    """
+    for name in names:
+        if match := INPUTS.fullmatch(name):
+            try:
+                listed = json.loads(folder.read(name) or b"")
+                listed["inputs"] = [tuple(map(str, one[:2])) + tuple(one[2:]) for one in listed["inputs"]]
+                yield match["folder"] or "", listed
+            except (TypeError, KeyError, ValueError, RecursionError) as error:
+                raise LayoutError(f"{folder.path(name)}: is no list of inputs of hepvae score") from error
+
+
+def recorded_runtime(folder: OutputFolder) -> str | None:
+    """That of the parts in a folder; None where there are none."""
+    for _, listed in inputs_of(folder, folder.names()):
+        return str(listed["options"].get("runtime"))
+    return None
+
+
+@dataclass(frozen=True)
+class PartWriter:
+    """Reads and scores files, and writes their parts; it travels to workers with its inferer."""
+
+    scorer: ChunkScorer
+    form: ScoredForm
+    folder: OutputFolder
+    options: dict[str, Any]
+
+    def __call__(
+        self, part: Part, read: ReadOptions, entries: tuple[int, float], chunks: int
+    ) -> tuple[FileReport, str | None]:
+        """Score at most so many chunks of some entries.
+
+        If they are the whole file its part is written, else a file of rows, whose name is given with the report.
+        """
+        scorer = self.scorer
+        report = FileReport(part.source.path, health=Health.of(scorer.inferer.spec))
+        try:
+            with _spool() as spool, closing(self._chunks(part, report, read, entries, chunks)) as some:
+                for _, rows in scored_chunks(some, scorer.inferer, scorer.config):
+                    if rows is not None:
+                        spool.add(self.form.as_written(rows, report))
+                if report.failure is None and report.events_read < report.entries:
+                    name = self.folder.temporary(part.name)
+                    with self.folder.new(name) as path:
+                        spool.save(path)
+                    return report, name
+                if report.failure is None:
+                    self._write(part, report, spool)
+        except HepvaeError as error:
+            report.failure = str(error)
+        return report, None
+
+    def _chunks(
+        self, part: Part, report: FileReport, read: ReadOptions, entries: tuple[int, float], chunks: int
+    ) -> Generator[tuple[FileReport, ak.Array | None], None, None]:
+        all_jets = self.scorer.config.all_jets
+        with closing(iterate_source(part.source, report, read, entries=entries, all_jets=all_jets)) as events:
+            for chunk in islice(events, chunks):
+                yield report, chunk
+
+    def join(self, part: Part, report: FileReport, pieces: list[str]) -> FileReport:
+        """Write the part of a file from files of its rows, in the order of their entries."""
+        try:
+            with _spool() as spool:
+                for piece in pieces:
+                    content = self.folder.read(piece)
+                    if content is None:
+                        raise FileError(f"{self.folder.path(piece)}: rows that a worker wrote are gone")
+                    spool.add(np.load(io.BytesIO(content), allow_pickle=False))
+                self._write(part, report, spool)
+            for piece in pieces:
+                self.folder.remove(piece)
+        except HepvaeError as error:
+            record = Record.read(self.folder, part.name)
+            # Of a worker that was lost after it had done this.
+            if record is None or record.report != report or not record.is_whole(self.folder, part.name):
+                report.failure = str(error)
+        return report
+
+    def written(
+        self, parts: list[Part], scored: Generator[tuple[FileReport, Rows | None], None, None]
+    ) -> Generator[tuple[FileReport, None], None, None]:
+        """Write the parts of files that this process scores, chunk by chunk; gives each's report at its end."""
+        with closing(scored) as chunks:
+            for part in parts:
+                with _spool() as spool:
+                    for report, rows in chunks:
+                        if rows is None:
+                            break
+                        spool.add(self.form.as_written(rows, report))
+                    if report.failure is None:
+                        self._write(part, report, spool)
+                yield report, None
+
+    def _write(self, part: Part, report: FileReport, spool: _Spool) -> None:
+        """The part, and before it its record."""
+        source = part.source
+        with self.folder.new(part.name) as path:
+            rows = spool.rows()
+            columns = [(name, rows.dtype[name].str) for name in rows.dtype.names or ()]
+            self.form.write(path, columns, [(report, rows)])
+            found = Checksum.of(path)
+            record = Record(stamp(source.path), source.tree, self.options, report, found.size, found.adler32)
+            record.write(self.folder, part.name)
+
+
+@dataclass
+class _Spool:
+    """Rows of a file, on disk: memory does not grow with the file."""
+
+    file: Any
+    dtypes: list[np.dtype[np.void]] = field(default_factory=list)
+
+    def add(self, rows: Rows) -> None:
+        self.dtypes = [rows.dtype]
+        self.file.write(rows.tobytes())
+
+    def rows(self) -> Rows:
+        """All rows."""
+        self.file.flush()
+        (dtype,) = self.dtypes
+        size = os.fstat(self.file.fileno()).st_size
+        return np.memmap(self.file, dtype, "r") if size else np.empty(0, dtype)
+
+    def save(self, path: Any) -> None:
+        with open(path, "wb") as file:
+            np.save(file, self.rows(), allow_pickle=False)
+
+
+@contextmanager
+def _spool() -> Iterator[_Spool]:
+    try:
+        with tempfile.TemporaryFile(prefix="hepvae-") as file:
+            yield _Spool(file)
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{tempfile.gettempdir()}: rows cannot be kept: {error.strerror or error}") from error
