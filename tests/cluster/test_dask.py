@@ -275,3 +275,57 @@ def test_a_scheduler_that_is_gone_at_the_last_call(cluster, scheduler, files, tm
     assert not local(files[:1], tmp_path / "there.root", client=client).failed
     local(files[:1], tmp_path / "here.root")
     assert_equal_files(tmp_path / "here.root", tmp_path / "there.root")
+
+
+def parts_of(folder):
+    return sorted(path.name for path in folder.glob("*.root"))
+
+
+@pytest.mark.slow
+def test_workers_write_the_parts_of_one_process(cluster, files, tmp_path, monkeypatch):
+    """Large files in ranges of entries, which are joined; one that is broken costs the others nothing."""
+    _, _, client = cluster
+    broken = tmp_path / "broken.root"
+    broken.write_text("no ROOT file")
+    files = [files[0], broken, *files[1:]]
+    here = local(files, f"{tmp_path}/here/")
+    assert len(files) > 2 * 2  # not few: a task takes several chunks
+    monkeypatch.setattr("hepvae.scoring.files.PART_CHUNKS", 4)
+    ranges = []
+    merge = on_dask._merge
+    monkeypatch.setattr(on_dask, "_merge", lambda *given: (ranges.append(given), merge(*given)))
+    there = local(files, f"{tmp_path}/there/", client=client)
+    assert len(ranges) > len(files)  # some were joined
+    alone = local(files[:1], f"{tmp_path}/alone/", client=client)  # few: its chunks are divided
+    assert parts_of(tmp_path / "there") == parts_of(tmp_path / "here") and len(there.failed) == 1
+    assert there.events_scored == here.events_scored and alone.events_scored == here.files[0].events_scored
+    for name in parts_of(tmp_path / "here"):
+        assert_equal_files(tmp_path / "here" / name, tmp_path / "there" / name)
+    assert_equal_files(tmp_path / "here" / "0.root", tmp_path / "alone" / "0.root")
+    for folder in ("here", "there"):
+        names = {path.name for path in (tmp_path / folder).iterdir() if not path.name.startswith("inputs-")}
+        assert names == {f"{i}.root{end}" for i in range(4) for end in ("", ".json")} | {"broken.root.json"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_worker_that_is_killed_while_it_writes_parts(cluster, many, tmp_path, monkeypatch):
+    """Its files are scored by the other one, and it leaves nothing behind."""
+    _, workers, client = cluster
+    files = sorted(many.iterdir())[:60]
+    local(files, f"{tmp_path}/here/", **FEW_EVENTS)
+    result, results = on_dask._result, []
+
+    def killing(found, path):
+        results.append(path)
+        if len(results) == 30:
+            workers[0].kill()
+        return result(found, path)
+
+    monkeypatch.setattr(on_dask, "_result", killing)
+    there = local(files, f"{tmp_path}/there/", client=client, **FEW_EVENTS)
+    assert workers[0].wait(10) == -signal.SIGKILL and not there.failed
+    here = [path.name for path in sorted((tmp_path / "here").iterdir())]
+    assert [path.name for path in sorted((tmp_path / "there").iterdir())] == here
+    for name in parts_of(tmp_path / "here"):
+        assert_equal_files(tmp_path / "here" / name, tmp_path / "there" / name)

@@ -53,14 +53,15 @@ def plot(
     save: bool,
     overwrite: bool,
 ) -> int:
-    """Draw scores, or other columns, of SCORED, files of hepvae score; each is a sample.
+    """Draw scores, or other columns, of SCORED, files or folders of hepvae score; each is a sample.
 
+    Weights of a folder whose fileset has the cross-section are scaled to it, and to --lumi.
     Samples are normalised to one, unless there is data or a stack. Those whose names begin with QCD are filled.
     """
     from ..plots import plot_jet_against_jet, plot_scores
     from ..plots.histograms import variables_histogram
     from ..plots.style import PlotOptions
-    from ..scoring.formats import read_columns
+    from ..scoring.collected import read_sample
 
     samples = _named(scored)
     variables = [name.strip() for name in variable.split(",")]
@@ -76,7 +77,7 @@ def plot(
         check_output(path, overwrite=overwrite)
     columns, scores = {}, set()
     for name, path in samples.items():
-        values, weight, provenance = read_columns(path, variables)
+        values, weight, provenance = read_sample(path, variables, luminosity=lumi)
         columns[name] = values, weight * factors.get(name, 1.0)
         card = provenance.get("card") or {}
         name_of_model = (card.get("hyperparameters") or {}).get("name") or card.get("architecture")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import FileError
 from ..output.files import check_output, whole_file
-from ..output.folders import OutputFolder, open_folder
+from ..output.folders import OutputFolder, is_folder, open_folder
 from ..reading.filesets import cross_section
+from .formats import read_columns
 from .merging import merge_files
 from .parts import RECORD, Record, inputs_of
 from .report import ScoreReport
 
-__all__ = ["Collected", "collected", "merge_parts"]
+__all__ = ["Collected", "collected", "merge_parts", "read_sample"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +70,20 @@ class Collected:
                 for part in self.parts
                 if part.record and part.missing is None and part.name.rpartition("/")[0] == name
             ]
-            generated = [report.generated_weights for report in reports]
-            known = [one for one in generated if one is not None]
-            total = sum(known) if len(known) == len(generated) else sum(one.sum_of_weights for one in reports)
+            known = [one.generated_weights for one in reports if one.generated_weights is not None]
+            total = sum(known) if len(known) == len(reports) else sum(one.sum_of_weights for one in reports)
+            # Events without weights count as one.
+            total = total or float(sum(one.events_read for one in reports))
             sums[name] = total, cross_section(metadata, self.folder.path(name))
         return sums
+
+    @property
+    def picobarns_per_weight(self) -> float | None:
+        """Cross-section that a weight of one stands for; None where no fileset says it, or of several datasets."""
+        if len(self.metadata) != 1:
+            return None
+        ((total, picobarns),) = self.weights().values()
+        return None if picobarns is None or not total else picobarns / total
 
 
 def collected(address: str | Path, *, check: bool = False) -> Collected:
@@ -94,7 +107,9 @@ def collected(address: str | Path, *, check: bool = False) -> Collected:
     parts: dict[str, ListedPart] = {}
     metadata: dict[str, Mapping[str, Any]] = {}
     reference: tuple[str, Record] | None = None
-    for prefix, listed in inputs_of(folder, names):
+    # That of most inputs decides on their order, as that of all of them where shares or single files were scored.
+    calls = sorted(inputs_of(folder, names), key=lambda call: (-len(call[1]["inputs"]), call[1]["inputs"]))
+    for prefix, listed in calls:
         metadata[prefix.rstrip("/")] = listed.get("metadata") or {}
         for name, path, _, failure in listed["inputs"]:
             name = prefix + name
@@ -115,6 +130,27 @@ def collected(address: str | Path, *, check: bool = False) -> Collected:
     if not parts:
         raise FileError(f"{address}: no folder of parts: expected one that hepvae score has written")
     return Collected(folder, list(parts.values()), metadata)
+
+
+def read_sample(
+    path: str | Path, names: Sequence[str], *, luminosity: float | None = None
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+    """As `read_columns`, of a scored file, or of all parts in a folder.
+
+    Where a fileset has the cross-section of the parts, weights are pb; or events, with a luminosity (fb^-1).
+    """
+    if not is_folder(path):
+        return read_columns(path, names)
+    found = collected(path)
+    if found.missing:
+        logger.warning("%s: %d of %d inputs have no part", path, len(found.missing), len(found.parts))
+    read = [read_columns(found.folder.path(part.name), names) for part in found.parts if part.missing is None]
+    if not read:
+        raise FileError(f"{path}: no part is there: {found.parts[0].missing}")
+    values, weights, provenances = zip(*read)
+    picobarns = found.picobarns_per_weight
+    scale = 1.0 if picobarns is None else picobarns * (1000 * luminosity if luminosity else 1)
+    return np.concatenate(values), scale * np.concatenate(weights), provenances[0]
 
 
 def merge_parts(found: Collected, output: str | Path, *, overwrite: bool = False) -> None:

@@ -1,0 +1,280 @@
+"""Parts: one scored file for each input, with the rows of the single file, whatever happens in between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from helpers.dijet_files import random_tables, write_events
+
+import hepvae
+from hepvae.cli import main
+from hepvae.output.files import temporary_name, temporary_of
+from hepvae.reading.options import ReadOptions
+from hepvae.reading.sources import Source
+from hepvae.scoring.collected import collected, merge_parts
+from hepvae.scoring.parts import part_names, share
+
+FILES = 5
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    for i in range(FILES):
+        write_events(folder / f"{i}.root", random_tables(np.random.default_rng(i), events=10 + 15 * (i % 3)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inferer():
+    return hepvae.load_inferer(hepvae.model_path("conv"))
+
+
+def score(files, inferer, output, **options):
+    return hepvae.score_files(files, inferer, output, step_size=15, **options)
+
+
+def flat(path):
+    """All columns, as bytes."""
+    if str(path).endswith(".parquet"):
+        from pyarrow.parquet import read_table
+
+        table = read_table(path)
+        return {name: ak.from_arrow(table[name].combine_chunks()) for name in table.column_names}
+    with uproot.open(path) as file:
+        columns = file["Events"].arrays()
+        return {name: columns[name] for name in columns.fields}
+
+
+def assert_equal_rows(paths, whole):
+    parts, expected = [flat(path) for path in paths], flat(whole)
+    assert parts and all(list(part) == list(expected) for part in parts)
+    for name, values in expected.items():
+        joined = ak.concatenate([part[name] for part in parts])
+        assert str(joined.type) == str(values.type)
+        ours, theirs = (ak.to_numpy(ak.flatten(one, axis=None)) for one in (joined, values))
+        assert ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes(), name
+
+
+KINDS = {
+    "events": {"mjj_min": 0},
+    "friend": {"mjj_min": 0, "friend": True},
+    "jets": {"jets": "all"},
+}
+
+
+@pytest.mark.parametrize("suffix", ["root", "parquet"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_have_the_rows_of_the_single_file_and_merge_to_it(inputs, inferer, tmp_path, kind, suffix):
+    whole = score(inputs, inferer, tmp_path / f"whole.{suffix}", **KINDS[kind])
+    report = score(inputs, inferer, f"{tmp_path}/parts/", format=suffix, **KINDS[kind])
+    parts = [tmp_path / "parts" / f"{i}.{suffix}" for i in range(FILES)]
+    assert report.files == whole.files and report.written
+    assert_equal_rows(parts, tmp_path / f"whole.{suffix}")
+    names = [path.name for path in (tmp_path / "parts").iterdir() if not path.name.startswith("inputs-")]
+    assert sorted(names) == sorted(f"{i}.{suffix}{end}" for i in range(FILES) for end in ("", ".json"))
+    merge_parts(collected(tmp_path / "parts"), tmp_path / f"merged.{suffix}")
+    assert_equal_rows([tmp_path / f"merged.{suffix}"], tmp_path / f"whole.{suffix}")
+    if suffix == "root":
+        with uproot.open(tmp_path / "merged.root") as merged, uproot.open(tmp_path / "whole.root") as expected:
+            assert merged["hepvae"] == expected["hepvae"]
+            assert merged["Events"].num_entries == expected["Events"].num_entries
+
+
+def test_files_without_rows_are_merged_with_others(inferer, tmp_path):
+    (tmp_path / "in").mkdir()
+    for i, events in enumerate((0, 20, 0)):
+        tables = random_tables(np.random.default_rng(i), events=events)
+        write_events(tmp_path / "in" / f"{i}.root", tables, weights=events > 0)
+    score(tmp_path / "in", inferer, f"{tmp_path}/parts/", mjj_min=0)
+    merge_parts(collected(tmp_path / "parts"), tmp_path / "merged.root")
+    assert_equal_rows([tmp_path / "parts" / "1.root"], tmp_path / "merged.root")
+    score(tmp_path / "in" / "0.root", inferer, f"{tmp_path}/none/")
+    merge_parts(collected(tmp_path / "none"), tmp_path / "none.root")
+    assert len(flat(tmp_path / "none.root")["score"]) == 0
+
+
+def test_two_inputs_of_one_name_have_parts_of_their_own(inputs, inferer, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(inputs / f"{'ab'.index(folder)}.root", tmp_path / folder / "same.root")
+    shutil.copy(inputs / "2.root", tmp_path / "a" / "other.root")
+    report = score([tmp_path / "a", tmp_path / "b"], inferer, f"{tmp_path}/parts/", mjj_min=0)
+    names = sorted(path.name for path in (tmp_path / "parts").glob("*.root"))
+    assert names[0] == "other.root" and len(names) == 3
+    assert all(name.startswith("same-") and len(name) == len("same-12345678.root") for name in names[1:])
+    found = collected(tmp_path / "parts")
+    assert [part.path for part in found.parts] == [str(Path(file.path)) for file in report.files]
+    with pytest.raises(hepvae.FileError, match=r"other\.root: is the part of another input, .*a/other\.root"):
+        shutil.copy(inputs / "3.root", tmp_path / "b" / "other.root")
+        score(tmp_path / "b" / "other.root", inferer, f"{tmp_path}/parts/", mjj_min=0, resume=True)
+
+
+def test_names_are_such_that_every_storage_takes_them():
+    sources = [Source("root://host//a/x y.root?authz=secret"), Source("-a#b.h5"), Source("https://x/.root")]
+    assert part_names(sources, ".root") == ["x_y.root", "_a_b.root", "_root.root"]
+
+
+def test_a_bad_file_among_good_ones(inputs, tmp_path, capsys):
+    files = [str(inputs / "0.root"), str(tmp_path / "bad.root"), str(inputs / "1.root")]
+    Path(files[1]).write_text("no ROOT file")
+    command = ["score", *files, "--model", "conv", "--mjj-min", "0", "--output", f"{tmp_path}/parts/"]
+    assert main(command) == 1
+    assert "bad.root: not a ROOT file" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "parts").glob("*.root")) == ["0.root", "1.root"]
+    assert main(["report", str(tmp_path / "parts")]) == 1
+    printed = capsys.readouterr()
+    assert "missing: " in printed.err and "bad.root: not a ROOT file" in printed.err
+    assert "1 of 3 inputs have no part" in printed.err and "read from 2 files" in printed.out
+    assert main(["merge", str(tmp_path / "parts"), str(tmp_path / "m.root")]) == 1
+    assert not (tmp_path / "m.root").exists()
+    assert main(["merge", str(tmp_path / "parts"), str(tmp_path / "m.root"), "--allow-failed", "1"]) == 0
+    capsys.readouterr()
+    # With the broken file replaced, it alone is read.
+    shutil.copy(inputs / "2.root", files[1])
+    assert main([*command, "--resume"]) == 0
+    assert "2 of 3 files were scored already" in capsys.readouterr().err
+    assert main(["report", "--check", str(tmp_path / "parts")]) == 0
+
+
+def test_shares_are_a_division_that_all_agree_on(inputs, inferer, tmp_path):
+    whole = score(inputs, inferer, f"{tmp_path}/whole/", mjj_min=0)
+    scored = []
+    for i in (3, 1, 2):
+        scored += score(inputs, inferer, f"{tmp_path}/parts/", mjj_min=0, split=f"{i}/3").files
+        missing = len(collected(tmp_path / "parts").missing)
+        assert missing == FILES - len(scored)
+    assert sorted(file.path for file in scored) == sorted(file.path for file in whole.files)
+    for i in range(FILES):
+        assert_equal_rows([tmp_path / "parts" / f"{i}.root"], tmp_path / "whole" / f"{i}.root")
+    assert collected(tmp_path / "parts").report.events_scored == whole.events_scored
+    names = {path.name for path in (tmp_path / "parts").iterdir()}
+    assert names == {path.name for path in (tmp_path / "whole").iterdir()}  # one list of inputs, too
+    assert score(inputs, inferer, f"{tmp_path}/parts/", mjj_min=0, split="9/9").files == []
+
+
+def test_shares_have_about_as_many_bytes(tmp_path):
+    sources = []
+    for i, size in enumerate((1000, 10, 20, 400, 600, 30, 0)):
+        (tmp_path / str(i)).write_bytes(bytes(size))
+        sources.append(Source(str(tmp_path / str(i))))
+    shares = [share(sources, i, 2, ReadOptions()) for i in (1, 2)]
+    assert shares == [[0, 5, 6], [1, 2, 3, 4]]
+    assert sum(share(sources, i, 10, ReadOptions()) != [] for i in range(1, 11)) == 7
+
+
+@pytest.mark.parametrize("split", ["0/2", "3/2", "1", "a/b", "1/2/3"])
+def test_no_share(split, inputs, inferer, tmp_path):
+    with pytest.raises(hepvae.OptionError, match="expected I/N with I from 1 to N"):
+        score(inputs, inferer, f"{tmp_path}/parts/", split=split)
+    with pytest.raises(hepvae.OptionError, match="expected a folder"):
+        score(inputs, inferer, tmp_path / "s.root", split="1/2")
+    with pytest.raises(hepvae.OptionError, match="expected a folder"):
+        score(inputs, inferer, tmp_path / "s.root", format="parquet")
+
+
+#: Dies in the third file.
+SCRIPT = """
+import os, signal, sys
+import hepvae
+
+class Dying:
+    def __init__(self, inferer):
+        self.inferer, self.calls = inferer, 0
+    def __getattr__(self, name):
+        return getattr(self.inferer, name)
+    def losses_of(self, jets, chosen):
+        self.calls += 1
+        if self.calls == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.inferer.losses_of(jets, chosen)
+
+inferer = Dying(hepvae.load_inferer(hepvae.model_path("conv")))
+hepvae.score_files(sys.argv[1], inferer, sys.argv[2], mjj_min=0, step_size=15)
+"""
+
+
+def test_a_killed_run_goes_on_with_exactly_what_has_no_valid_part(inputs, inferer, tmp_path, monkeypatch):
+    score(inputs, inferer, f"{tmp_path}/whole/", mjj_min=0)
+    parts = tmp_path / "parts"
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(inputs), f"{parts}/"], timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    there = sorted(path.name for path in parts.glob("*.root"))
+    assert 2 <= len(there) < FILES
+    assert len(collected(parts).missing) == FILES - len(there)
+    # One that is damaged, and what a process leaves that is killed while it writes.
+    content = bytearray((parts / "0.root").read_bytes())
+    content[len(content) // 2] ^= 1
+    (parts / "0.root").write_bytes(content)
+    (parts / temporary_name("4.root")).write_text("half")
+    assert len(collected(parts, check=True).missing) == FILES - len(there) + 1
+    written = {name: (parts / name).stat().st_mtime_ns for name in there}
+    report = score(inputs, inferer, f"{parts}/", mjj_min=0, resume=True)
+    assert report.files_resumed == len(there) - 1 and not report.failed
+    for i in range(FILES):
+        assert_equal_rows([parts / f"{i}.root"], tmp_path / "whole" / f"{i}.root")
+    again = {name for name in there if (parts / name).stat().st_mtime_ns != written[name]}
+    assert again == {"0.root"}
+    assert not any(temporary_of(path.name) for path in parts.iterdir())
+    assert collected(parts, check=True).missing == []
+
+
+def test_what_is_there_is_not_replaced_unasked(inputs, inferer, tmp_path):
+    parts = f"{tmp_path}/parts/"
+    score(inputs / "0.root", inferer, parts, mjj_min=0)
+    with pytest.raises(hepvae.FileError, match=r"0\.root: exists already: expected another folder, --resume or"):
+        score(inputs, inferer, parts, mjj_min=0)
+    with pytest.raises(hepvae.FileError, match=r"0\.root: was scored with other: strategy: expected another"):
+        score(inputs, inferer, parts, mjj_min=0, strategy="max", resume=True)
+    # More files come to those that are there.
+    assert score(inputs, inferer, parts, mjj_min=0, resume=True).files_resumed == 1
+    with pytest.raises(hepvae.FileError, match="was scored with other strategy than "):
+        score(inputs / "1.root", inferer, parts, mjj_min=0, strategy="max", overwrite=True)
+        collected(parts)
+    score(inputs, inferer, parts, mjj_min=0, strategy="max", overwrite=True)
+    assert collected(parts).missing == []
+    (tmp_path / "parts" / "1.root.json").write_text("{}")
+    with pytest.raises(hepvae.FileError, match=r"1\.root: is there without a record"):
+        score(inputs, inferer, parts, mjj_min=0, strategy="max", resume=True)
+    copied = tmp_path / "in"
+    shutil.copytree(inputs, copied)
+    with pytest.raises(hepvae.OptionError, match=r"0\.root: is an input file"):
+        score(copied, inferer, copied, overwrite=True)
+
+
+def test_an_input_that_changed_is_scored_again(inputs, inferer, tmp_path):
+    copied = tmp_path / "in"
+    shutil.copytree(inputs, copied)
+    score(copied, inferer, f"{tmp_path}/parts/", mjj_min=0)
+    shutil.copy(inputs / "1.root", copied / "0.root")
+    report = score(copied, inferer, f"{tmp_path}/parts/", mjj_min=0, resume=True)
+    assert report.files_resumed == FILES - 1
+    assert_equal_rows([tmp_path / "parts" / "0.root"], tmp_path / "parts" / "1.root")
+
+
+def test_records_say_what_a_part_was_made_of(inputs, inferer, tmp_path):
+    score(inputs, inferer, f"{tmp_path}/parts/", mjj_min=0)
+    record = json.loads((tmp_path / "parts" / "0.root.json").read_text())
+    assert record["input"][0] == str(inputs / "0.root") and record["size"] > 0 and len(record["adler32"]) == 8
+    assert record["options"]["sha256"] == inferer.sha256 and record["options"]["selection"]["mjj_min"] == 0
+    with uproot.open(inputs / "0.root") as file:
+        assert record["report"]["sum_of_weights"] == pytest.approx(
+            file["Events"]["genWeight"].array().to_numpy().sum()
+        )
+
+
+def test_a_folder_without_parts(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    assert "no folder of parts: expected one that hepvae score has written" in capsys.readouterr().err
+    (tmp_path / f"inputs-{16 * '0'}.json").write_text("[]")
+    assert main(["merge", str(tmp_path), str(tmp_path / "m.root")]) == 1
+    assert "is no list of inputs of hepvae score" in capsys.readouterr().err
