@@ -68,7 +68,7 @@ def test_losses_are_those_of_the_definition(model, signal_jets, distance):
     sets = signal_jets.astype(np.float64), found["reconstruction"]
     expected = chamfer(*[points(x, InputSpec(), distance, np) for x in sets], np, mask)
     assert np.allclose(found["reco_loss"], expected, rtol=1e-4)
-    assert np.allclose(found["kl_loss"], kl_divergence(latent["z_mean"], latent["z_log_var"], np), rtol=1e-4)
+    assert np.allclose(found["kl_loss"], kl_divergence(latent["z_mean"], latent["z_log_var"], np, mask), rtol=1e-4)
     assert np.allclose(found["loss"], found["reco_loss"] + 0.01 * found["kl_loss"], rtol=1e-6)
     assert found["reconstruction"].shape == signal_jets.shape
 

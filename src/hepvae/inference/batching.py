@@ -58,7 +58,7 @@ class Batcher:
         pt = self._spec.features.index("pt") if "pt" in self._spec.features else -1
         #: Arguments of the compiled distances: which feature masks padding, and which multiplies the others.
         self._mask = pt if runtime.reco_loss == "masked chamfer" else -1
-        self._factor = pt if losses.DISTANCES[card.distance].transverse else -1
+        self._factor = pt if card.distance == "momenta" else -1
         self._beta = np.float32(card.beta)
         if runtime.reco_loss is not None:
             from .chamfer_kernel import chamfer  # numba takes long to import
@@ -146,11 +146,18 @@ class Batcher:
         names = self._without_distances
         values = dict(zip(names, self._checked(batch, names)))
         if outputs != (RECONSTRUCTION,):
-            values["reco_loss"] = self._chamfer(batch, values[RECONSTRUCTION], self._mask, self._factor)
+            values["reco_loss"] = self._distances(batch, values[RECONSTRUCTION])
             values["loss"] = values["reco_loss"]
             if "kl_loss" in names:
                 values["loss"] = values["reco_loss"] + self._beta * values["kl_loss"]
         return [values[name] for name in outputs]
+
+    def _distances(self, batch: Array, made: Array) -> Array:
+        """`losses.chamfer` of the places of particles, compiled."""
+        if self.card.distance != "weighted":
+            return self._chamfer(batch, made, self._mask, self._factor)
+        places = (losses.points(x, self._spec, self.card.distance, np) for x in (batch, made))
+        return self._chamfer(*places, 2 if self._mask >= 0 else -1, -1)  # the last coordinate is 0 for padding
 
     def _checked(self, batch: Array, outputs: tuple[str, ...]) -> list[Array]:
         """What a runtime gives for a batch.

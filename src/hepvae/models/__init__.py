@@ -16,7 +16,7 @@ from .losses import LOSSES
 
 __all__ = ["ARCHITECTURES", "MASKED", "Architecture", "ArchitectureName", "architecture", "hyperparameters"]
 
-ArchitectureName = Literal["conv", "graph", "edge", "edge-dense", "density"]
+ArchitectureName = Literal["conv", "graph", "edge", "edge-dense", "graph-slots", "density"]
 
 #: name: "module:attribute" of an `Architecture`.
 ARCHITECTURES: dict[str, str] = {
@@ -24,11 +24,12 @@ ARCHITECTURES: dict[str, str] = {
     "graph": "hepvae.models.graph:GRAPH",
     "edge": "hepvae.models.graph:EDGE",
     "edge-dense": "hepvae.models.graph:EDGE_DENSE",
+    "graph-slots": "hepvae.models.slots:SLOTS",
     "density": "hepvae.models.density:DENSITY",
 }
 
 #: Those that mask padding: the decoder takes ``mask`` beside ``z``, and the losses leave padding out.
-MASKED = frozenset({"graph", "edge", "edge-dense"})
+MASKED = frozenset({"graph", "edge", "edge-dense", "graph-slots"})
 
 #: Smallest values of hyperparameters; of all others 1. An ``edge`` without neighbours is no edge convolution.
 LEAST = {"convolutions": 0, "decoder_convolutions": 0, "codes": 2}
@@ -54,6 +55,9 @@ class Architecture:
     """What it gives a jet; a VAE these."""
     strategy: StrategyName = "min"
     """From the losses of two jets to a score, unless the user says otherwise."""
+    aligned: bool = False
+    """Whether place i of what is made is constituent i of the input. Training then takes the distance of these
+    pairs: never below that of nearest neighbours, and with no matrix of them."""
 
     @property
     def is_vae(self) -> bool:

@@ -6,6 +6,7 @@ float64, say) to hold it against.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,29 +33,51 @@ LOSSES = ("loss", "reco_loss", "kl_loss")
 FAR = 1e9
 
 
+#: Directions of the distance ``weighted`` are in these units: so far apart, two particles of one pt are as far as
+#: particles in one direction whose pt differ by twice their pt.
+ANGLE_UNIT = 0.1
+#: GeV; far below any in data. The root of zero has no derivative.
+LEAST_PT = 1e-6
+
+
 @dataclass(frozen=True)
 class Distance:
     """Where particles lie when the distance of two is taken."""
 
-    transverse: bool
-    """At pt * (eta, phi) instead of at their features."""
+    place: Callable[[Any, Any, Any, Any], list[Any]] | None
+    """Coordinates, from eta and phi relative to the jet axis, pt and the array functions; None: the features."""
     clip_norm: float
     """Longest gradient of a batch in training, unless told: a few times that of a usual one."""
 
 
-DistanceName = Literal["features", "momenta"]
+def _momenta(eta: Any, phi: Any, pt: Any, ops: Any) -> list[Any]:
+    return [pt * eta, pt * phi]
+
+
+def _weighted(eta: Any, phi: Any, pt: Any, ops: Any) -> list[Any]:
+    root = ops.where(pt > 0, ops.sqrt(ops.maximum(pt, LEAST_PT)), 0.0)
+    return [root * eta / ANGLE_UNIT, root * phi / ANGLE_UNIT, root]
+
+
+DistanceName = Literal["features", "momenta", "weighted"]
 
 #: ``features``: as the study has it; pt in GeV counts, and next to it directions hardly do. ``momenta``: the
 #: momentum transverse to the jet axis, in GeV. A hard constituent far from the axis, as of a second prong, is far
-#: from all others, and a jet with few soft ones beside it has a large mean distance.
-DISTANCES: dict[str, Distance] = {"features": Distance(False, 5e3), "momenta": Distance(True, 20.0)}
+#: from all others, and a jet with few soft ones beside it has a large mean distance. ``weighted``: the root of pt
+#: times the direction, and that root, so that the squared distance of two near ones is pt * ((dR / 0.1)^2 +
+#: (dpt / pt)^2 / 4), in GeV: relative errors count, by the pt of the constituent, as for the momentum of the jet.
+DISTANCES: dict[str, Distance] = {
+    "features": Distance(None, 5e3),
+    "momenta": Distance(_momenta, 20.0),
+    "weighted": Distance(_weighted, 1.0),
+}
 
 
 def check_distance(name: str, spec: InputSpec) -> None:
     """Raise `OptionError` where there is no such distance, or particles of a spec have none."""
     check_choice("distance", name, DISTANCES)
     known = spec.coordinates == "relative" and set(spec.features) == {"eta", "phi", "pt"}
-    if DISTANCES[name].transverse and not known:
+    if DISTANCES[name].place and not known:
         raise OptionError(
             f"distance {name!r}: needs eta and phi relative to the jet axis, and pt;"
             f" found {spec.coordinates} {', '.join(spec.features)}"
@@ -72,12 +95,13 @@ def points(particles: Any, spec: InputSpec, distance: str, ops: Any) -> Any:
 
     Returns
     -------
-    array, (jets, particles, features) or (jets, particles, 2)
+    array, (jets, particles, coordinates)
     """
-    if not DISTANCES[distance].transverse:
+    place = DISTANCES[distance].place
+    if place is None:
         return particles
     eta, phi, pt = (particles[..., spec.features.index(name)] for name in ("eta", "phi", "pt"))
-    return ops.stack([pt * eta, pt * phi], -1)
+    return ops.stack(place(eta, phi, pt, ops), -1)
 
 
 def chamfer(particles: Any, reconstruction: Any, ops: Any, mask: Any = None) -> Any:
@@ -175,17 +199,20 @@ def _operands(x: Any, mask: Any, pt: int | None, ops: Any) -> tuple[Any, ...]:
     return tuple(ops.reshape(ops.concatenate(side, axis=1), (-1, len(side), x.shape[1])) for side in sides)
 
 
-def kl_divergence(z_mean: Any, z_log_var: Any, ops: Any) -> Any:
+def kl_divergence(z_mean: Any, z_log_var: Any, ops: Any, mask: Any = None) -> Any:
     """Kullback-Leibler divergence of N(z_mean, exp(z_log_var)) from N(0, 1), mean over the latent axis.
 
     Kingma and Welling, arXiv:1312.6114, appendix B; the study takes the mean where they sum.
 
     Parameters
     ----------
-    z_mean, z_log_var : arrays, (jets, latent)
+    z_mean, z_log_var : arrays, (jets, latent) or (jets, particles, latent)
+    mask : array, (jets, particles), optional
+        1 for a particle, 0 for padding, which the mean leaves out: needed where each particle has its own.
 
     Returns
     -------
     array, (jets,)
     """
-    return -0.5 * ops.mean(1.0 + z_log_var - ops.square(z_mean) - ops.exp(z_log_var), axis=1)
+    each = -0.5 * ops.mean(1.0 + z_log_var - ops.square(z_mean) - ops.exp(z_log_var), axis=-1)
+    return each if len(each.shape) == 1 else ops.sum(each * mask, axis=1) / ops.sum(mask, axis=1)

@@ -46,7 +46,9 @@ class VAE(JetModel):
         super().__init__(card, **kwargs)
         check_distance(card.distance, card.spec)
         values = hyperparameters(card.architecture, card.hyperparameters)
-        self.encoder, self.decoder = architecture(card.architecture).build(card, **values)
+        row = architecture(card.architecture)
+        self.encoder, self.decoder = row.build(card, **values)
+        self._aligned = row.aligned
         self._pt = card.spec.features.index("pt") if "pt" in card.spec.features else None
         if card.architecture in MASKED and self._pt is not None:
             self.mask = Mask(self._pt, name="mask")
@@ -63,13 +65,16 @@ class VAE(JetModel):
         reconstruction = self.decoder(z if mask is None else {"z": z, "mask": mask}, training=training)
         spec, distance = self.card.spec, self.card.distance
         first, second = (points(x, spec, distance, ops) for x in (particles, reconstruction))
-        if by_product:
-            # Transverse momenta are small beside pt: their squares keep what they need.
-            pt = None if DISTANCES[distance].transverse else self._pt
+        if training and self._aligned:
+            pairs = ops.sum(ops.square(first - second), axis=2) * mask
+            reco_loss = 2.0 * ops.sum(pairs, axis=1) / ops.sum(mask, axis=1)
+        elif by_product:
+            # Coordinates made of pt and directions are small beside pt: their squares keep what they need.
+            pt = None if DISTANCES[distance].place else self._pt
             reco_loss = chamfer_by_product(first, second, ops, mask, pt)
         else:
             reco_loss = chamfer(first, second, ops, mask)
-        kl_loss = kl_divergence(z_mean, z_log_var, ops)
+        kl_loss = kl_divergence(z_mean, z_log_var, ops, mask)
         return {
             "loss": reco_loss + self.card.beta * kl_loss,
             "reco_loss": reco_loss,
