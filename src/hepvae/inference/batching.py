@@ -156,8 +156,8 @@ class Batcher:
         """`losses.chamfer` of the places of particles, compiled."""
         if self.card.distance != "weighted":
             return self._chamfer(batch, made, self._mask, self._factor)
-        places = (losses.points(x, self._spec, self.card.distance, np) for x in (batch, made))
-        return self._chamfer(*places, 2 if self._mask >= 0 else -1, -1)  # the last coordinate is 0 for padding
+        before, after = (losses.points(x, self._spec, self.card.distance, np) for x in (batch, made))
+        return self._chamfer(before, after, 2 if self._mask >= 0 else -1, -1)  # the last coordinate is 0 for padding
 
     def _checked(self, batch: Array, outputs: tuple[str, ...]) -> list[Array]:
         """What a runtime gives for a batch.

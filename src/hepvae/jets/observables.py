@@ -1,4 +1,4 @@
-"""What a model makes of jets: of their pt, mass and multiplicity, and of each particle."""
+"""What a model makes of jets: of their pt, mass, multiplicity and prongs, and of each particle."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ..errors import SpecError
 from .kinematics import wrapped
 from .spec import InputSpec
+from .substructure import subjettiness
 
 __all__ = ["CONSTITUENT_PT", "OBSERVABLES", "RESIDUALS", "jet_observables", "nearest_residuals"]
 
@@ -21,6 +22,7 @@ OBSERVABLES = {
     "pt": r"Jet $p_T$ (GeV)",
     "mass": "Jet mass (GeV)",
     "multiplicity": rf"Constituents with $p_T$ > {CONSTITUENT_PT} GeV",
+    "tau21": r"Jet $\tau_{21}$",
 }
 
 #: Differences of matched particles, output minus input, and how an axis names them.
@@ -48,18 +50,22 @@ def jet_observables(padded: npt.ArrayLike, spec: InputSpec) -> dict[str, npt.NDA
     Returns
     -------
     dict of str to float64 array (jets,)
-        By the names in `OBSERVABLES`; pt and mass in GeV.
+        By the names in `OBSERVABLES`; pt and mass in GeV, tau21 as `substructure.substructure` has it.
     """
     import vector
 
     eta, phi, pt = _momenta(padded, spec)
     pt = np.maximum(pt, 0)
+    counts = (pt > 0).sum(axis=1)
+    flat = (np.asarray(values[pt > 0], np.float32) for values in (pt, eta, phi))
+    tau1, tau2, _ = subjettiness(np.cumsum(counts) - counts, counts, *flat).T
     jets: Any = vector.array({"pt": pt, "eta": eta, "phi": phi, "mass": np.zeros_like(pt)}).sum(axis=1)
     # A jet of one massless particle has none, to rounding of either sign.
     return {
         "pt": jets.pt,
         "mass": np.sqrt(np.maximum(jets.mass2, 0)),
         "multiplicity": (pt > CONSTITUENT_PT).sum(axis=1),
+        "tau21": np.divide(tau2, tau1, out=np.zeros(len(tau1)), where=tau1 > 0),
     }
 
 

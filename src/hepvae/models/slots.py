@@ -14,16 +14,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import layers, ops
 
 from ..errors import OptionError
 from ..jets.spec import InputSpec
 from . import Architecture
 from .card import ModelCard
-from .graph_layers import NodeFeatures, Shape, dense, number_code
+from .graph_layers import Attention, NodeFeatures, dense, number_code
 from .layers import Mask
-from .losses import ANGLE_UNIT, FAR, points
+from .losses import ANGLE_UNIT, points
 
 __all__ = ["SLOTS"]
 
@@ -96,48 +95,6 @@ def _convolved(features: Any, mask: Any, values: Mapping[str, Any], kind: str) -
             nodes, mask
         )
     return nodes
-
-
-class Attention(layers.Layer):
-    """Graph convolution whose edges are weighted by attention (Vaswani et al., 1706.03762; GAT, 1710.10903).
-
-    h' = h + sum over the constituents j of softmax_j(q_i k_j / sqrt(head_width)) v_j, in each head, mapped back to
-    the width; then h'' = h' + a map of elu of another, ``hidden`` wide, at each node. Both maps back begin with
-    zeros: an untrained layer changes nothing. Without normalisation of layers: the stacks are short.
-    """
-
-    def __init__(self, width: int, heads: int, head_width: int, hidden: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.heads, self.head_width = heads, head_width
-        self.query, self.key, self.value = (
-            dense(heads * head_width, name, bias=False) for name in ("query", "key", "value")
-        )
-        self.merge = layers.Dense(width, kernel_initializer="zeros", name="merge")
-        self.hidden = dense(hidden, "hidden", activation="elu")
-        self.shift = layers.Dense(width, kernel_initializer="zeros", name="shift")
-
-    def build(self, nodes_shape: Shape, real_shape: Shape) -> None:
-        for layer in (self.query, self.key, self.value, self.hidden):
-            layer.build(nodes_shape)
-        self.merge.build((*nodes_shape[:2], self.value.units))
-        self.shift.build((*nodes_shape[:2], self.hidden.units))
-        self.built = True
-
-    def call(self, nodes: Any, real: Any) -> Any:
-        query, key, value = (
-            ops.reshape(layer(nodes), (-1, ops.shape(nodes)[1], self.heads, self.head_width))
-            for layer in (self.query, self.key, self.value)
-        )
-        edges = ops.matmul(
-            ops.transpose(query, (0, 2, 1, 3)) * self.head_width**-0.5, ops.transpose(key, (0, 2, 3, 1))
-        )
-        # Padding is nobody's neighbour.
-        edges = edges + ops.expand_dims(ops.expand_dims((real - 1.0) * FAR, 1), 1)
-        weights = tf.nn.softmax(edges, axis=-1)  # that of Keras warns of a single constituent
-        heads = ops.matmul(weights, ops.transpose(value, (0, 2, 1, 3)))
-        heads = ops.transpose(heads, (0, 2, 1, 3))
-        nodes = nodes + self.merge(ops.reshape(heads, (-1, ops.shape(nodes)[1], self.value.units)))
-        return nodes + self.shift(self.hidden(nodes))
 
 
 SLOTS = Architecture(
