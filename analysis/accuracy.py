@@ -9,8 +9,8 @@ definition for all models, the study's, in which padding counts as particles of 
 Then one table for QCD jets (--qcd), and one for jets with a mass of 65 to 105 GeV of a signal (--signal), as W
 have. How much the latent values say of a jet: their KL divergence, summed, in nats, and how many have more than
 0.1. And what is made of it, from the mean of the latent distribution (as in scoring) and from a sample of it (what
-so many nats are enough for): pt and mass of the reconstructed jet over those of the input, and the difference of the
-multiplicity, as median and half of the central 68 % (width), and the linear correlation of tau21 before and after.
+so many nats are enough for): pt and mass of the reconstructed jet over those of the input, and the difference of
+the multiplicity, as median and half of the central 68 % (width), and the correlation of tau21 before and after.
 
 Last table: area under the ROC curve and largest significance improvement of each signal over QCD in the signal
 region, for each strategy, weighted, for events with mjj within the window around the resonance mass. Uncertainties

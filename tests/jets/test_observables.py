@@ -31,6 +31,15 @@ def test_same_after_a_rotation_and_a_boost_along_the_beam(signal_jets):
         assert np.allclose(before[name], after[name], rtol=1e-4), name
 
 
+def test_two_prongs_and_one():
+    """tau21 is small where all constituents are near one of two axes, and 0 where there are no more than two."""
+    jets = np.zeros((2, 3, 3), np.float32)
+    jets[:, 0], jets[:, 1] = (0.3, 0.1, 100), (-0.2, -0.3, 50)
+    jets[1, 2] = 0.31, 0.1, 10
+    tau21 = jet_observables(jets, InputSpec(n_particles=3))["tau21"]
+    assert tau21[0] == pytest.approx(0, abs=1e-5) and 0 < tau21[1] < 0.05
+
+
 def test_jets_of_the_sample(signal_events):
     """Massless constituents in relative coordinates make about the jet of the file."""
     found = jet_observables(

@@ -17,6 +17,8 @@ CHANGED = [
     ("graph", {"latent": 200, "units": [300], "heads": 3, "width": 4, "convolutions": 0}),
     ("edge", {"neighbours": 3, "decoder_width": 200, "decoder_convolutions": 5, "codes": 40}),
     ("edge-dense", {}),
+    ("graph-slots", {}),
+    ("graph-slots", {"heads": 1, "head_width": 5, "hidden": 30, "convolutions": 0, "decoder_convolutions": 3}),
 ]
 
 

@@ -104,6 +104,32 @@ def test_transverse_momenta_of_known_particles():
         assert points(jets, InputSpec(1, features), "features", np) is jets
 
 
+def test_weighted_distance_is_of_relative_differences():
+    """pt * ((dR / 0.1)^2 + (dpt / pt)^2 / 4) near the axis; padding lies at the origin, with a derivative."""
+    keras = pytest.importorskip("keras")
+    tf = pytest.importorskip("tensorflow")
+    jets = np.array([[[0.0, 0.0, 64.0], [0.03, -0.04, 65.0], [0.5, 0.5, 0.0]]], np.float32)
+    (first, second, padding), *_ = points(jets.astype(np.float64), InputSpec(3), "weighted", np)
+    expected = 64 * ((0.05 / 0.1) ** 2 + (1 / 64) ** 2 / 4)
+    assert ((first - second) ** 2).sum() == pytest.approx(expected, rel=0.05)
+    assert not padding.any() and first[2] == 8
+    with tf.GradientTape() as tape:
+        particles = tf.convert_to_tensor(jets)
+        tape.watch(particles)
+        places = points(particles, InputSpec(3), "weighted", keras.ops)
+    assert np.isfinite(tape.gradient(places, particles)).all()
+
+
+def test_kl_of_particles_leaves_padding_out(rng):
+    mean, log_var = rng.normal(size=(2, 5, 7, 3))
+    mask = (np.arange(7) < [[1], [2], [4], [6], [7]]).astype(float)
+    expected = [
+        kl_divergence(m[k > 0].reshape(1, -1), v[k > 0].reshape(1, -1), np)[0]
+        for m, v, k in zip(mean, log_var, mask)
+    ]
+    assert np.allclose(kl_divergence(mean, log_var, np, mask), expected)
+
+
 def test_two_prongs_are_far_from_the_axis_and_soft_particles_are_not():
     """All particles on the axis as reconstruction: the mean of the squared transverse momentum is left, twice.
 
@@ -125,5 +151,7 @@ def test_momenta_need_directions_relative_to_the_axis():
     for spec in (InputSpec(coordinates="absolute"), InputSpec(features=("eta", "phi"))):
         with pytest.raises(OptionError, match="distance 'momenta': needs eta and phi relative to the jet axis"):
             check_distance("momenta", spec)
-    with pytest.raises(OptionError, match="distance 'euclid' is unknown: expected one of features, momenta"):
+    with pytest.raises(
+        OptionError, match="distance 'euclid' is unknown: expected one of features, momenta, weighted"
+    ):
         check_distance("euclid", InputSpec())

@@ -203,6 +203,23 @@ def test_dense_is_ten_to_twenty_times_edge():
     assert 4 * dense < 4 * 2**20
 
 
+def test_training_takes_pairs_of_slots_and_constituents(signal_jets):
+    """Never below the distance of nearest neighbours."""
+    model = make("graph-slots", distance="weighted")
+    model.encoder.get_layer("z_log_var").bias.assign([-50.0] * 3)  # without noise
+    in_training, scored = (
+        keras.ops.convert_to_numpy(model(signal_jets, training=t)["reco_loss"]) for t in (True, False)
+    )
+    assert (in_training >= scored * (1 - 1e-5)).all() and not np.allclose(in_training, scored)
+
+
+def test_slots_need_relative_directions():
+    with pytest.raises(
+        OptionError, match="graph-slots needs eta and phi relative to the jet axis, and pt: found abs"
+    ):
+        make("graph-slots", spec=InputSpec(coordinates="absolute"))
+
+
 def test_foreign_keras_files_are_refused(tmp_path):
     from hepvae.models.vae import load_vae
 

@@ -59,7 +59,8 @@ def _hyperparameters(ctx: click.Context, param: click.Parameter, texts: tuple[st
     "--distance",
     type=Choice(DISTANCES),
     default="features",
-    help="between two particles: in eta, phi and pt, or of the momenta transverse to the jet axis",
+    help="between two particles: in eta, phi and pt; of the momenta transverse to the jet axis; or of directions"
+    " and relative pt, weighted by pt",
 )
 @option("--validation-split", type=Number(), default=0.1, help="share of events")
 @option(

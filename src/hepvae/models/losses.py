@@ -64,8 +64,8 @@ DistanceName = Literal["features", "momenta", "weighted"]
 #: ``features``: as the study has it; pt in GeV counts, and next to it directions hardly do. ``momenta``: the
 #: momentum transverse to the jet axis, in GeV. A hard constituent far from the axis, as of a second prong, is far
 #: from all others, and a jet with few soft ones beside it has a large mean distance. ``weighted``: the root of pt
-#: times the direction, and that root, so that the squared distance of two near ones is pt * ((dR / 0.1)^2 +
-#: (dpt / pt)^2 / 4), in GeV: relative errors count, by the pt of the constituent, as for the momentum of the jet.
+#: times the direction, and that root, so that the squared distance of two near ones is about
+#: pt * ((dR / 0.1)^2 + (dpt / pt)^2 / 4), in GeV: relative errors count, by pt, as for the momentum of the jet.
 DISTANCES: dict[str, Distance] = {
     "features": Distance(None, 5e3),
     "momenta": Distance(_momenta, 20.0),
