@@ -157,9 +157,8 @@ class Batcher:
         if self.card.distance != "weighted":
             return self._chamfer(batch, made, self._mask, self._factor)
         before, after = (losses.points(x, self._spec, self.card.distance, np) for x in (batch, made))
-        return self._chamfer(
-            before, after, 2 if self._mask >= 0 else -1, -1
-        )  # the last coordinate is 0 for padding
+        # The last coordinate is the root of pt: 0 for padding.
+        return self._chamfer(before, after, 2 if self._mask >= 0 else -1, -1)
 
     def _checked(self, batch: Array, outputs: tuple[str, ...]) -> list[Array]:
         """What a runtime gives for a batch.
