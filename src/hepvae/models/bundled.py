@@ -13,7 +13,7 @@ from ..jets.spec import InputSpec
 from ..options import check_choice
 from ..reading.dijets import read_dijets
 
-__all__ = ["MODELS", "RESONANCES", "SAMPLES", "model_folder", "reference_jets", "sample_path"]
+__all__ = ["DETECTOR", "MODELS", "RESONANCES", "SAMPLES", "model_folder", "reference_jets", "sample_path"]
 
 #: Bundled samples in the order of every table and plot, and what a legend calls them.
 SAMPLES = {
@@ -27,7 +27,9 @@ SAMPLES = {
 RESONANCES = {"GtoWW15na": 1500.0, "GtoWW15br": 1500.0}
 
 #: Bundled models.
-MODELS = ("conv", "graph", "edge", "edge-dense", "graph-momenta")
+MODELS = ("conv", "graph", "edge", "edge-dense", "graph-momenta", "density")
+#: The one that tells signals from QCD best.
+DETECTOR = "density"
 
 # In a checkout, a link to the folder at its top.
 _DATA = (Path(__file__).parents[1] / "data").resolve()
