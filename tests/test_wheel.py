@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from helpers.places import CHECKOUT
 
+from hepvae.models.bundled import MODELS, SAMPLES
+
 pytestmark = pytest.mark.slow
 
 #: A user's script, with an error in each of its last lines.
@@ -77,7 +79,7 @@ def test_samples_and_models_come_with_it(unpacked):
         env={**os.environ, "PYTHONPATH": str(unpacked)},
     )
     files = printed.split()
-    assert len(files) == 15
+    assert len(files) == 1 + len(SAMPLES) + 2 * len(MODELS)
     assert all(file.startswith(f"{unpacked}/hepvae/") and Path(file).is_file() for file in files)
 
 

@@ -85,10 +85,11 @@ def test_traps_of_the_conversion_are_caught(exported, tmp_path):
     renamed.graph.output[0].name = "Identity:0"
     random = onnx.load(exported[0])
     random.graph.node.append(onnx.helper.make_node("RandomNormalLike", ["loss"], ["noise"]))
-    _check_graph(proto, tmp_path)
+    outputs = ("loss", "reco_loss", "kl_loss", "reconstruction")
+    _check_graph(proto, outputs, tmp_path)
     for wrong, message in ((more, "norm/sub/y:0"), (renamed, "Identity:0"), (random, "draws random numbers")):
         with pytest.raises(hepvae.ModelError, match=message):
-            _check_graph(wrong, tmp_path)
+            _check_graph(wrong, outputs, tmp_path)
 
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "conv"])

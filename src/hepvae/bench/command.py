@@ -14,7 +14,7 @@ from ..conversion.parity import TOLERANCE
 from ..errors import OptionError
 from ..execution.command import PATH, Command, Number, Whole, built, effective_options, option
 from ..inference import runtime_names
-from ..models.bundled import MODELS
+from ..models.bundled import DETECTOR, MODELS
 from ..options import check_choice, check_number, check_whole_number
 from ..output.journal import forget
 from ..output.text import console
@@ -34,8 +34,8 @@ __all__ = ["STUDIED", "bench"]
 
 logger = logging.getLogger("hepvae")
 
-#: The models of the study that this one repeats.
-STUDIED = ("conv", "graph")
+#: The models of the study that this one repeats, and the one that tells signals from QCD best.
+STUDIED = ("conv", "graph", DETECTOR)
 STUDIED_RUNTIMES = ("tensorflow", "onnxruntime")
 BATCH_SIZES = (1, 8, 64, 512)
 #: Queries at batch size 1 that MLPerf's rules require.
@@ -168,8 +168,7 @@ class StudyOptions:
     option(
         "--models",
         type=Listed(lambda name, part: part),
-        help=f"bundled names or model directories  [default: {','.join(STUDIED)}, those of the study; with --full"
-        f" {','.join(MODELS)}]",
+        help=f"bundled names or model directories  [default: {','.join(STUDIED)}; with --full {','.join(MODELS)}]",
     ),
     option(
         "--runtimes",

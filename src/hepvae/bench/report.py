@@ -157,7 +157,7 @@ def _sections(view: _View) -> list[_Section]:
         for model, samples in scores.items():
             # Not named by model where there is one, so that scripts know its name.
             name = "anomaly_score" if len(scores) == 1 else f"anomaly_score_{plain_name(model)}"
-            drawn[f"{name}.png"] = partial(_plot_scores, samples, model)
+            drawn[f"{name}.png"] = partial(_plot_scores, samples, f"{model}, {study.strategies[model]}")
         sections.append(_Section("Anomaly scores", "Events of the signal region.", None, drawn))
     if study.failures:
         sections.append(_Section("Failed configurations", "", printing.failures_table(study.failures)))
@@ -170,8 +170,8 @@ def plain_name(model: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", model)
 
 
-def _plot_scores(samples: Mapping[str, Any], model: str, **options: Any) -> None:
-    histogram = score_histogram(samples, label=f"Anomaly score ({model}, min)")
+def _plot_scores(samples: Mapping[str, Any], of: str, **options: Any) -> None:
+    histogram = score_histogram(samples, label=f"Anomaly score ({of})")
     plot_scores(histogram, title=rf"$|\Delta\eta| < {Selection.deta_cut:g}$", **options)
 
 

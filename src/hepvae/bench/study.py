@@ -52,6 +52,8 @@ class Study:
     """For each model and training, the comparison of each further runtime with the first."""
     scores: dict[str, dict[str, SampleScores]] = field(default_factory=dict)
     """For each model and sample: scores and weights of its events in the signal region."""
+    strategies: dict[str, str] = field(default_factory=dict)
+    """How the losses of two jets become a score, for each model."""
 
     def to_dict(self) -> Record:
         """What was measured, in plain values, as in ``results.json``."""
@@ -212,7 +214,9 @@ def run_study(plan: Plan, folder: Path) -> Study:
                 study.parity[f"{short}, {training}" if training else short] = parity_of(losses)
                 if not training:
                     (*_, last), cell = losses, next(c for c in run.accuracy.cells.values() if c.model == model)
-                    study.scores[short] = scores_of(losses[last], subjects.card(cell), samples)
+                    card = subjects.card(cell)
+                    study.scores[short] = scores_of(losses[last], card, samples)
+                    study.strategies[short] = card.strategy
     return study
 
 

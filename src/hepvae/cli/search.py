@@ -52,7 +52,7 @@ _DEFAULT = SearchOptions
     f"  [default: {' and '.join(DEFAULT_MODELS)}]",
 )
 @option("--search-model", help="whose score is cut on  [default: the last]")
-@_list_option("--strategies", _DEFAULT.strategies, "the first is cut on")
+@_list_option("--strategies", _DEFAULT.strategies, "the model's own is cut on, else the first")
 @_list_option("--working-points", _DEFAULT.working_points, "shares of the background to keep, in per cent")
 @option("--lumi", "luminosity", type=Number(), default=_DEFAULT.luminosity, help="fb^-1")
 @option(

@@ -22,7 +22,7 @@ def plot_history(history: Mapping[str, Sequence[float]], **options: Unpack[PlotO
     Parameters
     ----------
     history : mapping of str to sequence of float
-        ``loss`` and ``val_loss`` of each epoch, as in ``history.json``.
+        ``loss`` and ``val_loss`` of each epoch, and of a VAE ``kl_loss``, as in ``history.json``.
     **options : PlotOptions
     """
     with drawing(options) as canvas:
@@ -30,15 +30,18 @@ def plot_history(history: Mapping[str, Sequence[float]], **options: Unpack[PlotO
 
         axes = canvas.figure.subplots()
         epochs = np.arange(1, len(history["loss"]) + 1)
-        axes.plot(epochs, history["loss"], "-o", label="Training (latent sampled)", fillstyle="none")
-        axes.plot(epochs, history["val_loss"], "-s", label="Validation (latent mean)", fillstyle="none")
+        of_vae = "kl_loss" in history or "reco_loss" in history
+        sampled, mean = (" (latent sampled)", " (latent mean)") if of_vae else ("", "")
+        axes.plot(epochs, history["loss"], "-o", label=f"Training{sampled}", fillstyle="none")
+        axes.plot(epochs, history["val_loss"], "-s", label=f"Validation{mean}", fillstyle="none")
         best = int(np.argmin(history["val_loss"]))
         axes.axvline(float(epochs[best]), color="gray", linestyle=":", label=f"Best epoch ({epochs[best]})")
-        axes.set_yscale("log")
-        plain_ticks(axes.yaxis)
+        if of_vae:  # other losses may have any sign
+            axes.set_yscale("log")
+            plain_ticks(axes.yaxis)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("Epoch")
-        axes.set_ylabel(r"Loss (GeV$^2$)")
+        axes.set_ylabel(r"Loss (GeV$^2$)" if of_vae else "Loss")
         axes.legend(title=canvas.title, fontsize="small", title_fontsize="small")
         canvas.write_label(axes)
     return canvas.figure

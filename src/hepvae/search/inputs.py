@@ -56,10 +56,9 @@ def open_inputs(options: SearchOptions) -> Inputs:
     cards = {name: inferer.card for name, inferer in inferers.items()} or _shared(list(files.values()))
     model = options.model_of(list(cards))
     make_folder(options.output)
-    strategy = options.strategies[0]
     scored: dict[str, dict[str, SearchSample]] = {}
     for one, card in cards.items():
-        folder = options.output / "scored" / file_name(one)
+        folder, strategy = options.output / "scored" / file_name(one), options.strategy_of(card)
         observables = OBSERVABLES if one == model and options.observables else ()
         scored[one] = {}
         for name, of in files.items():

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import OptionError
-from ..models.bundled import MODELS, RESONANCES, sample_path
+from ..models.bundled import DETECTOR, RESONANCES, sample_path
+from ..models.card import ModelCard
 from ..options import check_choice, check_number, check_whole_number
 from ..plots.style import ENERGY_TEV, LABEL
 from ..reading.sources import distinct_names
@@ -22,8 +23,8 @@ __all__ = ["BACKGROUND", "CONTROL", "DATA", "DEFAULT_MODELS", "SearchOptions", "
 #: Names of samples in every table and plot.
 BACKGROUND, CONTROL, DATA = "qcdSig", "control", "data"
 
-#: Models that score files by default: the study's, and the one that was bundled last, which is the best.
-DEFAULT_MODELS = ("conv", MODELS[-1])
+#: Models that score files by default: the study's, and the one that tells signals from QCD best.
+DEFAULT_MODELS = ("conv", DETECTOR)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class SearchOptions:
     search_model: str | None = None
     """The name of that whose score is cut on; None: the last."""
     strategies: tuple[StrategyName, ...] = ("min", "max", "sum")
-    """The first is cut on."""
+    """The model's own is cut on where it is one of these, else the first."""
     working_points: tuple[str, ...] = ("eff50", "eff10", "eff1")
     luminosity: float = 138.0
     """fb^-1."""
@@ -173,6 +174,10 @@ class SearchOptions:
         if self.search_model is not None and self.search_model not in names:
             raise OptionError(f"model to search with {self.search_model}: expected one of {', '.join(names)}")
         return self.search_model or names[-1]
+
+    def strategy_of(self, card: ModelCard) -> StrategyName:
+        """How the score of a model that is cut on comes of its jets."""
+        return card.strategy if card.strategy in self.strategies else self.strategies[0]
 
     @property
     def labelled(self) -> list[tuple[str, SignalFiles]]:

@@ -99,9 +99,10 @@ def search(options: SearchOptions) -> list[Path]:
     shown = {name: sample for name, sample in samples.items() if name not in hidden}
     show_scores(report, shown, model)
     show_jets(options, inputs, report)
+    strategy = options.strategy_of(samples[BACKGROUND].card)
     summary = (
         f"{options.luminosity:g} fb-1 at {options.energy:g} TeV; cut on the score of {model}"
-        f" ({options.strategies[0]} of the jets); fits of mjj from {options.fit_start:g} to"
+        f" ({strategy} of the jets); fits of mjj from {options.fit_start:g} to"
         f" {options.fit_stop:g} GeV."
     )
     return report.write("Search for anomalous dijets", summary)
@@ -173,9 +174,9 @@ def separation(
             advance(1)
     betas = {model: samples[BACKGROUND].card.beta for model, samples in models.items()}
     show_separation(report, merits, betas)
-    how = options.strategies[0]
+    how = {model: options.strategy_of(samples[BACKGROUND].card) for model, samples in models.items()}
     curves = {
-        (model, signal): roc(*windowed(samples, signal, mass, "min" if model in plain else how))
+        (model, signal): roc(*windowed(samples, signal, mass, how.get(model, "min")))
         for model, samples in scored.items()
         for signal, mass in options.masses.items()
     }
