@@ -31,7 +31,7 @@ numpydoc_show_class_members = False
 # Single backquotes in docstrings: a name of Python where there is one, else code.
 default_role = "autolink"
 
-html_theme = "pydata_sphinx_theme"
+html_theme = "sphinx_book_theme"
 html_title = "hepvae"
-html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2}
+html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2, "home_page_in_toc": True}
 exclude_patterns = ["_build"]

@@ -6,6 +6,7 @@ import doctest
 import inspect
 import re
 import sys
+from configparser import ConfigParser
 
 import pytest
 from helpers.places import CHECKOUT
@@ -50,6 +51,21 @@ def test_links_between_pages_lead_somewhere():
     for page in ("README.md", "data/README.md"):
         for link in re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", (CHECKOUT / page).read_text()):
             assert (CHECKOUT / page).parent.joinpath(link).exists(), f"{page} links to {link}"
+
+
+def test_what_is_cited_and_packaged_is_this_version_with_its_requirements():
+    citation, recipe = (CHECKOUT / name for name in ("CITATION.cff", "packaging/meta.yaml"))
+    assert f"version: {hepvae.__version__}\n" in citation.read_text()
+    assert f'version = "{hepvae.__version__}"' in recipe.read_text()
+    setup = ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    wanted = {
+        line.partition(";")[0].replace(">=", " >=").replace("matplotlib ", "matplotlib-base ").strip()
+        for line in setup["options"]["install_requires"].strip().splitlines()
+        if not line.startswith("ai-edge-litert")  # which conda-forge has not
+    }
+    listed = recipe.read_text().partition("  run:\n")[2].partition("\n\n")[0]
+    assert wanted == {line.strip("- ") for line in listed.splitlines() if "python >=" not in line}
 
 
 def test_the_front_page_is_short():

@@ -1,7 +1,8 @@
-"""What pip installs, from a checkout and as a wheel: the samples and models come with it, and its types."""
+"""What pip installs, from a checkout and as a wheel, in clean environments with and without each extra."""
 
 from __future__ import annotations
 
+import configparser
 import os
 import shutil
 import site
@@ -42,7 +43,7 @@ def checkout(tmp_path_factory):
     """A copy: a build in the checkout would take what an earlier one has left in build/."""
     copy = tmp_path_factory.mktemp("build") / "checkout"
     ignored = shutil.ignore_patterns("*.egg-info", "__pycache__")
-    for name in ("src", "data", "docs", "tests", "analysis"):
+    for name in ("src", "data", "docs", "packaging", "tests", "analysis"):
         shutil.copytree(CHECKOUT / name, copy / name, symlinks=True, ignore=ignored)
     for path in CHECKOUT.iterdir():
         if path.is_file():
@@ -81,6 +82,57 @@ def test_samples_and_models_come_with_it(unpacked):
     files = printed.split()
     assert len(files) == 1 + len(SAMPLES) + 2 * len(MODELS)
     assert all(file.startswith(f"{unpacked}/hepvae/") and Path(file).is_file() for file in files)
+
+
+#: What an extra brings besides the modules that `hepvae.extras` imports on use.
+FURTHER = {
+    "coffea": "hepvae.coffea",
+    "condor": "dask_jobqueue",
+    "generate": "pythia8mc",
+    "xrootd": "XRootD.client",
+}
+
+#: Imports what an extra brings, and scores a file; what other extras bring is not there.
+IN_A_CLEAN_ENVIRONMENT = """\
+import importlib.util, sys
+import hepvae
+from hepvae.extras import EXTRAS, require
+
+extra, further, output = sys.argv[1:]
+for name, brings in EXTRAS.items():
+    if brings in ("", extra) and name != "lightgbm":  # which only a script takes
+        require(name, "the test")
+if further:
+    importlib.import_module(further)
+if not extra:
+    there = [name for name, brings in EXTRAS.items() if brings and importlib.util.find_spec(name.split(".")[0])]
+    assert there == [], there
+    assert not importlib.util.find_spec("pytest")
+for runtime in ("onnxruntime", "litert"):
+    inferer = hepvae.load_inferer("conv", runtime=runtime)
+    report = hepvae.score_files(hepvae.sample_path("qcdSig"), inferer, f"{output}/{runtime}.root")
+    print(report.scored)
+"""
+
+
+def clean_extras():
+    setup = configparser.ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    return ["", *(name for name in setup["options.extras_require"] if name not in ("all", "docs", "lint", "test"))]
+
+
+@pytest.mark.skipif(find_spec("uv") is None, reason="uv is not installed")
+@pytest.mark.parametrize("extra", clean_extras())
+def test_a_clean_environment(extra, wheel, tmp_path):
+    python = tmp_path / "venv" / "bin" / "python"
+    uv = (sys.executable, "-m", "uv", "--quiet", "--no-config")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run(*uv, "venv", "--python", sys.executable, tmp_path / "venv", env=environment)
+    what = f"hepvae[{extra}] @ {wheel.as_uri()}" if extra else f"hepvae @ {wheel.as_uri()}"
+    run(*uv, "pip", "install", "--python", python, what, env=environment)
+    script = (python, "-c", IN_A_CLEAN_ENVIRONMENT, extra, FURTHER.get(extra, ""), tmp_path)
+    assert run(*script, env=environment, cwd=tmp_path).split() == ["2050", "2050"]
+    assert run(tmp_path / "venv" / "bin" / "hepvae", "--version", env=environment).startswith("hepvae ")
 
 
 def test_nothing_is_in_it_that_should_not(unpacked):

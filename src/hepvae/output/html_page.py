@@ -63,7 +63,8 @@ def html_page(markdown: str, folder: str | Path, title: str, figures: Collection
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head += f"<title>{html_text(title)}</title><style>{STYLE}</style>"
     tokens = reader.parse(markdown)
-    first, links = None, []
+    first: int | None = None
+    links: list[str] = []
     for i, (token, inside) in enumerate(pairwise(tokens)):
         if token.type == "heading_open" and token.tag == "h2":
             first = i if first is None else first

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -115,11 +117,10 @@ def drawing(options: PlotOptions) -> Iterator[Canvas]:
     import matplotlib.style
     import mplhep
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     paths: Any = options.get("figure_path") or ()
     with matplotlib.style.context(mplhep.style.CMS):
-        figure = Figure(figsize=(10, 10))
+        figure = _figure_class()(figsize=(10, 10))
         FigureCanvasAgg(figure)
         yield Canvas(
             figure,
@@ -135,6 +136,20 @@ def drawing(options: PlotOptions) -> Iterator[Canvas]:
                     figure.savefig(temporary, bbox_inches="tight", dpi=100)
                 except ValueError as error:  # of a suffix that matplotlib does not know
                     raise FileError(f"{path}: cannot be written: {error}") from error
+
+
+@cache
+def _figure_class() -> type[Figure]:
+    """A figure that notebooks show as a picture, also before pyplot is imported."""
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            content = io.BytesIO()
+            self.savefig(content, format="png", bbox_inches="tight", dpi=60)
+            return content.getvalue()
+
+    return ShownFigure
 
 
 def _import_matplotlib() -> None:
