@@ -119,6 +119,8 @@ def plot_timing(
 
 
 def _ratio_panel(axes: Axes, comparisons: Sequence[Comparison], styles: _Styles, *, varied: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     groups: dict[tuple[str, str, str], list[Comparison]] = {}
     for c in comparisons:
         runtime = c.side if varied == "runtime" else c.cell["runtime"]
@@ -132,7 +134,10 @@ def _ratio_panel(axes: Axes, comparisons: Sequence[Comparison], styles: _Styles,
     plain_ticks(axes.yaxis)
     axes.tick_params(axis="y", which="both", labelsize="x-small")
     ends = np.array([[c.ratio.value, c.ratio.low, c.ratio.high] for c in comparisons])
-    axes.set_ylim(min(0.9 * float(np.nanmin(ends)), 0.8), max(1.1 * float(np.nanmax(ends)), 1.25))
+    low, high = min(0.9 * float(np.nanmin(ends)), 0.8), max(1.1 * float(np.nanmax(ends)), 1.25)
+    axes.set_ylim(low, high)
+    if high < 4 * low:  # 1, 2, 5 would be one number
+        axes.yaxis.set_major_locator(MaxNLocator(4))
 
 
 def plot_saved(comparisons: Sequence[Comparison], **options: Unpack[PlotOptions]) -> Figure:
