@@ -7,7 +7,7 @@ import pytest
 
 import hepvae
 from hepvae.output.files import temporary_name, temporary_of
-from hepvae.output.folders import Checksum, is_folder, open_folder
+from hepvae.output.folders import Checksum, is_folder, open_folder, open_output
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -41,3 +41,12 @@ def test_what_is_a_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(hepvae.FileError, match="file: no folder, and none can be made there"):
         open_folder(f"{tmp_path}/file/").new("1.root")
+
+
+def test_the_folder_of_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, name = open_output("s.root")
+    assert (folder.address, name) == (str(tmp_path), "s.root")
+    folder, name = open_output("root://host//a/s.root?authz=x")
+    assert (folder.path(name), name) == ("root://host//a/s.root?authz=x", "s.root")
+    assert open_output("/eos/user/m/me/s.root")[0].address == "root://eosuser.cern.ch//eos/user/m/me/"

@@ -136,6 +136,32 @@ def test_a_server_that_replaces_no_file(server, monkeypatch):
     assert server.names() == ["1.txt"] and folder.read("1.txt") == b"two"
 
 
+def test_a_name_is_tried_before_the_work(server):
+    folder = open_folder(server.address, QUICK)
+    folder.check("a/1.txt", overwrite=False)
+    assert server.names() == []
+    write(folder, "a/1.txt", b"one")
+    folder.check("a/1.txt")
+    with pytest.raises(hepvae.FileError, match=r"a/1\.txt: exists already"):
+        folder.check("a/1.txt", overwrite=False)
+    with pytest.raises(hepvae.FileError, match="permission denied"):
+        open_folder(f"{server.address}../", QUICK).check("1.txt")
+
+
+def test_only_temporaries_of_some_files_are_removed(server):
+    folder = open_folder(server.address)
+    names = [
+        folder.temporary("a/1.txt"),
+        folder.temporary(folder.temporary("a/1.txt")),
+        folder.temporary("a/2.txt"),
+    ]
+    for name in names:
+        write(folder, name, b"left")
+    assert folder.names_in("nowhere") == [] and len(folder.names_in("a")) == 3 and folder.names_in("") == []
+    folder.remove_temporaries(["a/1.txt"])
+    assert server.names() == names[2:]
+
+
 def test_where_nothing_can_be_written(server):
     with pytest.raises(hepvae.FileError, match=r"permission denied|can only be read there"):
         write(open_folder(server.address.replace("outputs", "elsewhere"), QUICK), "1.txt", b"one")

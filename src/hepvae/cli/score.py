@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -110,9 +109,10 @@ def score(
     if runtime is None:  # that of the killed run or of other shares, whatever was measured since
         before = None
         if is_folder(output):
-            before = recorded_runtime(open_folder(output)) if writing.resume or not writing.overwrite else None
+            kept = writing.resume or not writing.overwrite
+            before = recorded_runtime(open_folder(output, read.access)) if kept else None
         elif writing.resume:
-            before = recorded(unfinished(Path(output))).get("runtime")
+            before = recorded(unfinished(output)).get("runtime")
         runtime = before if before in runtime_names() else None
     inferer = load_inferer(
         named_model(model, runtime=runtime), runtime=runtime, threads=threads, block_size=block_size

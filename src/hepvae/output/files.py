@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from ..errors import FileError
 
-__all__ = ["check_output", "make_folder", "temporary_name", "temporary_of", "whole_file"]
+__all__ = ["already_there", "check_output", "make_folder", "temporary_name", "temporary_of", "whole_file"]
 
 #: Names of files that are being written: hidden, unlike those of any other process; the suffix stays, as it tells
 #: some writers what to write.
@@ -38,6 +38,11 @@ def make_folder(path: str | Path) -> Path:
     return Path(path)
 
 
+def already_there(path: str | Path) -> FileError:
+    """The error to raise for an output that exists."""
+    return FileError(f"{path}: exists already: expected a new name, or --overwrite (overwrite=True)")
+
+
 def check_output(path: Path, *, overwrite: bool = True) -> None:
     """Raise `FileError` where no file of this name can be written: before the work, not after it.
 
@@ -51,7 +56,7 @@ def check_output(path: Path, *, overwrite: bool = True) -> None:
     if path.is_dir():
         raise FileError(f"{path}: cannot be written: is a folder")
     if path.exists() and not overwrite:
-        raise FileError(f"{path}: exists already: expected a new name, or --overwrite (overwrite=True)")
+        raise already_there(path)
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from pathlib import Path
 from ..errors import FileError
 from ..storage import servers
 from ..storage.access import ACCESS, Access
-from .files import make_folder, temporary_name, temporary_of, whole_file
+from .files import already_there, check_output, make_folder, temporary_name, temporary_of, whole_file
 
-__all__ = ["Checksum", "LocalFolder", "OutputFolder", "RemoteFolder", "is_folder", "open_folder"]
+__all__ = ["Checksum", "LocalFolder", "OutputFolder", "RemoteFolder", "is_folder", "open_folder", "open_output"]
 
 #: Read at once for a checksum.
 BLOCK_BYTES = 1 << 22
@@ -52,6 +52,20 @@ class OutputFolder(ABC):
         """All files in it and in its folders, sorted; none where there is no such folder."""
 
     @abstractmethod
+    def names_in(self, folder: str) -> list[str]:
+        """The files directly in one of its folders, by their names in that; none where there is no such folder."""
+
+    @abstractmethod
+    def check(self, name: str, *, overwrite: bool = True) -> None:
+        """Raise `FileError` where no file of this name can be written: before the work, not after it.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Whether one that exists may be replaced.
+        """
+
+    @abstractmethod
     def new(self, name: str) -> AbstractContextManager[Path]:
         """A path on this machine, of the same suffix, to write to; the file appears when the block ends well.
 
@@ -82,12 +96,13 @@ class OutputFolder(ABC):
     def remove_temporaries(self, names: Iterable[str]) -> None:
         """Remove what killed processes have left of some files."""
         wanted = set(names)
-        for name in self.names():
-            of = name
-            while (outer := temporary_of(of)) is not None:  # what is made of a temporary file, too
-                of = outer
-            if of != name and of in wanted:
-                self.remove(name)
+        for folder in {os.path.dirname(name) for name in wanted}:
+            for name in (os.path.join(folder, last) for last in self.names_in(folder)):
+                of = name
+                while (outer := temporary_of(of)) is not None:  # what is made of a temporary file, too
+                    of = outer
+                if of != name and of in wanted:
+                    self.remove(name)
 
 
 @dataclass(frozen=True)
@@ -105,6 +120,13 @@ class LocalFolder(OutputFolder):
         for folder, _, files in os.walk(self.address):
             found += [os.path.relpath(os.path.join(folder, name), self.address) for name in files]
         return sorted(found)
+
+    def names_in(self, folder: str) -> list[str]:
+        path = Path(self.address, folder)
+        return sorted(one.name for one in path.iterdir() if not one.is_dir()) if path.is_dir() else []
+
+    def check(self, name: str, *, overwrite: bool = True) -> None:
+        check_output(Path(self.path(name)), overwrite=overwrite)
 
     def new(self, name: str) -> AbstractContextManager[Path]:
         path = Path(self.path(name))
@@ -145,6 +167,17 @@ class RemoteFolder(OutputFolder):
 
     def names(self) -> list[str]:
         return servers.files_below(self.address, self.access)
+
+    def names_in(self, folder: str) -> list[str]:
+        return servers.files_in(self.path(folder), self.access)
+
+    def check(self, name: str, *, overwrite: bool = True) -> None:
+        if not overwrite and self.checksum(name) is not None:
+            raise already_there(self.path(name))
+        trial = self.temporary(name)
+        with self.new(trial) as path:
+            path.write_text("to see whether a file can be written here\n")
+        self.remove(trial)
 
     @contextmanager
     def new(self, name: str) -> Iterator[Path]:
@@ -201,3 +234,14 @@ def open_folder(address: str | Path, access: Access = ACCESS) -> OutputFolder:
     if not name.startswith("root://"):
         raise FileError(f"{name}: cannot be written: expected a path, or an address as root://host//path/")
     return RemoteFolder(name, access)
+
+
+def open_output(output: str | Path, access: Access = ACCESS) -> tuple[OutputFolder, str]:
+    """The folder of a file that a user names, and the name of the file in it."""
+    name = servers.eos_address(str(output)) or str(output)
+    if "://" not in name:
+        path = Path(os.path.expanduser(name))
+        return LocalFolder(str(path.parent)), path.name
+    server, path_there, query = servers.address_parts(name)
+    folder, _, last = path_there.rpartition("/")
+    return open_folder(f"{server}/{folder}/{query}", access), last

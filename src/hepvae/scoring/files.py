@@ -17,7 +17,6 @@ from ..inference import Inferer
 from ..jets.health import Health
 from ..jets.selection import Cuts, Region, Selection
 from ..options import check_names
-from ..output.files import whole_file
 from ..output.folders import is_folder, open_folder
 from ..output.journal import Journal
 from ..reading.dijets import iterate_sources
@@ -262,21 +261,21 @@ def _check_carried(config: ScoringConfig, read: ReadOptions, writing: OutputOpti
 
 def _into_file(call: _Call, name: str, client: Client | None) -> ScoreReport:
     """All files into one."""
-    sources, writing, output = call.sources, call.writing, Path(name)
+    sources, writing = call.sources, call.writing
     for source in sources:
-        if output.exists() and os.path.exists(source.path) and os.path.samefile(source.path, output):
-            raise OptionError(f"{output}: is an input file, and would be overwritten by its own scores")
-    writing.check(output)
-    form = call.form(output.suffix)
-    with Journal(unfinished(output), call.depends, anew=not writing.resume) as journal:
+        local = os.path.exists(name) and os.path.exists(source.path)
+        if os.path.samefile(source.path, name) if local else source.path == name:
+            raise OptionError(f"{name}: is an input file, and would be overwritten by its own scores")
+    folder, last = writing.check(name, call.read.access)
+    form = call.form(Path(last).suffix)
+    with Journal(unfinished(name), call.depends, anew=not writing.resume) as journal:
+        folder.remove_temporaries([last])
         if writing.resume and journal.changed:
             changed = ", ".join(journal.changed)
-            logger.warning(
-                "%s: nothing is resumed, since what was kept was scored with other: %s", output, changed
-            )
+            logger.warning("%s: nothing is resumed, since what was kept was scored with other: %s", name, changed)
         scores = UnfinishedScores(journal, sources, form.allowed())
         known = [scores.report(i) for i in range(len(sources))]
-        report = ScoreReport(str(output), call.reports(sources, known), all_jets=call.config.all_jets)
+        report = ScoreReport(name, call.reports(sources, known), all_jets=call.config.all_jets)
         missing = [i for i, one in enumerate(known) if one is None]
         report.files_resumed = len(sources) - len(missing)
         left = [sources[i] for i in missing], [report.files[i] for i in missing]
@@ -291,7 +290,7 @@ def _into_file(call: _Call, name: str, client: Client | None) -> ScoreReport:
             _keep(chunks, scores, missing, form, look)
         report.written = not report.failed if form.aligned else len(report.failed) < len(sources)
         if report.written:
-            with whole_file(output) as temporary:
+            with folder.new(last) as temporary:
                 form.write(temporary, scores.columns, scores.kept())
         if report.written or len(report.failed) == len(sources):
             journal.forget()

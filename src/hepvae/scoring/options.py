@@ -11,8 +11,9 @@ from ..errors import OptionError
 from ..jets.features import FEATURES
 from ..jets.selection import Selection
 from ..options import check_choice, check_flag
-from ..output.files import check_output
+from ..output.folders import OutputFolder, open_output
 from ..reading.layouts import JET_COLUMNS
+from ..storage.access import ACCESS, Access
 from .formats import check_format
 from .strategy import ScoreStrategy
 
@@ -111,12 +112,20 @@ class OutputOptions:
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(self.split or "1/1"))
         return (int(match[1]), int(match[2])) if match else (0, 0)
 
-    def check(self, output: Path) -> None:
-        """Raise where a scored file of this name cannot be written: before the work, not after it."""
+    def check(self, output: str | Path, access: Access = ACCESS) -> tuple[OutputFolder, str]:
+        """Raise where a scored file of this name cannot be written: before the work, not after it.
+
+        Returns
+        -------
+        folder, str
+            In which it appears, and its name there.
+        """
         for name in ("format", "split"):
             if getattr(self, name) is not None:
                 raise OptionError(
                     f"{name} is {getattr(self, name)!r}, and {output} a file: expected a folder, DIR/"
                 )
-        check_format(output)
-        check_output(output, overwrite=self.overwrite)
+        folder, last = open_output(output, access)
+        check_format(Path(last))
+        folder.check(last, overwrite=self.overwrite)
+        return folder, last

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LayoutError
+from ..output.folders import LocalFolder, open_output
 from ..output.journal import Journal
 from ..reading.dijets import check_columns
 from ..reading.reports import FileReport
@@ -25,9 +26,13 @@ __all__ = ["UnfinishedScores", "unfinished"]
 BLOCK_BYTES = 1 << 22
 
 
-def unfinished(output: Path) -> Path:
-    """Where the rows of a scored file are kept until it is whole."""
-    return output.with_name(f".{output.name}.unfinished")
+def unfinished(output: str | Path) -> Path:
+    """Where the rows of a scored file are kept until it is whole: beside it; of one on a server, where we are."""
+    folder, name = open_output(output)
+    if isinstance(folder, LocalFolder):
+        return Path(folder.path(f".{name}.unfinished"))
+    where = hashlib.sha256(folder.address.partition("?")[0].encode()).hexdigest()[:8]
+    return Path(f".{name}.{where}.unfinished")
 
 
 class UnfinishedScores:

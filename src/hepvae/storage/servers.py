@@ -22,6 +22,7 @@ __all__ = [
     "content",
     "eos_address",
     "files_below",
+    "files_in",
     "has_magic",
     "is_folder",
     "match",
@@ -184,6 +185,15 @@ def files_below(address: str, access: Access) -> list[str]:
     return sorted(address_parts(one)[1][len(path.rstrip("/")) + 1 :] for one in found)
 
 
+def files_in(address: str, access: Access) -> list[str]:
+    """Files directly in a folder on a server, by their names, sorted; none where there is no such folder."""
+    try:
+        found = [one for one, within in _list_folder(address, access) if not within]
+    except _MissingError:
+        return []
+    return [address_parts(one)[1].rpartition("/")[2] for one in found]
+
+
 def content(address: str, access: Access) -> bytes | None:
     """Of a file on a server, which is short; None where there is none."""
 
@@ -201,8 +211,7 @@ def content(address: str, access: Access) -> bytes | None:
 def checksum(address: str, access: Access) -> tuple[int, str] | None:
     """Size in bytes and Adler-32 (eight hexadecimal digits) of a file as its server has it; None without one."""
     try:
-        size = _answer(address, access, lambda server, path: server.stat(path, access.timeout_s)).size
-        return int(size), _adler32(address, access)
+        return size_of(address, access), _adler32(address, access)
     except _MissingError:
         return None
 
