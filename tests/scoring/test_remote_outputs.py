@@ -125,7 +125,9 @@ def test_a_folder_of_parts(server, files, tmp_path, capsys, suffix):
     assert written(path.name for path in there.iterdir()) == names
     for name in names:
         if name.endswith(".json"):
-            assert json.loads((there / name).read_text()) == json.loads((tmp_path / "here" / name).read_text())
+            # But for the name of the file while it was written, which ROOT files have in them.
+            ours, theirs = (json.loads((folder / name).read_text()) for folder in (tmp_path / "here", there))
+            assert {**ours, "size": 0, "adler32": ""} == {**theirs, "size": 0, "adler32": ""}
         elif suffix == "root":
             assert_equal_files(tmp_path / "here" / name, there / name)
     assert main(["merge", "here/", f"here.{suffix}"]) == 0

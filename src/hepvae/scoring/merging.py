@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +133,25 @@ def _append(merged: Any, new: Any, tree: Any, path: str) -> None:
 def _merge_parquet(paths: Sequence[str], output: Path) -> None:
     """Write the rows of Parquet files one after the other, `ROWS_AT_ONCE` at a time: pyarrow copies no pages."""
     require("pyarrow", str(output))
-    from pyarrow.parquet import ParquetFile, ParquetWriter, read_metadata
+    import fsspec
+    from pyarrow.parquet import ParquetFile, ParquetWriter
 
-    first = next((path for path in paths if read_metadata(path).num_rows), paths[0])
-    with ParquetFile(first) as file:
-        schema = file.schema_arrow
+    @contextmanager
+    def opened(path: str) -> Iterator[Any]:
+        remote = fsspec.open(path, "rb") if "://" in path else nullcontext(path)
+        with remote as where, ParquetFile(where) as file:
+            yield file
+
+    schema: Any = None
+    for path in paths:  # the first with rows decides on the columns
+        with opened(path) as file:
+            if schema is None or file.metadata.num_rows:
+                schema = file.schema_arrow
+            if file.metadata.num_rows:
+                break
     with ParquetWriter(output, schema, write_page_checksum=True) as merged:
         for path in paths:
-            with ParquetFile(path) as file:
+            with opened(path) as file:
                 if file.metadata.num_rows:
                     check_columns(path, schema.names, file.schema_arrow.names)
                     for batch in file.iter_batches(ROWS_AT_ONCE):
