@@ -69,10 +69,10 @@ def expected(vae, padded):
 
 def test_encoder_and_decoder_in_memory(tmp_path, events, vae):
     parities = adopt(vae[0], CARD, decoder=vae[1], output=tmp_path / "m", jets=events)
-    assert set(parities) == {"source", "tensorflow"}
+    assert set(parities) - {"litert"} == {"source", "tensorflow"}
     assert all(parity.holds() for parity in parities.values())
     losses = {}
-    for runtime in ("onnxruntime", "tensorflow"):
+    for runtime in ("onnxruntime", "tensorflow", *(["litert"] if "litert" in parities else [])):
         inferer = load_inferer(tmp_path / "m", runtime=runtime)
         padded = pad_particles(events, inferer.spec).reshape(-1, 20, 3)
         losses[runtime] = inferer(padded)
@@ -82,6 +82,45 @@ def test_encoder_and_decoder_in_memory(tmp_path, events, vae):
         assert np.array_equal(again(padded)["loss"], losses[runtime]["loss"])
     # the compiled loop has the distances
     assert load_inferer(tmp_path / "m", runtime="onnxruntime")._opened().runtime.reco_loss == "chamfer"
+
+
+@pytest.mark.parametrize("kind", ["mse", "chamfer in the network", "score"])
+def test_models_of_others_on_litert(tmp_path, events, vae, kind):
+    """Their losses in the graph, where no loop of hepvae computes them."""
+    pytest.importorskip("ai_edge_litert")
+    scaled = [["eta", 0, 2], "phi", ["log_pt", 1.7, 0.7, -5, 5]]
+    cards = {
+        "mse": ONE,
+        "chamfer in the network": {**CARD, "input": {"features": scaled}},
+        "score": {**CARD, "output": {"score": 0}, "loss": None},
+    }
+    described = {key: value for key, value in cards[kind].items() if value is not None}
+    model, decoder = vae
+    if kind != "chamfer in the network":
+        model, decoder = keras.Model(vae[0].inputs, vae[1](vae[0].outputs[1])), None
+    if kind == "score":
+        model = keras.Model(model.inputs, keras.ops.mean(model.outputs[0], axis=(1, 2)))
+    parities = adopt(model, described, decoder=decoder, output=tmp_path / "m", jets=events)
+    assert parities["litert"].holds()
+    ours, theirs = (load_inferer(tmp_path / "m", runtime=name) for name in ("litert", "onnxruntime"))
+    padded = pad_particles(events, ours.spec)
+    for count in (1, 7, 80):
+        jets = padded.reshape(-1, *ours.spec.shape)[:count]
+        for name, values in theirs(jets).items():
+            assert ours(jets)[name] == pytest.approx(values, rel=5e-4)
+    if kind != "score":
+        assert ours.reconstruct(padded) == pytest.approx(theirs.reconstruct(padded), rel=1e-3, abs=1e-3)
+
+
+def test_what_litert_cannot_run_is_adopted_without_it(tmp_path, events, caplog):
+    pytest.importorskip("ai_edge_litert")
+    x = particles = keras.Input((20, 3), name="x")
+    x = keras.ops.mean(keras.ops.arcsinh(x), axis=(1, 2))
+    described = {**ONE, "output": {"score": 0}}
+    del described["loss"]
+    parities = adopt(keras.Model(particles, x), described, output=tmp_path / "m", jets=events)
+    assert "litert" not in parities and not (tmp_path / "m" / "model.tflite").exists()
+    assert "without model.tflite" in caplog.text
 
 
 def test_a_saved_model_travels_as_bytes(tmp_path, events, vae):

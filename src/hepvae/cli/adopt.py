@@ -60,7 +60,11 @@ def adopt(
         trust_code=trust_code,
         overwrite=overwrite,
     )
-    names = {"source": "the model as it came", "tensorflow": "TensorFlow"}
-    for against, parity in parities.items():
-        click.echo(terminal_text(f"{output}: ONNX Runtime against {names[against]}, {parity}"))
+    compared = {
+        "source": "ONNX Runtime against the model as it came",
+        "tensorflow": "ONNX Runtime against TensorFlow",
+        "litert": "LiteRT against TensorFlow",
+    }
+    for name, parity in parities.items():
+        click.echo(terminal_text(f"{output}: {compared[name]}, {parity}"))
     return 0

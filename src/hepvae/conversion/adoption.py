@@ -7,6 +7,7 @@ so that everything else works with it as with a model that hepvae trained.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ import numpy.typing as npt
 
 from ..errors import FileError, HepvaeError, ModelError, one_line
 from ..extras import require
+from ..inference.litert import outputs_of as litert_outputs
+from ..inference.litert_file import write_litert
 from ..inference.loading import load_inferer
 from ..inference.onnx_graph import check_sizes, keep_outputs, write_model
 from ..jets.padding import pad_particles
@@ -46,12 +50,16 @@ from ..models.saved_model import RANDOM_OPERATORS, check_operators
 from ..output.files import make_folder
 from ..reading.dijets import read_dijets
 from .adapter import invertible, network_inputs, outputs_of
+from .litert import litert_file
 from .networks import OnnxNetwork, TensorFlowNetwork, load_network, random_error, selected
 from .onnx_ops import OnnxOps, Value
 from .parity import TOLERANCE, Parity, compare_losses
+from .rewrites import TRACED_JETS
 from .tensorflow_graph import constants_only, converted
 
 __all__ = ["adopt", "draft_card"]
+
+_logger = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float32]
 Losses = dict[str, npt.NDArray[np.floating]]
@@ -87,8 +95,8 @@ def adopt(
     decoder : path or object, optional
         Where ``model`` is an encoder: what takes its ``z_mean``.
     output : path
-        The folder to write: ``model.onnx``, and ``saved_model/`` where the model is TensorFlow's. Nothing is left
-        there when the adoption fails.
+        The folder to write: ``model.onnx``, and where the model is TensorFlow's ``saved_model/`` and, if LiteRT is
+        installed and can run it, ``model.tflite``. Nothing is left there when the adoption fails.
     jets : awkward array or files, optional
         Events, or jets with constituents, to check on, or files as for `read_dijets`; by default of the bundled
         samples.
@@ -103,7 +111,8 @@ def adopt(
     -------
     dict of str to Parity
         ``source``: what was written, on ONNX Runtime, against the network as it came, with features and losses
-        by NumPy in float64; ``tensorflow``: against its TensorFlow form, where it has one. Both are kept.
+        by NumPy in float64; ``tensorflow``: against its TensorFlow form, where it has one; ``litert``: of
+        ``model.tflite`` against that. All are kept in the files.
 
     Raises
     ------
@@ -694,8 +703,40 @@ def _adopt_tensorflow(
         raise ModelError(f"{card.name}: TensorFlow and ONNX Runtime differ: {between}; allowed {TOLERANCE:g}")
     _check_compiled(path, padded)
     parities = {"source": source, "tensorflow": between}
+    if batch_size is None and find_spec("ai_edge_litert"):
+        parities |= _with_litert(tf, function, names, record, metadata, networks[0].where, twin, padded)
     _write(onnx, proto, path, {**metadata, EXPORT_KEY: _export_record(parities)})
     return parities
+
+
+def _with_litert(
+    tf: Any,
+    function: Callable[..., dict[str, Any]],
+    names: tuple[str, ...],
+    record: ModelCard,
+    metadata: dict[str, str],
+    where: str,
+    twin: Path,
+    padded: Array,
+) -> dict[str, Parity]:
+    """Write ``model.tflite`` beside the SavedModel; no file where LiteRT cannot run it, which is logged."""
+    path = twin.with_name("model.tflite")
+    about = {key: value for key, value in metadata.items() if key != CARD_KEY}
+    wanted = litert_outputs(record, about.get(RECO_LOSS_KEY))
+    graph = constants_only(tf, function, (TRACED_JETS, *record.spec.shape), names, where)
+    try:
+        file = litert_file(graph.function(wanted), record, about, path, free_particles=False)
+        write_litert(path, file)
+        parity = compare_losses(load_inferer(twin, batching=False)(padded), load_inferer(path)(padded))
+        if not parity.holds():
+            raise ModelError(f"{path}: TensorFlow and LiteRT differ: {parity}; allowed {TOLERANCE:g}")
+    except ModelError as error:
+        path.unlink(missing_ok=True)
+        _logger.warning("%s: without model.tflite: %s", record.hyperparameters["name"], error)
+        return {}
+    file.metadata[EXPORT_KEY] = _export_record({"tensorflow": parity})
+    write_litert(path, file)
+    return {"litert": parity}
 
 
 def _raw(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,18 +21,19 @@ from ..errors import ModelError, OptionError, one_line
 from ..extras import quiet_stderr, require
 from ..inference import load_inferer
 from ..inference.litert import outputs_of
-from ..inference.litert_file import LiteRtFile, find_sizes, write_litert
+from ..inference.litert_file import LiteRtFile, find_sizes, graph_problem, write_litert
 from ..models.bundled import reference_jets
-from ..models.contract import CARD_KEY, EXPORT_KEY, LEAST_PARTICLES_KEY
+from ..models.contract import CARD_KEY, EXPORT_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY
 from ..output.files import check_output, make_folder, whole_file
 from .export import least_particles, reco_loss_of, traceable
 from .parity import TOLERANCE, Parity, compare
 from .rewrites import TRACED_JETS, TRACED_PARTICLES
 
 if TYPE_CHECKING:
+    from ..models.card import ModelCard
     from ..models.jet_model import JetModel
 
-__all__ = ["export_litert", "tflite"]
+__all__ = ["export_litert", "litert_file", "tflite"]
 
 
 def export_litert(
@@ -92,21 +94,45 @@ def _converted(model: JetModel, path: Path) -> LiteRtFile:
     """The graph of a model, for one jet of the full length, and where its sizes are."""
     from ..inference.tensorflow import traced
 
-    card = model.card
     longer, free = traceable(model)
-    outputs = outputs_of(card)
-    content = tflite(traced(longer, outputs, jets=TRACED_JETS))
+    metadata: dict[str, Any] = {LEAST_PARTICLES_KEY: str(least_particles(model.card)), **reco_loss_of(model)}
+    outputs = outputs_of(model.card, metadata.get(RECO_LOSS_KEY))
+    return litert_file(traced(longer, outputs, jets=TRACED_JETS), model.card, metadata, path, free_particles=free)
+
+
+def litert_file(
+    function: Any, card: ModelCard, metadata: Mapping[str, Any], path: Path, *, free_particles: bool
+) -> LiteRtFile:
+    """A ``tf.function`` of `TRACED_JETS` jets, as a file for any number of them.
+
+    Parameters
+    ----------
+    function : tf.function
+        Of `inference.litert.outputs_of`, by name.
+    metadata : mapping
+        What there is besides the card.
+    path : path
+        For messages.
+    free_particles : bool
+        Whether it is of `TRACED_PARTICLES` particles, and for any number of these.
+
+    Raises
+    ------
+    ModelError
+        LiteRT has no such operators, or a constant has values for each jet.
+    """
     try:
-        sizes = find_sizes(content, TRACED_JETS, TRACED_PARTICLES if free else None)
-    except ValueError as error:
+        content = tflite(function)
+        sizes = find_sizes(content, TRACED_JETS, TRACED_PARTICLES if free_particles else None)
+    # A dozen classes of TensorFlow's converter; ValueError of `find_sizes`.
+    except Exception as error:
         raise ModelError(f"{path}: cannot be converted for any number of jets: {one_line(error)}") from error
-    metadata = {
-        CARD_KEY: card.to_json(),
-        LEAST_PARTICLES_KEY: str(least_particles(card)),
-        **reco_loss_of(model),
-        "outputs": list(outputs),
-    }
-    return LiteRtFile(sizes.write(content, 1, card.spec.n_particles), sizes, metadata)
+    graph = sizes.write(content, 1, card.spec.n_particles)
+    problem = graph_problem(graph)
+    if problem:
+        raise ModelError(f"{path}: cannot be converted to LiteRT: {problem}")
+    outputs = sorted(outputs_of(card, metadata.get(RECO_LOSS_KEY)))  # as TensorFlow orders a dict
+    return LiteRtFile(graph, sizes, {CARD_KEY: card.to_json(), **metadata, "outputs": outputs})
 
 
 def tflite(function: Any) -> bytes:

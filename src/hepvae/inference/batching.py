@@ -25,6 +25,8 @@ __all__ = ["Batcher"]
 
 Array = npt.NDArray[np.float32]
 
+FLOAT32 = np.dtype(np.float32)
+
 
 class Batcher:
     """Gives jets to an opened runtime.
@@ -50,6 +52,7 @@ class Batcher:
         if self._size is not None:  # of which a block has no more: what is missing is filled up
             size = min(size, self._size)
         self.tuning = Tuning(size, options.parallel or tuning.parallel)
+        self._tails: dict[tuple[tuple[str, ...], int], list[tuple[int, ...]]] = {}
         #: What a runtime computes where hepvae computes the distances.
         self._without_distances = card.without_distances
         runtime.operator_threads = runtime.threads if self.tuning.parallel == "operators" else 1
@@ -181,18 +184,26 @@ class Batcher:
             ) from error
         if len(values) != len(outputs):
             raise ModelError(f"{self.path}: {self.runtime.name} gives {len(values)} outputs, expected {outputs}")
-        for name, value in zip(outputs, values):
-            # Each jet's own, and where there is a particle axis as long a one as the batch has.
-            length, *features = self._shapes[name] or (0,)
-            tail = (batch.shape[1] if length == self._spec.n_particles else length, *features)
-            shape = (len(batch), *(tail if self._shapes[name] else ()))
-            if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.shape != shape:
+        key = outputs, batch.shape[1]
+        tails = self._tails.get(key) or self._tails.setdefault(key, [self._tail(name, key[1]) for name in outputs])
+        for name, value, tail in zip(outputs, values, tails):
+            shape = (len(batch), *tail)
+            if not isinstance(value, np.ndarray) or value.dtype != FLOAT32 or value.shape != shape:
                 kind = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
                 raise ModelError(
                     f"{self.path}: output {name!r} on {self.runtime.name} is {kind}: expected float32 {shape}"
                     f" for jets of shape {batch.shape}"
                 )
-        return [np.ascontiguousarray(value[:count]) for value in values]
+        if count < len(batch):
+            values = [value[:count] for value in values]
+        return [value if value.flags.c_contiguous else np.ascontiguousarray(value) for value in values]
+
+    def _tail(self, name: str, length: int) -> tuple[int, ...]:
+        """Shape of an output for one jet of a batch: where there is a particle axis, as long a one as that has."""
+        if not self._shapes[name]:
+            return ()
+        first, *others = self._shapes[name]
+        return (length if first == self._spec.n_particles else first, *others)
 
 
 def _places(jets: Array, spec: InputSpec) -> npt.NDArray[np.int64]:

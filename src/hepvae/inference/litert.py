@@ -52,8 +52,9 @@ class LiteRt(Runtime):
         least = metadata[LEAST_PARTICLES_KEY]
         if not least.isdecimal() or not 1 <= int(least[:9]) <= MOST_PARTICLES:
             raise ModelError(f"{path}: {LEAST_PARTICLES_KEY} is {least!r}: expected a number of particles")
-        self._outputs, reco_loss = outputs_of(card), metadata.get(RECO_LOSS_KEY)
-        known = reco_loss in RECO_LOSSES if card.reconstruction else reco_loss is None
+        reco_loss = metadata.get(RECO_LOSS_KEY)
+        self._outputs = outputs_of(card, reco_loss)
+        known = reco_loss is None or (reco_loss in RECO_LOSSES and card.reconstruction is not None)
         if not known or sorted(metadata["outputs"]) != sorted(self._outputs):
             raise ModelError(f"{path}: has outputs {metadata['outputs']}: expected {', '.join(self._outputs)}")
         if reco_loss is not None:
@@ -71,7 +72,7 @@ class LiteRt(Runtime):
         """Raise `ModelError` where the graph does not fit the card: engines have the shapes of the graph."""
         jets = np.zeros((1, *card.spec.shape), np.float32)
         try:
-            values = self.run(jets, self._outputs)
+            values = self._run(jets)
         except ValueError as error:  # NumPy: of another shape
             raise ModelError(
                 f"{self._path}: takes jets of another shape than {card.spec.shape}, its card's"
@@ -82,6 +83,14 @@ class LiteRt(Runtime):
             )
 
     def run(self, batch: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> Sequence[npt.NDArray[np.float32]]:
+        values = self._run(batch)
+        if outputs == self._outputs:
+            return values
+        by_name = dict(zip(self._outputs, values))
+        return [by_name["reco_loss" if name not in by_name else name] for name in outputs]
+
+    def _run(self, batch: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """All outputs."""
         count, particles = batch.shape[:2]
         size = count if count < 2 * STEP else -(-count // STEP) * STEP
         if size > count:
@@ -116,6 +125,10 @@ class LiteRt(Runtime):
         return create_engine(self._file.sizes.write(self._file.graph, jets, particles), threads, self._path)
 
 
-def outputs_of(card: ModelCard) -> tuple[str, ...]:
-    """Outputs of a file: hepvae computes the distances of particles, and what follows from them."""
-    return card.losses if card.reconstruction is None else card.without_distances
+def outputs_of(card: ModelCard, reco_loss: str | None) -> tuple[str, ...]:
+    """Outputs of a file: where hepvae computes the distances of particles, without what follows from them."""
+    if reco_loss is not None:
+        return card.without_distances
+    # Without a KL loss it is the reconstruction loss, and LiteRT writes a tensor once, whatever names it has.
+    same = card.reconstruction is not None and "kl_loss" not in card.losses
+    return tuple(name for name in card.outputs if name != "loss" or not same)
