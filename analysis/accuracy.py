@@ -35,7 +35,7 @@ from hepvae.extras import require
 from hepvae.inference import named_model
 from hepvae.jets.observables import OBSERVABLES, jet_observables
 from hepvae.jets.quality import pad_scorable
-from hepvae.models.bundled import MODELS, RESONANCES
+from hepvae.models.bundled import DETECTOR, MODELS, RESONANCES
 from hepvae.models.losses import chamfer
 from hepvae.output.files import make_folder
 from hepvae.plots import plot_reconstruction
@@ -44,6 +44,7 @@ from hepvae.scoring.strategy import STRATEGIES, ScoreStrategy
 from hepvae.search.separation import Measured, roc, with_uncertainty
 
 BACKGROUND = "qcdSig"
+RECONSTRUCTING = [name for name in MODELS if name != DETECTOR]
 #: GeV; jets of a signal that may be those of a W.
 W_MASSES = (65, 105)
 #: Nats that a latent value has at least where it says something of a jet.
@@ -205,7 +206,9 @@ def main(arguments=None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--models", default=",".join(MODELS), help="bundled names or model directories (default %(default)s)"
+        "--models",
+        default=",".join(RECONSTRUCTING),
+        help="bundled names or model directories (default %(default)s)",
     )
     parser.add_argument(
         "--window", type=float, default=0.2, help="share of the resonance mass (default %(default)s)"

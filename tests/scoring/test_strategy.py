@@ -97,3 +97,11 @@ def test_a_function_is_a_strategy():
     for wrong, given in ((lambda jet1, jet2: 1.0, r"float64 \(\)"), (np.greater, r"bool \(2,\)")):
         with pytest.raises(OptionError, match=f"gives {given}: expected a number for each of 2 events"):
             ScoreStrategy(wrong).score(RECO, KL, CARD)
+
+
+def test_a_model_may_name_its_own():
+    of_sum = replace(CARD, strategy="sum")
+    assert np.array_equal(ScoreStrategy().score(RECO, KL, of_sum), ScoreStrategy("sum").score(RECO, KL, CARD))
+    assert np.array_equal(ScoreStrategy("max").score(RECO, KL, of_sum), ScoreStrategy("max").score(RECO, KL, CARD))
+    assert ScoreStrategy().of(of_sum).to_dict()["strategy"] == "sum"
+    assert ScoreStrategy().of(CARD).to_dict()["strategy"] == "min"

@@ -75,14 +75,15 @@ def plot(
     saved = [figures[0].with_suffix(".root")] if save else []
     for path in (*figures, *saved):
         check_output(path, overwrite=overwrite)
-    columns, scores = {}, set()
+    columns, scores, labels = {}, set(), dict[str, str]()
     for name, path in samples.items():
         values, weight, provenance = read_sample(path, variables, luminosity=lumi)
         columns[name] = values, weight * factors.get(name, 1.0)
         card = provenance.get("card") or {}
         name_of_model = (card.get("hyperparameters") or {}).get("name") or card.get("architecture")
         scores.add((name_of_model, provenance.get("strategy")))
-    labels = {}
+        if "reco_loss" not in card.get("losses", ("reco_loss",)):  # a loss of the model's own, without a unit
+            labels |= {f"j{jet}_loss": f"Jet {jet}: loss" for jet in (1, 2)}
     if len(scores) == 1:
         ((model, strategy),) = scores
         labels["score"] = f"Anomaly score ({model}, {strategy})"

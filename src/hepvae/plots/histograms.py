@@ -51,6 +51,12 @@ LABELS = LOSS_LABELS | {
     "eta": r"$\eta$",
     "phi": r"$\phi$",
     "mass": "Mass (GeV)",
+    "multiplicity": "Number of constituents",
+    "pt_dispersion": r"$p_T$ dispersion",
+    "girth": "Girth",
+    "tau21": r"$\tau_{21}$",
+    "tau32": r"$\tau_{32}$",
+    "softdrop_mass": "Soft-drop mass (GeV)",
 }
 
 MOST_BINS = 10_000
