@@ -23,7 +23,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 240
+nb_execution_timeout = 900  # for machines that do other work too
 
 autosummary_generate = True
 autodoc_typehints = "none"
