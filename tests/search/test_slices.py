@@ -1,4 +1,4 @@
-"""A search in slices: what is expected adds up, a selected slice gains, toys are what chance makes of them."""
+"""A search in slices: what is expected adds up, a selected slice gains, p-values of background-only toys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cuts that follow mjj: closure on background with known quantiles, folds that were not seen, pass rates."""
+"""Mass-decorrelated cuts: closure on background with known quantiles, folds that were not seen, pass rates."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from .intervals import process_deviations
 
 __all__ = ["findings"]
 
-#: A batch size is large enough if its rate is surely at least this share of the highest.
+#: A batch size is large enough if the interval of its rate is above this share of the highest.
 CLOSE = 0.9
 
 
@@ -74,7 +74,7 @@ def _gain(model: str, side: str, part: list[Comparison]) -> list[str]:
 
 
 def _advice(model: str, records: Sequence[Record]) -> list[str]:
-    """The cell with the highest rate, and the smallest batch that surely comes close to it."""
+    """The cell with the highest rate, and the smallest batch whose interval is close to it."""
     cells: dict[tuple[int, str], list[Record]] = {}
     for r in records:
         cells.setdefault((r["batch_size"], r["runtime"]), []).append(r)
@@ -86,12 +86,12 @@ def _advice(model: str, records: Sequence[Record]) -> list[str]:
         return []
     close = [key for key, share in shares.items() if key[0] < best[0] and share.low >= CLOSE]
     highest = f"{model}: the highest rate is {rate[best]:,.0f} jets/s, in batches of {best[0]} on {best[1]}"
-    surely = all(share.high < 1 for share in shares.values())
-    if not surely:
+    significant = all(share.high < 1 for share in shares.values())
+    if not significant:
         equal = [f"{size} on {runtime}" for (size, runtime), share in shares.items() if share.high >= 1]
-        highest += f" (not surely higher than {_listed(equal)})"
+        highest += f" (not significantly higher than {_listed(equal)})"
     if not close:
-        return [f"{highest}; no smaller batch surely reaches {CLOSE:.0%} of it."]
+        return [f"{highest}; no smaller batch reaches {CLOSE:.0%} of it within its interval."]
     size, runtime = min(close, key=lambda key: (key[0], -rate[key]))
     memory = np.median([r["rss_peak_bytes"] for r in cells[size, runtime]]) / 1e6
     share = shares[size, runtime]

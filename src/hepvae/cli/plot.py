@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -79,10 +81,9 @@ def plot(
     for name, path in samples.items():
         values, weight, provenance = read_sample(path, variables, luminosity=lumi)
         columns[name] = values, weight * factors.get(name, 1.0)
-        card = provenance.get("card") or {}
-        name_of_model = (card.get("hyperparameters") or {}).get("name") or card.get("architecture")
-        scores.add((name_of_model, provenance.get("strategy")))
-        if "reco_loss" not in card.get("losses", ("reco_loss",)):  # a loss of the model's own, without a unit
+        scores.add((_model_of(provenance), provenance.get("strategy")))
+        losses = (provenance.get("card") or {}).get("losses", ("reco_loss",))
+        if "reco_loss" not in losses:  # a loss of the model's own, without a unit
             labels |= {f"j{jet}_loss": f"Jet {jet}: loss" for jet in (1, 2)}
     if len(scores) == 1:
         ((model, strategy),) = scores
@@ -110,6 +111,14 @@ def plot(
     for path in (*figures, *saved):
         click.echo(terminal_text(str(path)))
     return 0
+
+
+def _model_of(provenance: Mapping[str, Any]) -> str | None:
+    """The name of an adopted model, else of its file or folder; older scored files tell the architecture."""
+    card = provenance.get("card") or {}
+    of_files = str(provenance.get("model", "model.onnx"))
+    architecture = card.get("architecture") if of_files.startswith("model.") else of_files
+    return (card.get("hyperparameters") or {}).get("name") or architecture
 
 
 def _named(scored: tuple[str, ...]) -> dict[str, Path]:

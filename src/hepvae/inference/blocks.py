@@ -1,4 +1,4 @@
-"""How many jets are cut into blocks for a runtime: sizes, threads, and lengths of their particle axis.
+"""How jets are batched into blocks for a runtime: sizes, threads, and lengths of their particle axis.
 
 A block is small enough that what a model makes of it on the way stays in the caches, whatever number of jets a
 user gives at once. Each thread takes the next block that nobody has, so that no operator has to be split among

@@ -173,8 +173,8 @@ def _import_matplotlib() -> None:
 
 #: Sizes of a legend, of which the first is taken that needs little room above what is drawn.
 _SIZES = ("small", "x-small", "xx-small")
-#: More room is too much, of the height that is drawn in: 1.2 powers of ten above five of them.
-_LITTLE_ROOM = 0.24
+#: More room is too much, of the height that is drawn in: one power of ten above six of them.
+_LITTLE_ROOM = 0.16
 
 
 def legend_above(axes: Axes, *, points: npt.NDArray[np.float64] | None = None, **legend: Any) -> None:

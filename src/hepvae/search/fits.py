@@ -305,7 +305,7 @@ def _scoring_step(
 ) -> _Step:
     """A step of Fisher scoring.
 
-    Backgrounds share nothing but the yield and the nuisance parameters, so that each is solved for by itself, and
+    Backgrounds share nothing but the yield and the nuisance parameters, so that each is solved for separately, and
     what is shared by the Schur complement.
     """
     toys, n = shared.shape

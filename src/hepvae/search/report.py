@@ -355,7 +355,7 @@ def show_expected(
 
 
 def show_toys_without_signal(report: Report, scans: Mapping[str, ToyScan], *, seed: int = 1) -> None:
-    """Whether toys without signal are what chance makes of them; seed is that of `exceedances`."""
+    """Whether background-only toys give uniform p-values; seed is that of `exceedances`."""
     first = next(iter(scans.values()))
     masses, toys = first.masses, len(first.significance)
     report.section(

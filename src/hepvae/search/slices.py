@@ -1,7 +1,7 @@
 """A search in slices of the score: background and signal expected in each, scans of data and of toys.
 
 The slices are orthogonal, and all together are the inclusive spectrum. What simulation expects of the background
-in a slice is the fit to all of it times the share of the slice: cuts that follow mjj keep the same share at every
+in a slice is the fit to all of it times the share of the slice: decorrelated cuts keep the same share at all
 mjj, which `Expectation.flatness` tests. A fit of each slice's own simulated events would fluctuate with them, who
 are few in a slice of 1 %, and the sum of the slices would be no function that the inclusive spectrum is fitted
 with.

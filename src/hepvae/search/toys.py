@@ -1,4 +1,4 @@
-"""Toys of the bump hunt: what chance makes of spectra, how large signals have to be, whether fits are biased."""
+"""Toys of the bump hunt: background-only spectra, how large signals have to be, whether fits are biased."""
 
 from __future__ import annotations
 
