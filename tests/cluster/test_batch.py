@@ -53,12 +53,18 @@ def batch_system():
         yield
 
 
-def jobs() -> list[str]:
-    """Those that run."""
-    done = subprocess.run(
-        ["squeue", "--noheader", "--states=RUNNING", "--format=%A"], capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()
+def jobs(states: str = "RUNNING") -> list[str]:
+    """Those in one of some states."""
+    command = ["squeue", "--noheader", f"--states={states}", "--format=%A"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def wait_for_jobs(patience_s: float = 250) -> None:
+    """Until there are none."""
+    deadline = time.monotonic() + patience_s
+    while jobs("PENDING,RUNNING,COMPLETING"):
+        assert time.monotonic() < deadline, "jobs that do not end"
+        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -72,18 +78,20 @@ def workers(batch_system, tmp_path):
         finally:
             running.send_signal(signal.SIGINT)
             running.wait(60)
-    deadline = time.monotonic() + 30
-    while jobs() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not jobs()
+    wait_for_jobs()
 
 
-def everything(path):
-    with uproot.open(path) as file:
-        return file["Events"].arrays(library="np"), file["hepvae"]
+def assert_equal_files(first, second):
+    with uproot.open(first) as ours, uproot.open(second) as theirs:
+        assert ours["hepvae"] == theirs["hepvae"]
+        here, there = (file["Events"].arrays(library="np") for file in (ours, theirs))
+    assert list(here) == list(there)
+    for name in here:
+        assert here[name].tobytes() == there[name].tobytes(), name
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_job_is_cancelled_meanwhile(workers, tmp_path, rng, monkeypatch):
     """Its files are scored by the other one, and the result is that of one process, bit for bit."""
     files = [str(write_events(tmp_path / f"{i}.root", random_tables(rng, events=60))) for i in range(12)]
@@ -102,7 +110,30 @@ def test_a_job_is_cancelled_meanwhile(workers, tmp_path, rng, monkeypatch):
     output = tmp_path / "there.root"
     assert main(["score", *files, *options, f"--dask={workers}", f"--output={output}"]) == 0
     assert len(cancelled) == 1 and cancelled[0] not in jobs()
-    (here, how), (there, how_too) = everything(tmp_path / "here.root"), everything(output)
-    assert how == how_too and list(here) == list(there)
-    for name in here:
-        assert here[name].tobytes() == there[name].tobytes(), name
+    assert_equal_files(tmp_path / "here.root", output)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_array_jobs_write_the_parts_of_one_process(batch_system, tmp_path, rng):
+    """Four tasks, each with its share; one is cancelled, and all are submitted again."""
+    files = [str(write_events(tmp_path / f"{i}.root", random_tables(rng, events=60))) for i in range(7)]
+    options = ["--model=conv", "--runtime=onnxruntime", "--mjj-min=0", "--pt-min=0"]
+    assert main(["score", *files, *options, f"--output={tmp_path / 'here'}/"]) == 0
+
+    def submit(*given: str) -> str:
+        script = ANALYSIS / "score_array.sh"
+        command = ["sbatch", "--parsable", "--array=1-4", f"--output={tmp_path}/task-%a.log", *given, script]
+        command += [*files, *options, f"--output={tmp_path / 'there'}/"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    subprocess.run(["scancel", f"{submit()}_2"], check=True)
+    wait_for_jobs()
+    missing = main(["report", f"{tmp_path / 'there'}/"])
+    submit()
+    wait_for_jobs()
+    logs = "".join(path.read_text() for path in tmp_path.glob("task-*.log"))
+    assert main(["report", f"{tmp_path / 'there'}/", "--check"]) == 0, logs
+    assert missing == 1 and "were scored already" in logs
+    for i in range(7):
+        assert_equal_files(*(tmp_path / where / f"{i}.root" for where in ("here", "there")))

@@ -141,3 +141,16 @@ def test_a_folder_of_parts(server, files, tmp_path, capsys, suffix):
     assert main([*given, f"--output={output}", "--resume"]) == 0
     assert "2 of 3 files were scored already" in capsys.readouterr().err
     assert main(["report", output, "--check"]) == 0
+
+
+def test_no_token_is_in_a_record(server, files, tmp_path):
+    """Records are read by others, and the token of a later call is another one."""
+    for name in ("0.root", "1.root"):
+        shutil.copy(tmp_path / "in" / name, server.folder)
+    for token, said in (("secret", 0), ("other", 2)):
+        inputs = [f"{server.address}{name}?authz={token}" for name in ("0.root", "1.root", "0.root")]
+        output = f"{server.address}scores/?authz={token}"
+        report = hepvae.score_files(inputs, hepvae.load_inferer("conv"), output, resume=True, mjj_min=0, pt_min=0)
+        assert report.files_resumed == said and not report.failed
+    records = [path.read_text() for path in server.folder.glob("scores/*.json")]
+    assert len(records) == 3 and not any("secret" in record or "other" in record for record in records)

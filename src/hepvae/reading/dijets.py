@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 import awkward as ak
 import numpy as np
 
-from ..errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError
+from ..errors import DataError, FileError, HepvaeError, LayoutError, OptionError, TransientError, without_tokens
 from ..jets.spec import InputSpec
 from ..options import check_whole_number, nearest
 from ..storage.access import Attempts, file_error
@@ -193,7 +193,7 @@ def iterate_source(
     """
     if source.failure is not None:
         raise FileError(source.failure)
-    report.also_named = list(source.also)
+    report.also_named = [without_tokens(name) for name in source.also]
     done, attempts = None, Attempts(options.access, source.path)
     while True:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..errors import without_tokens
 from ..jets.health import Health
 from ..jets.quality import Counts
 from .layouts import SCHEMAS
@@ -24,7 +25,7 @@ class FileReport:
     """What became of one file."""
 
     path: str
-    """As the user or the glob named it."""
+    """As the user or the glob named it, without the token of an address."""
     entries: int = 0
     """Entries of the tree."""
     events_read: int = 0
@@ -55,6 +56,9 @@ class FileReport:
     """What passed, in one line each: after each the file was opened anew."""
     failure: str | None = None
     """Why the file failed, in one line; nothing of a failed file is written."""
+
+    def __post_init__(self) -> None:
+        self.path = without_tokens(self.path)
 
     @property
     def single_jets(self) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ..errors import FileError, OptionError, TransientError, one_line
+from ..errors import FileError, OptionError, TransientError, one_line, without_tokens
 from ..storage.access import ACCESS, Access
 from ..storage.servers import address_parts, eos_address, has_magic, is_folder, match, size_of
 from .filesets import Dataset, FilesetEntry, entries_of, is_fileset, read_fileset
@@ -249,11 +249,11 @@ def _on_server(address: str, access: Access) -> list[str]:
 
 
 def stamp(path: str) -> list[str | int]:
-    """What tells a file from an earlier one of its name; of a file on a server, only where it is."""
+    """What tells a file from an earlier one of its name; of a file on a server, only where it is (no token)."""
     try:
         status = os.stat(path)
     except OSError:
-        return [path]
+        return [without_tokens(path)]
     return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from ..errors import FileError, HepvaeError, LayoutError, OptionError
+from ..errors import FileError, HepvaeError, LayoutError, OptionError, without_tokens
 from ..jets.health import Health
 from ..output.folders import Checksum, OutputFolder
 from ..reading.dijets import iterate_source
@@ -57,7 +57,7 @@ def part_names(sources: list[Source], suffix: str) -> list[str]:
     """A name for the part of each file: its own; of several of one name, with a digest of where they are."""
     names = [_plain_name(source) for source in sources]
     for i in [i for i, name in enumerate(names) if names.count(name) > 1]:
-        address = json.dumps([sources[i].absolute.path, sources[i].tree])
+        address = json.dumps([without_tokens(sources[i].absolute.path), sources[i].tree])
         names[i] += f"-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
     return [name + suffix for name in names]
 
@@ -221,7 +221,7 @@ def _inputs(sources: list[Source], names: list[str], options: dict[str, Any]) ->
         folder, slash, part = name.rpartition("/")
         metadata = source.dataset.metadata if source.dataset else {}
         of_folder = listed.setdefault(folder + slash, {"metadata": metadata, "inputs": []})
-        of_folder["inputs"].append([part, source.absolute.path, source.tree, source.failure])
+        of_folder["inputs"].append([part, without_tokens(source.absolute.path), source.tree, source.failure])
     everywhere = {name: value for name, value in options.items() if name not in OF_MACHINE}
     contents = {folder: json.dumps({"options": everywhere, **one}, indent=1) for folder, one in listed.items()}
     return {
