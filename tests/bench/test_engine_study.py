@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rich.console import Console
 
+import hepvae
 from hepvae import InputSpec, pad_particles, read_dijets, sample_path
 from hepvae.bench import engine
 from hepvae.bench.engine import Engine, print_engine, run_engine
 from hepvae.bench.floor import Work
 from hepvae.bench.pipeline import pad_with_awkward
+from hepvae.bench.processes import Process
+from hepvae.bench.timing import BEFORE
 
 
 def known(**seconds) -> Engine:
@@ -59,3 +64,25 @@ def test_one_unit_of_it(monkeypatch):
     assert found.ratio("conv", 8, "plain export").value > 0
     assert 0 < found.floor_share("conv", 8) < 1
     assert asked == ["reader", "floor", "floor", "pipeline"]
+
+
+@pytest.mark.slow
+def test_another_checkout_is_held_against(monkeypatch, tmp_path):
+    """It is this one here, by its own files and in a process of its own."""
+    monkeypatch.setattr(engine, "UNITS", (("graph", 8, ()),))
+    monkeypatch.setattr(
+        engine,
+        "run_module",
+        lambda module, request, run=engine.run_module: {} if module == "pipeline" else run(module, request),
+    )
+    root = Path(hepvae.__file__).parents[2]
+    found = run_engine(seconds=0.1, before=root)
+    assert found.failures == []
+    assert found.ratio("graph", 8, BEFORE).value > 0
+    process = Process(before=root, path="conv", threads=1, runtime=BEFORE, pipeline="numpy", batch_size=1)
+    try:
+        files = [str(sample_path("qcdSig"))]
+        assert process.ask("score", files=files, output=str(tmp_path / "scores.root"))["cpu_s"] > 0
+    finally:
+        process.end()
+    assert (tmp_path / "scores.root").is_file()

@@ -220,26 +220,33 @@ class StudyOptions:
     " way from a file to a scored file",
 )
 @option(
+    "--before",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="with --engine: another checkout of hepvae, to be held against",
+)
+@option(
     "--scaling",
     is_flag=True,
     help="instead: scoring on one and two Dask workers of this machine by size of chunk, and a model of it for 10"
     " to 1,000 workers",
 )
-def bench(study: StudyOptions, output: Path, engine: bool, scaling: bool) -> int:
+def bench(study: StudyOptions, output: Path, engine: bool, before: Path | None, scaling: bool) -> int:
     """Compare runtimes: time and memory against batch size, parity, anomaly scores."""
     if engine + scaling + study.quick + study.full > 1:
         raise OptionError("--engine, --scaling, --quick and --full: expected one of them")
+    if before is not None and not engine:
+        raise OptionError("--before: expected --engine beside it")
     if engine:
-        return _bench_engine(study.seconds)
+        return _bench_engine(study.seconds, before)
     if scaling:
         return _bench_scaling()
     return _bench_study(study.plan(), output)
 
 
-def _bench_engine(seconds: float) -> int:
+def _bench_engine(seconds: float, before: Path | None) -> int:
     from .engine import print_engine, run_engine
 
-    result = run_engine(seconds=seconds)
+    result = run_engine(seconds=seconds, before=before)
     print_engine(result, console())
     return 1 if result.failures else 0
 

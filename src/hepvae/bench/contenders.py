@@ -22,7 +22,7 @@ from ..models.card import ModelCard
 from ..models.contract import INPUT
 from ..models.losses import LOSSES
 
-__all__ = ["CONTENDERS", "Contender"]
+__all__ = ["CONTENDERS", "Contender", "hepvae_inferer"]
 
 
 #: Padded jets, or a loss of each.
@@ -41,7 +41,7 @@ class Contender:
         return self.call(batch)
 
 
-def _hepvae(folder: Path, threads: int) -> Inferer:
+def hepvae_inferer(folder: Path, threads: int) -> Inferer:
     """On LiteRT, where that is installed."""
     litert = (folder / "model.tflite").is_file() and find_spec("ai_edge_litert")
     return load_inferer(folder / ("model.tflite" if litert else "model.onnx"), threads=threads)
@@ -130,7 +130,7 @@ def _plain_litert(folder: Path, threads: int) -> Contender:
 
 #: By the names that tables have for them.
 CONTENDERS: dict[str, Callable[[Path, int], Inferer | Contender]] = {
-    "hepvae": _hepvae,
+    "hepvae": hepvae_inferer,
     "hepvae, ONNX Runtime": _hepvae_onnx,
     "tf.function": _tf_function,
     "tf.function, product": _tf_product,

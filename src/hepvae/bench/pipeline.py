@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ import numpy.typing as npt
 import uproot
 
 from ..errors import HepvaeError
-from ..inference import load_inferer
 from ..jets.padding import FlatJets, flatten_jets, pad_into, pad_particles
 from ..jets.quality import examine_jets
 from ..jets.selection import Selection, select_dijets
@@ -31,7 +31,9 @@ from ..models.bundled import SAMPLES, sample_path
 from ..models.losses import LOSSES
 from ..reading.dijets import iterate_dijets, read_dijets
 from ..scoring.files import score_files
-from .processes import Answer
+from .contenders import hepvae_inferer
+from .processes import Answer, Process
+from .timing import BEFORE
 
 Padded = npt.NDArray[np.float32]
 
@@ -132,7 +134,8 @@ def _padding(spec: InputSpec) -> Answer:
     return answer
 
 
-def _files(folder: Path, threads: int) -> Answer:
+def _files(folder: Path, threads: int, before: str | None) -> tuple[Answer, dict[str, list[float]]]:
+    """Seconds of each side in each round, and of CPU time of those that score files."""
     from ..extras import require
     from ..models.vae import load_vae
 
@@ -142,12 +145,30 @@ def _files(folder: Path, threads: int) -> Answer:
     spec = InputSpec()
     paths = [str(sample_path(name)) for name in SAMPLES]
     function = traced(load_vae(folder / "model.keras"), LOSSES)
-    inferer = load_inferer(folder / "model.onnx", threads=threads)
+    inferer = hepvae_inferer(folder, threads)
     jets: list[FlatJets] = [flatten_jets(select_dijets(e)) for path in paths for e in iterate_dijets(path)]
     chosen = [examine_jets(flat).chosen for flat in jets]
     padded = [pad_into(flat, good, spec, spec.n_particles) for flat, good in zip(jets, chosen)]
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         output = Path(scratch, "scored.root")
+
+        cpu: dict[str, list[float]] = {"hepvae": []}
+
+        def score() -> None:
+            start = time.process_time()
+            score_files(paths, inferer, output, overwrite=True)
+            cpu["hepvae"].append(time.process_time() - start)
+
+        def score_before() -> None:
+            answer = other.ask("score", files=paths, output=f"{scratch}/before.root")
+            cpu[BEFORE].append(answer["cpu_s"])
+
+        sides: dict[str, Callable[[], object]] = {"hepvae": score}
+        if before is not None:
+            cell = {"runtime": BEFORE, "pipeline": "numpy", "batch_size": 1}
+            other = Process(before=before, path=str(folder), threads=threads, **cell)
+            stack.callback(other.end)
+            sides[BEFORE], cpu[BEFORE] = score_before, []
 
         def read() -> None:
             for path in paths:
@@ -156,7 +177,7 @@ def _files(folder: Path, threads: int) -> Answer:
 
         seconds = _in_turns(
             {
-                "hepvae": lambda: score_files(paths, inferer, output, overwrite=True),
+                **sides,
                 "script": lambda: score_with_a_script(paths, function, spec, Path(scratch, "script.root")),
                 "reading": read,
                 "padding": lambda: [pad_into(f, c, spec, spec.n_particles) for f, c in zip(jets, chosen)],
@@ -167,7 +188,7 @@ def _files(folder: Path, threads: int) -> Answer:
         ours, theirs = (uproot.open(f"{scratch}/{name}.root")["Events"].arrays() for name in ("scored", "script"))
         if len(ours) != len(theirs) or not np.allclose(ours.score, theirs.score, rtol=1e-3):
             raise HepvaeError("the plain script has other scores than hepvae")
-    return {"n_jets": sum(map(len, chosen)), **seconds}
+    return {"n_jets": sum(map(len, chosen)), **seconds}, {name: used[1:] for name, used in cpu.items()}
 
 
 def _imports() -> Answer:
@@ -179,9 +200,10 @@ def _imports() -> Answer:
     return _in_turns({"hepvae": process(ours), "uproot": process("import uproot")})
 
 
-def measure(folder: str, threads: int) -> Answer:
+def measure(folder: str, threads: int, before: str | None = None) -> Answer:
     """Seconds of each side in each round, by what is measured."""
-    return {"padding": _padding(InputSpec()), "files": _files(Path(folder), threads), "import": _imports()}
+    files, cpu = _files(Path(folder), threads, before)
+    return {"padding": _padding(InputSpec()), "files": files, "cpu": cpu, "import": _imports()}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from ..errors import ModelError, OptionError
@@ -55,18 +56,25 @@ class Process:
 
     Parameters
     ----------
+    before : path, optional
+        Another checkout of hepvae, which answers by `hepvae.bench.before`.
     **cell
         Of the `Worker` in it.
     """
 
-    def __init__(self, **cell: Any):
+    def __init__(self, *, before: str | Path | None = None, **cell: Any):
+        code = ["-m", f"{__package__}.worker"]
+        environment = _environment()
+        if before is not None:
+            code = [str(Path(__file__).with_name("before.py"))]
+            environment["PYTHONPATH"] = str(Path(before, "src"))
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by end)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.worker"],
+            [sys.executable, *code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=_environment(),
+            env=environment,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests: IO[bytes] = self._process.stdin

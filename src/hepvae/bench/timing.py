@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from .cells import Cell, Record
 from .intervals import middle
 from .processes import Answer, Process
 
-__all__ = ["PASS_S", "Effort", "Opened", "open_cells", "time_in_turns"]
+__all__ = ["BEFORE", "PASS_S", "Effort", "Opened", "open_cells", "time_in_turns"]
 
 
+#: In the place of a runtime: another checkout of hepvae, as that runs its model.
+BEFORE = "hepvae before"
 #: A pass through files that are streamed ends after so many seconds, or with the files.
 PASS_S = 2.0
 
@@ -77,7 +80,9 @@ class Opened:
             self.process.end()
 
 
-def open_cells(cells: Iterable[tuple[Cell, str]], *, threads: int, at_once: int = 1) -> list[Opened]:
+def open_cells(
+    cells: Iterable[tuple[Cell, str]], *, threads: int, at_once: int = 1, before: Path | None = None
+) -> list[Opened]:
     """Start a process for each cell and let it open its model.
 
     Parameters
@@ -88,11 +93,14 @@ def open_cells(cells: Iterable[tuple[Cell, str]], *, threads: int, at_once: int 
         That a runtime may use.
     at_once : int
         Processes that start at the same time.
+    before : path, optional
+        Another checkout of hepvae, for cells whose runtime is `BEFORE`.
     """
 
     def opened(cell: Cell, path: str) -> Opened:
         what = {"runtime": cell.runtime, "pipeline": cell.pipeline, "batch_size": cell.batch_size}
-        one = Opened(cell, Process(path=path, threads=threads, **what))
+        checkout = before if cell.runtime == BEFORE else None
+        one = Opened(cell, Process(before=checkout, path=path, threads=threads, **what))
         one.information = one.ask("open") or {}
         return one
 

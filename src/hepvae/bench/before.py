@@ -1,0 +1,79 @@
+"""Another checkout of hepvae in a process of its own, timed in turns with this one.
+
+This file is run with the sources of that checkout first, and so takes nothing of hepvae but what all versions
+have: `load_inferer`, what that gives, and `score_files`. It answers as `worker` does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Before"]
+
+
+class Before:
+    """A model of another checkout, as that runs it."""
+
+    def __init__(self, *, path: str, runtime: str, batch_size: int, threads: int, pipeline: str):
+        import hepvae
+
+        folder = Path(hepvae.__file__).parents[2] / "data" / "models" / Path(path).name
+        self.inferer: Any = hepvae.load_inferer(folder, threads=threads)
+        self.score_files: Any = hepvae.score_files
+        self.size, self.threads, self.calls = batch_size, threads, 0
+
+    def open(self) -> dict[str, Any]:
+        """What is told of a cell."""
+        return {"threads": self.threads, "card": {}}
+
+    def warm_up(self, jets: str, files: list[str], seconds: float, calls: int) -> dict[str, Any]:
+        """As of `worker.Worker`."""
+        padded: npt.NDArray[np.float32] = np.load(jets)
+        if len(padded) < self.size:
+            padded = np.concatenate([padded] * -(-self.size // len(padded)))
+        self.batches = [padded[i : i + self.size] for i in range(0, len(padded) - self.size + 1, self.size)]
+        return {"call_s": float(np.median([self._timed() for _ in range(calls)][1:]))}
+
+    def _timed(self) -> float:
+        batch = self.batches[self.calls % len(self.batches)]
+        self.calls += 1
+        start = time.perf_counter()
+        self.inferer(batch)
+        return time.perf_counter() - start
+
+    def block(self, calls: int, ready: int, seconds: float) -> dict[str, Any]:
+        """As of `worker.Worker`."""
+        latencies = [self._timed() for _ in range(ready + calls)][ready:]
+        return {"latencies": latencies, "per_batch_s": float(np.mean(latencies))}
+
+    def memory(self) -> dict[str, Any]:
+        """Not measured here."""
+        return {"calls": self.calls}
+
+    def score(self, files: list[str], output: str) -> dict[str, Any]:
+        """From files to a scored file; gives the CPU time."""
+        start = time.process_time()
+        self.score_files(files, self.inferer, output, overwrite=True)
+        return {"cpu_s": time.process_time() - start}
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    before = Before(**json.loads(sys.stdin.readline()))
+    for line in sys.stdin:
+        name, arguments = json.loads(line)
+        print(json.dumps(getattr(before, name)(**arguments)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    sys.path.remove(str(Path(__file__).parent))  # modules of the bench are none of the standard library's
+    main()
