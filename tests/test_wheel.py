@@ -13,6 +13,7 @@ import venv
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from helpers.places import CHECKOUT
@@ -32,8 +33,10 @@ hepvae.sample_path(3)
 """
 
 
-def run(*command: object, **options):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=250, **options)
+def run(*command: object, timeout=250, **options):
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=timeout, **options
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -121,16 +124,19 @@ def clean_extras():
 
 
 @pytest.mark.skipif(find_spec("uv") is None, reason="uv is not installed")
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("extra", clean_extras())
 def test_a_clean_environment(extra, wheel, tmp_path):
-    python = tmp_path / "venv" / "bin" / "python"
     uv = (sys.executable, "-m", "uv", "--quiet", "--no-config")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    run(*uv, "venv", "--python", sys.executable, tmp_path / "venv", env=environment)
     what = f"hepvae[{extra}] @ {wheel.as_uri()}" if extra else f"hepvae @ {wheel.as_uri()}"
-    run(*uv, "pip", "install", "--python", python, what, env=environment)
-    run(python, "-c", IN_A_CLEAN_ENVIRONMENT, extra, FURTHER.get(extra, ""), env=environment, cwd=tmp_path)
-    assert run(tmp_path / "venv" / "bin" / "hepvae", "--version", env=environment).startswith("hepvae ")
+    with TemporaryDirectory(dir=tmp_path) as place:  # TensorFlow's are too large to be kept
+        python = Path(place, "bin", "python")
+        run(*uv, "venv", "--allow-existing", "--python", sys.executable, place, env=environment)
+        run(*uv, "pip", "install", "--python", python, what, env=environment, timeout=1000)
+        script = (python, "-c", IN_A_CLEAN_ENVIRONMENT, extra, FURTHER.get(extra, ""))
+        run(*script, env=environment, cwd=place, timeout=1000)
+        assert run(python.with_name("hepvae"), "--version", env=environment).startswith("hepvae ")
 
 
 def test_nothing_is_in_it_that_should_not(unpacked):

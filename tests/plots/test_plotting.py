@@ -61,6 +61,11 @@ def test_experiment_of_the_label_is_bold_and_its_rest_italic():
     assert "138" in words(figure)
 
 
+def test_notebooks_show_the_figure():
+    """They showed `<Figure size 1000x1000 with 1 Axes>`, unless pyplot had been imported."""
+    assert plot_history({"loss": [1], "val_loss": [1]})._repr_png_()[:4] == b"\x89PNG"
+
+
 def test_option_that_no_plot_has():
     with pytest.raises(hepvae.OptionError, match="plots have no option 'lable'; nearest: 'label'"):
         plot_history({"loss": [1], "val_loss": [1]}, lable="x")

@@ -141,12 +141,15 @@ def drawing(options: PlotOptions) -> Iterator[Canvas]:
 @cache
 def _figure_class() -> type[Figure]:
     """A figure that notebooks show as a picture, also before pyplot is imported."""
+    import matplotlib.style
+    import mplhep
     from matplotlib.figure import Figure
 
     class ShownFigure(Figure):
         def _repr_png_(self) -> bytes:
             content = io.BytesIO()
-            self.savefig(content, format="png", bbox_inches="tight", dpi=60)
+            with matplotlib.style.context(mplhep.style.CMS):
+                self.savefig(content, format="png", bbox_inches="tight", dpi=60)
             return content.getvalue()
 
     return ShownFigure
