@@ -10,10 +10,10 @@ import json
 import sys
 from typing import Any
 
-from ..conversion.training import train
 from ..errors import HepvaeError
 from ..models.bundled import sample_path
 from ..models.card import ModelCard
+from ..training import TrainingOptions, train
 
 __all__ = ["EVENTS"]
 
@@ -31,13 +31,15 @@ def main() -> int:
             sample_path("qcdSide"),
             architecture,
             request["output"],
+            TrainingOptions(
+                beta=card.beta,
+                distance=distance,
+                max_events=EVENTS,
+                epochs=EPOCHS,
+                seed=request["seed"],
+            ),
             spec=card.spec,
             hyperparameters=card.hyperparameters,
-            beta=card.beta,
-            distance=distance,
-            max_events=EVENTS,
-            epochs=EPOCHS,
-            seed=request["seed"],
             overwrite=True,
         )
     except HepvaeError as error:

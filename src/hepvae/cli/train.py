@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import click
 
-from ..execution.command import PATH, Choice, Command, Number, Whole, effective_options, option
+from ..execution.command import PATH, Choice, Command, Number, Whole, built, effective_options, option
 from ..jets.selection import REGIONS, Region
 from ..models import ARCHITECTURES, ArchitectureName
 from ..models.losses import DISTANCES
 from ..output.files import whole_file
 from ..output.text import terminal_text
+from ..training.options import TrainingOptions
 from . import options
 
 
@@ -40,29 +42,43 @@ def _hyperparameters(ctx: click.Context, param: click.Parameter, texts: tuple[st
     return values
 
 
+training_options = built(
+    "training",
+    TrainingOptions,
+    option("--max-events", type=Whole(), help="use the first so many"),
+    option("--epochs", type=Whole(), default=TrainingOptions.epochs, help="at most"),
+    option("--batch-size", type=Whole(), default=TrainingOptions.batch_size, help="jets"),
+    option("--learning-rate", type=Number(), default=TrainingOptions.learning_rate, help="of Adam, the largest"),
+    option("--warm-up", type=Number(0), default=TrainingOptions.warm_up, help="epochs in which it rises from 0"),
+    option("--clip-norm", type=Number(), help="longest gradient of a batch  [default: by the distance]"),
+    option(
+        "--patience", type=Whole(), default=TrainingOptions.patience, help="epochs without a lower validation loss"
+    ),
+    option("--beta", type=Number(), default=TrainingOptions.beta, help="weight of the KL term"),
+    option(
+        "--distance",
+        type=Choice(DISTANCES),
+        default=TrainingOptions.distance,
+        help="between two particles: in eta, phi and pt; of the momenta transverse to the jet axis; or of directions"
+        " and relative pt, weighted by pt",
+    ),
+    option("--validation-split", type=Number(), default=TrainingOptions.validation_split, help="share of events"),
+    option("--seed", type=Whole(0), default=TrainingOptions.seed, help="of weights and of the order of jets"),
+)
+
+
 @click.command("train", cls=Command)
 @options.files_argument
 @option("--model", required=True, type=Choice(ARCHITECTURES), help="architecture")
 @option("--output", required=True, type=PATH, help="the model directory")
 @option(
     "--region",
+    "events",
     type=Choice([*REGIONS, "all"]),
-    default="sideband",
+    default=TrainingOptions.region,
     help="events to train on; all of files with single jets",
 )
-@option("--max-events", type=Whole(), help="use the first so many")
-@option("--epochs", type=Whole(), default=40, help="at most")
-@option("--batch-size", type=Whole(), default=256, help="jets")
-@option("--learning-rate", type=Number(), default=1e-3, help="of the optimiser, at first")
-@option("--beta", type=Number(), default=0.01, help="weight of the KL term")
-@option(
-    "--distance",
-    type=Choice(DISTANCES),
-    default="features",
-    help="between two particles: in eta, phi and pt; of the momenta transverse to the jet axis; or of directions"
-    " and relative pt, weighted by pt",
-)
-@option("--validation-split", type=Number(), default=0.1, help="share of events")
+@training_options
 @option(
     "--hyperparameter",
     "hyperparameters",
@@ -71,27 +87,30 @@ def _hyperparameters(ctx: click.Context, param: click.Parameter, texts: tuple[st
     metavar="NAME=VALUE",
     help="of the model, like neighbours=12 or units=[256,64]; more than once  [default: those of its table]",
 )
-@option("--seed", type=Whole(0), default=1, help="of weights and of the order of jets")
+@option("--resume", is_flag=True, help="go on where an interrupted run of this command was")
 @options.overwrite_option
 def train(
     files: tuple[str, ...],
     model: ArchitectureName,
     output: Path,
-    region: Region | Literal["all"],
+    events: Region | Literal["all"],
+    training: TrainingOptions,
     hyperparameters: list[Hyperparameter],
-    **settings: Any,
+    resume: bool,
+    overwrite: bool,
 ) -> int:
     """Train a model on the dijets of FILES, and export it."""
-    from ..conversion.training import train as train_model
     from ..plots import plot_history
+    from ..training import train as train_model
 
-    trained: Any = train_model(
+    trained = train_model(
         files,
         model,
         output,
+        replace(training, region=None if events == "all" else events),
         hyperparameters=dict(hyperparameters),
-        region=None if region == "all" else region,
-        **settings,
+        resume=resume,
+        overwrite=overwrite,
     )
     plot_history(trained.history, figure_path=output / "history.png", title=model)
     with whole_file(output / "options.toml") as temporary:

@@ -29,6 +29,9 @@ else:
 __all__ = ["PATH", "Choice", "Command", "Group", "Number", "Whole", "built", "effective_options", "option", "run"]
 
 logger = logging.getLogger("hepvae")
+#: Level of what a user waits for, such as an epoch that is done: shown unless --quiet, no warning.
+NOTICE = logging.INFO + 5
+logging.addLevelName(NOTICE, "NOTICE")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 if TYPE_CHECKING:
@@ -172,14 +175,14 @@ def built(name: str, build: Callable[..., Any], *options: Callable[[Any], Any]) 
     name : str
         Of the argument.
     build : callable
-        Takes the options by name: a frozen dataclass, which checks them.
+        Takes the options by name: a frozen dataclass, which checks them. What has no option keeps its default.
     *options : of `option`
     """
     taken = list(signature(build).parameters)
 
     def decorate(function: Function) -> Any:
         def command(**given: Any) -> Any:
-            return function(**{name: build(**{key: given.pop(key) for key in taken})}, **given)
+            return function(**{name: build(**{key: given.pop(key) for key in taken if key in given})}, **given)
 
         command.__dict__.update(function.__dict__)
         command.__doc__ = function.__doc__
@@ -376,9 +379,9 @@ class _Session:
 
     def __post_init__(self) -> None:
         self.output, self.errors = self.stack.enter_context(_kept_streams())
-        self.shown = logging.StreamHandler(sys.stderr)
+        self.shown = _Shown()
         self.shown.setFormatter(_OneLine("hepvae: %(message)s"))
-        self._add(self.shown, logging.WARNING)
+        self._add(self.shown, NOTICE)
         # TensorFlow and tf2onnx give the root logger handlers of their own: what is shown is ours.
         self.stack.callback(setattr, logger, "propagate", logger.propagate)
         logger.propagate = False
@@ -426,6 +429,18 @@ class _Session:
             raise FileError(f"{path}: cannot be written: {error.strerror}") from error
         handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         ctx.obj._add(handler, logging.DEBUG)
+
+
+class _Shown(logging.StreamHandler[Any]):
+    """Writes to what standard error is at the time: above a bar, where there is one."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, stream: Any) -> None:
+        """Whatever is given."""
 
 
 class _OneLine(logging.Formatter):

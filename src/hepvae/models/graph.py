@@ -63,7 +63,7 @@ def least_weights(spec: InputSpec, values: Mapping[str, Any]) -> int:
 
 def _encoder(card: ModelCard, values: Mapping[str, Any]) -> keras.Model:
     eta, phi, pt = (card.spec.features.index(f) for f in ("eta", "phi", "pt"))
-    particles = keras.Input(card.spec.shape, name="particles")
+    particles = keras.Input((None, len(card.spec.features)), name="particles")
     mask = Mask(pt, name="mask")(particles)
     features = NodeFeatures(card.mean, card.std, pt, name="features")(particles)
     code = RankCode(values["codes"], name="code")(mask, particles[..., pt])
@@ -93,7 +93,7 @@ def _encoder(card: ModelCard, values: Mapping[str, Any]) -> keras.Model:
 def _decoder(card: ModelCard, values: Mapping[str, Any]) -> keras.Model:
     n_features, width = len(card.spec.features), values["decoder_width"]
     z = keras.Input((values["latent"],), name="z")
-    mask = keras.Input((card.spec.n_particles,), name="mask")
+    mask = keras.Input((None,), name="mask")
     x = ops.concatenate([z, number_code(mask)], axis=1)
     for i, units in enumerate(reversed(values["units"])):
         x = JetDense(units, activation="elu", name=f"dense_{i}")(x)

@@ -18,6 +18,7 @@ from typing import Any
 import tensorflow as tf
 from keras import layers, ops
 
+from . import gradients
 from .losses import FAR
 
 __all__ = [
@@ -138,7 +139,9 @@ class NearestNeighbours(layers.Layer):
         super().__init__(trainable=False, **kwargs)
         self.k, self.eta, self.phi = k, eta, phi
 
-    def call(self, particles: Any, real: Any) -> Any:
+    def call(self, particles: Any, real: Any, training: bool = False) -> Any:
+        if training:
+            return gradients.nearest_neighbours(particles, real, self.k, self.eta, self.phi)
         # Term by term, as each runtime rounds it alike: they must agree on who is nearest.
         distance = ops.expand_dims((1.0 - real) * FAR, 1)
         for feature in (self.eta, self.phi):
@@ -147,7 +150,7 @@ class NearestNeighbours(layers.Layer):
         nearness, neighbours = ops.top_k(-distance, self.k)
         # The number of the jet, counted: an export would write a range out.
         jet = ops.cumsum(ops.cast(real[:, :1] >= 0, "int32"), axis=0) - 1
-        rows = ops.cast(neighbours, "int32") + ops.expand_dims(jet, 2) * particles.shape[1]
+        rows = ops.cast(neighbours, "int32") + ops.expand_dims(jet, 2) * ops.shape(particles)[1]
         return rows, ops.cast(nearness > -0.5 * FAR, particles.dtype)
 
 
@@ -178,7 +181,10 @@ class EdgeConvolution(layers.Layer):
         self.message.build((*nodes_shape[:2], self.message.units))
         self.built = True
 
-    def call(self, nodes: Any, rows: Any, valid: Any) -> Any:
+    def call(self, nodes: Any, rows: Any, valid: Any, training: bool = False) -> Any:
+        if training:
+            mean = gradients.mean_over_edges(self.own(nodes), self.neighbour(nodes), rows, valid)
+            return ops.elu(self.shortcut(nodes) + self.message(mean))
         flat = ops.reshape(self.neighbour(nodes), (-1, self.neighbour.units))
         # Rows of a flat array are gathered: ONNX Runtime copies them whole, where a gather with a batch
         # axis, or along an axis, takes more operators or goes value by value.

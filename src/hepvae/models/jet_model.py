@@ -27,6 +27,8 @@ class JetModel(keras.Model):
 
     #: Of the particles, where the model leaves out padding.
     mask: Any = None
+    #: Whether it takes jets of any number of particles, as none of its losses depends on padding.
+    any_length = False
 
     def __init__(self, card: ModelCard, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from ..errors import HepvaeError, ModelError, one_line
-from . import MASKED, architecture, hyperparameters
+from . import MASKED, architecture, gradients, hyperparameters
 from .card import ModelCard
 from .contract import TRAINED
 from .density import Density
@@ -52,6 +52,7 @@ class VAE(JetModel):
         self._pt = card.spec.features.index("pt") if "pt" in card.spec.features else None
         if card.architecture in MASKED and self._pt is not None:
             self.mask = Mask(self._pt, name="mask")
+            self.any_length = self.encoder.input_shape[1] is None
         self._noise = keras.random.SeedGenerator()
         self.built = True  # encoder and decoder are, already
 
@@ -68,6 +69,8 @@ class VAE(JetModel):
         if training and self._aligned:
             pairs = ops.sum(ops.square(first - second), axis=2) * mask
             reco_loss = 2.0 * ops.sum(pairs, axis=1) / ops.sum(mask, axis=1)
+        elif training:
+            reco_loss = gradients.chamfer(first, second, mask)
         elif by_product:
             # Coordinates made of pt and directions are small beside pt: their squares keep what they need.
             pt = None if DISTANCES[distance].place else self._pt

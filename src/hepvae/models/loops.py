@@ -1,0 +1,226 @@
+"""Loops of training, compiled: what needs a tensor of all pairs of particles, or of all edges, in operators.
+
+Each is held by tests against the operators that it takes the place of, in value and gradient. All loops over jets
+run in one order, so that the same numbers give the same sums.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from ..execution.compiled import compiled
+
+__all__ = ["chamfer_and_gradient", "edges", "edges_gradient", "nearest_neighbours"]
+
+Floats = npt.NDArray[np.float32]
+
+_JETS = types.Array(types.float32, 3, "C", readonly=True)
+_ROWS = types.Array(types.float32, 2, "C", readonly=True)
+_NEIGHBOURS = types.Array(types.int32, 3, "C", readonly=True)
+_OUT = types.Array(types.float32, 3, "C")
+_tuple: Any = types.Tuple  # which numba has no types for
+#: As bits the largest of all numbers: NaN. What is not negative is ordered as its bits are.
+_LAST, _LAST_KEY = np.int32(0x7FFFFFFF), np.int64(0x7FFFFFFFFFFFFFFF)
+
+
+@compiled(_tuple((types.Array(types.float32, 1, "C"), _OUT))(_JETS, _JETS, _ROWS))
+def chamfer_and_gradient(points: Floats, reconstruction: Floats, mask: Floats) -> tuple[Floats, Floats]:
+    """`losses.chamfer`, and its gradient by the reconstruction, through the nearest particles alone.
+
+    Parameters
+    ----------
+    points, reconstruction : float32 arrays, (jets, particles, 1 to 3)
+    mask : float32 array, (jets, particles)
+        Above 0 for a particle, as for `losses.chamfer`.
+
+    Returns
+    -------
+    distance : float32 array, (jets,)
+    gradient : float32 array, (jets, particles, 1 to 3)
+        Of the distance of each jet. Where two particles are equally near, it is that of the first.
+    """
+    jets, length, features = points.shape
+    distances, gradient = np.empty(jets, np.float32), np.zeros(points.shape, np.float32)
+    ours, theirs = np.zeros((3, length), np.float32), np.zeros((3, length), np.float32)
+    slope, place = np.zeros((3, length), np.float32), np.empty(length, np.int32)
+    distance, least = np.empty(length, np.float32), np.empty(length, np.int32)
+    nearest = np.empty(length, np.int32)
+    bits = distance.view(np.int32)
+    for jet in range(jets):
+        count = 0
+        for i in range(length):
+            if mask[jet, i] > 0:
+                for f in range(features):
+                    ours[f, count], theirs[f, count] = points[jet, i, f], reconstruction[jet, i, f]
+                place[count], least[count], nearest[count] = i, _LAST, 0
+                count += 1
+        slope[:] = 0
+        total = 0.0
+        for i in range(count):
+            a, b, c = ours[0, i], ours[1, i], ours[2, i]
+            for k in range(count):
+                x, y, z = a - theirs[0, k], b - theirs[1, k], c - theirs[2, k]
+                distance[k] = x * x + y * y + z * z
+            smallest = _LAST
+            for k in range(count):
+                smallest = min(smallest, bits[k])
+            for k in range(count):
+                nearer = bits[k] < least[k]
+                least[k] = bits[k] if nearer else least[k]
+                nearest[k] = i if nearer else nearest[k]
+            k = 0
+            while bits[k] != smallest and k < count - 1:
+                k += 1
+            total += distance[k]
+            for f in range(3):
+                slope[f, k] += theirs[f, k] - ours[f, i]
+        minima = least.view(np.float32)
+        for k in range(count):
+            total += minima[k]
+            for f in range(3):
+                slope[f, k] += theirs[f, k] - ours[f, nearest[k]]
+        distances[jet] = total / count if count else np.nan
+        for k in range(count):
+            for f in range(features):
+                gradient[jet, place[k], f] = 2 * slope[f, k] / count
+    return distances, gradient
+
+
+@compiled(_tuple((types.Array(types.int32, 3, "C"), _OUT))(_JETS, _ROWS, types.int64, types.int64, types.int64))
+def nearest_neighbours(
+    particles: Floats, mask: Floats, k: int, eta: int, phi: int
+) -> tuple[npt.NDArray[np.int32], Floats]:
+    """What the layer `NearestNeighbours` gives; of equally near ones the first, as ``top_k`` has it."""
+    jets, length, _ = particles.shape
+    rows, valid = np.zeros((jets, length, k), np.int32), np.zeros((jets, length, k), np.float32)
+    distance, key = np.empty(length, np.float32), np.empty(length, np.int64)
+    bits = distance.view(np.int32)
+    x, y = np.empty(length, np.float32), np.empty(length, np.float32)
+    place = np.empty(length, np.int32)
+    for jet in range(jets):
+        count = 0
+        for i in range(length):
+            if mask[jet, i] > 0:
+                x[count], y[count], place[count] = particles[jet, i, eta], particles[jet, i, phi], i
+                count += 1
+        taken = min(k, count)
+        for i in range(length):
+            rows[jet, i] = jet * length + i  # of padding: itself, and not valid
+        for i in range(count):
+            a, b, row = x[i], y[i], place[i]
+            for j in range(count):
+                u, v = a - x[j], b - y[j]
+                distance[j] = u * u + v * v
+            # Ordered by distance, then by place: whole numbers, whose minimum is taken several at a time.
+            for j in range(count):
+                key[j] = (np.int64(bits[j]) << 32) | j
+            for n in range(taken):
+                best = _LAST_KEY
+                for j in range(count):
+                    best = min(best, key[j])
+                j = best & 0xFFFFFFFF
+                key[j] = _LAST_KEY
+                rows[jet, row, n] = jet * length + place[j]
+                valid[jet, row, n] = 1
+    return rows, valid
+
+
+#: exp(x) = 2^n exp(r), r = x - n log(2), with log(2) in two parts and the polynomial of Cephes' expf.
+_PER_LOG2, _LOG2_HIGH, _LOG2_LOW = (
+    np.float32(1.4426950408889634),
+    np.float32(0.693359375),
+    np.float32(-2.12194440e-4),
+)
+_P0, _P1, _P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
+_P3, _P4, _P5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
+_HALF, _ONE, _ZERO, _LOWEST = np.float32(0.5), np.float32(1), np.float32(0), np.float32(-87)
+
+
+@compiled(types.void(types.Array(types.float32, 1, "C"), types.Array(types.int32, 1, "C"), types.int64))
+def _exponentials(x: Floats, powers: npt.NDArray[np.int32], width: int) -> None:
+    """exp(min(x, 0)) in the place of x, as vector instructions, to 10^-7; ``powers`` is room to work in."""
+    for c in range(width):
+        value = max(min(x[c], _ZERO), _LOWEST)
+        n = np.floor(value * _PER_LOG2 + _HALF)
+        r = value - n * _LOG2_HIGH - n * _LOG2_LOW
+        p = ((((_P0 * r + _P1) * r + _P2) * r + _P3) * r + _P4) * r + _P5
+        x[c] = p * r * r + r + _ONE
+        powers[c] = (np.int32(n) + np.int32(127)) << np.int32(23)
+    scale = powers.view(np.float32)
+    for c in range(width):
+        x[c] *= scale[c]
+
+
+@compiled(_OUT(_JETS, _JETS, _NEIGHBOURS, _JETS))
+def edges(own: Floats, neighbour: Floats, rows: npt.NDArray[np.int32], valid: Floats) -> Floats:
+    """The mean of `EdgeConvolution` over the neighbours of each node, without a tensor of all edges.
+
+    Parameters
+    ----------
+    own, neighbour : float32 arrays, (jets, particles, width)
+    rows, valid : int32 and float32 arrays, (jets, particles, k)
+        As from `NearestNeighbours`.
+
+    Returns
+    -------
+    float32 array, (jets, particles, width)
+        Zeros of a node without neighbours.
+    """
+    jets, length, width = own.shape
+    k = rows.shape[2]
+    means = np.zeros(own.shape, np.float32)
+    flat = neighbour.reshape(jets * length, width)
+    x, e, powers = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.int32)
+    for jet in range(jets):
+        for i in range(length):
+            mean, mine, count = means[jet, i], own[jet, i], _ZERO
+            for n in range(k):
+                if valid[jet, i, n] > 0:
+                    count += _ONE
+                    theirs = flat[rows[jet, i, n]]
+                    for c in range(width):
+                        x[c] = mine[c] + theirs[c]
+                        e[c] = x[c]
+                    _exponentials(e, powers, width)
+                    for c in range(width):
+                        mean[c] += max(x[c], _ZERO) + e[c] - _ONE
+            for c in range(width):
+                mean[c] /= max(count, _ONE)
+    return means
+
+
+@compiled(_tuple((_OUT, _OUT))(_JETS, _JETS, _NEIGHBOURS, _JETS, _JETS))
+def edges_gradient(
+    own: Floats, neighbour: Floats, rows: npt.NDArray[np.int32], valid: Floats, upstream: Floats
+) -> tuple[Floats, Floats]:
+    """The gradient of `edges` by ``own`` and ``neighbour``, times that of what comes after, ``upstream``."""
+    jets, length, width = own.shape
+    k = rows.shape[2]
+    of_own, of_neighbour = np.zeros(own.shape, np.float32), np.zeros(own.shape, np.float32)
+    flat, of_flat = neighbour.reshape(jets * length, width), of_neighbour.reshape(jets * length, width)
+    e, powers, up = np.empty(width, np.float32), np.empty(width, np.int32), np.empty(width, np.float32)
+    for jet in range(jets):
+        for i in range(length):
+            count = _ZERO
+            for n in range(k):
+                count += valid[jet, i, n]
+            if count == 0:
+                continue
+            slope, mine = of_own[jet, i], own[jet, i]
+            for c in range(width):
+                up[c] = upstream[jet, i, c] / count
+            for n in range(k):
+                if valid[jet, i, n] > 0:
+                    theirs, of_theirs = flat[rows[jet, i, n]], of_flat[rows[jet, i, n]]
+                    for c in range(width):
+                        e[c] = mine[c] + theirs[c]
+                    _exponentials(e, powers, width)
+                    for c in range(width):
+                        change = up[c] * e[c]
+                        slope[c] += change
+                        of_theirs[c] += change
+    return of_own, of_neighbour
