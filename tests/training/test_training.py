@@ -14,7 +14,16 @@ from hepvae.training import TrainingOptions, train
 pytest.importorskip("tensorflow")
 
 SETTINGS = TrainingOptions(max_events=300, epochs=2, batch_size=64, seed=3)
-EDGE = {"neighbours": 3, "width": 8, "decoder_width": 8, "convolutions": 1, "decoder_convolutions": 0}
+EDGE = {
+    "spec": hepvae.InputSpec(n_particles=40),  # lengths of 32 and 40
+    "hyperparameters": {
+        "neighbours": 3,
+        "width": 8,
+        "decoder_width": 8,
+        "convolutions": 1,
+        "decoder_convolutions": 0,
+    },
+}
 SMALL = TrainingOptions(max_events=100, epochs=3, batch_size=32, seed=3)
 
 
@@ -79,7 +88,7 @@ def test_same_seed_same_losses_other_seed_other_losses(trained, tmp_path):
 def whole(tmp_path_factory):
     """A small graph, with neighbours, whose gradients are summed where they were gathered from."""
     output = tmp_path_factory.mktemp("model") / "edge"
-    return train(hepvae.sample_path("qcdSide"), "edge", output, SMALL, hyperparameters=EDGE)
+    return train(hepvae.sample_path("qcdSide"), "edge", output, SMALL, **EDGE)
 
 
 @pytest.mark.slow
@@ -90,7 +99,7 @@ def test_graph_of_any_seed_is_reproducible_and_passes_the_export(whole, tmp_path
             "edge",
             tmp_path / str(seed),
             replace(SMALL, seed=seed),
-            hyperparameters=EDGE,
+            **EDGE,
         )
         for seed in (3, 4)
     )
@@ -98,7 +107,7 @@ def test_graph_of_any_seed_is_reproducible_and_passes_the_export(whole, tmp_path
     assert other.history["val_loss"] != pytest.approx(whole.history["val_loss"], rel=1e-3)
     assert other.parity.worst < 1e-4
     card = hepvae.load_inferer(tmp_path / "4" / "model.onnx").card
-    assert card.hyperparameters == hyperparameters("edge", EDGE)
+    assert card.hyperparameters == hyperparameters("edge", EDGE["hyperparameters"])
 
 
 def interrupted(monkeypatch, output, after):
@@ -116,7 +125,7 @@ def interrupted(monkeypatch, output, after):
     with monkeypatch.context() as patched:
         patched.setattr(loop, "_validate", validate_and_stop)
         with pytest.raises(hepvae.HepvaeError, match=f"{output}: interrupted after epoch {after}: .*--resume"):
-            train(hepvae.sample_path("qcdSide"), "edge", output, SMALL, hyperparameters=EDGE)
+            train(hepvae.sample_path("qcdSide"), "edge", output, SMALL, **EDGE)
 
 
 @pytest.mark.slow
@@ -127,17 +136,17 @@ def test_interrupted_and_resumed_is_as_if_it_was_not(whole, tmp_path, monkeypatc
     assert signal.getsignal(signal.SIGTERM) is handler
     assert [file.name for file in output.iterdir()] == [".training"]
     with pytest.raises(hepvae.FileError, match=f"{output}: a training was interrupted there: expected --resume"):
-        train(hepvae.sample_path("qcdSide"), "edge", output, SMALL, hyperparameters=EDGE)
+        train(hepvae.sample_path("qcdSide"), "edge", output, SMALL, **EDGE)
     with pytest.raises(hepvae.OptionError, match="seed is 5, and the training to resume has 3"):
         train(
             hepvae.sample_path("qcdSide"),
             "edge",
             output,
             replace(SMALL, seed=5),
-            hyperparameters=EDGE,
+            **EDGE,
             resume=True,
         )
-    resumed = train(hepvae.sample_path("qcdSide"), "edge", output, SMALL, hyperparameters=EDGE, resume=True)
+    resumed = train(hepvae.sample_path("qcdSide"), "edge", output, SMALL, **EDGE, resume=True)
     assert resumed.history == whole.history
     for ours, theirs in zip(resumed.model.get_weights(), whole.model.get_weights()):
         np.testing.assert_array_equal(ours, theirs)
@@ -150,7 +159,7 @@ def test_damaged_state(tmp_path, monkeypatch):
     state = tmp_path / "edge" / ".training" / "state.npz"
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(hepvae.FileError, match="not the state of this training: expected --overwrite"):
-        train(hepvae.sample_path("qcdSide"), "edge", tmp_path / "edge", SMALL, hyperparameters=EDGE, resume=True)
+        train(hepvae.sample_path("qcdSide"), "edge", tmp_path / "edge", SMALL, **EDGE, resume=True)
 
 
 def test_too_few_events(tmp_path):

@@ -59,8 +59,8 @@ training_options = built(
         "--distance",
         type=Choice(DISTANCES),
         default=TrainingOptions.distance,
-        help="between two particles: in eta, phi and pt; of the momenta transverse to the jet axis; or of directions"
-        " and relative pt, weighted by pt",
+        help="between two particles: in eta, phi and pt; of the momenta transverse to the jet axis; or of"
+        " directions and relative pt, weighted by pt",
     ),
     option("--validation-split", type=Number(), default=TrainingOptions.validation_split, help="share of events"),
     option("--seed", type=Whole(0), default=TrainingOptions.seed, help="of weights and of the order of jets"),

@@ -81,12 +81,13 @@ class _Graphs:
         self._graphs: dict[int, Any] = {}
 
     def __call__(self, jets: npt.NDArray[np.float32]) -> None:
+        tf = require("tensorflow", "training")
         length = jets.shape[1]
         if length not in self._graphs:
-            tf = require("tensorflow", "training")
             signature = [tf.TensorSpec((None, length, self._n_features), tf.float32)]
-            self._graphs[length] = tf.function(lambda jets: self._step((jets,)), input_signature=signature)
-        self._graphs[length](jets)
+            graph = tf.function(lambda jets: self._step((jets,)), input_signature=signature)
+            self._graphs[length] = graph.get_concrete_function()
+        self._graphs[length](tf.constant(jets))
 
 
 def fit(
