@@ -14,8 +14,10 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uproot
+from helpers.dijet_files import random_tables, write_events
 from helpers.output_server import output_server
 
 import hepvae
@@ -34,8 +36,9 @@ pytestmark = [
 ]
 
 #: How many files; more of them with this in the environment.
-FILES = int(os.environ.get("HEPVAE_TEST_FILES", "12"))
-SAMPLES = ("qcdSig", "GtoWW15na", "qcdSide", "GtoWW15br")
+FILES = int(os.environ.get("HEPVAE_TEST_FILES", "24"))
+#: Three chunks a file.
+FEW_EVENTS = {"step_size": 25, "mjj_min": 0, "pt_min": 0}
 PATIENT = Access(timeout_s=5, attempts=12, wait_s=0.5, longest_wait_s=5)
 #: Of the client of XRootD: the server is soon back.
 SOON = {"ConnectionWindow": 2, "StreamErrorWindow": 2}
@@ -43,13 +46,12 @@ SOON = {"ConnectionWindow": 2, "StreamErrorWindow": 2}
 
 @pytest.fixture
 def inputs():
-    """Copies of the samples, in a folder that a server can read."""
+    """In a folder that a server can read."""
     with tempfile.TemporaryDirectory(prefix="hepvae-served-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         for i in range(FILES):
-            path = folder / f"{i:04}.root"
-            shutil.copy(hepvae.sample_path(SAMPLES[i % len(SAMPLES)]), path)
+            path = write_events(folder / f"{i:04}.root", random_tables(np.random.default_rng(i), events=60))
             path.chmod(0o644)
         yield folder
 
@@ -100,7 +102,8 @@ def test_a_worker_and_the_server_die(inputs, cluster, tmp_path, monkeypatch):
     workers, client = cluster
     inferer = hepvae.load_inferer(hepvae.model_path("conv"), threads=1)
     names = sorted(path.name for path in inputs.iterdir())
-    hepvae.score_files([inputs / name for name in names], inferer, f"{tmp_path}/here/", step_size=500)
+    options = {**FEW_EVENTS, "access": PATIENT}
+    hepvae.score_files([inputs / name for name in names], inferer, f"{tmp_path}/here/", **options)
     here = tmp_path / "here"
 
     with output_server(inputs) as server:
@@ -126,7 +129,7 @@ def test_a_worker_and_the_server_die(inputs, cluster, tmp_path, monkeypatch):
         try:
             files = [f"{root_address(server.port)}{name}" for name in names]
             output = f"{server.address}scores/"
-            report = hepvae.score_files(files, inferer, output, step_size=500, client=client, access=PATIENT)
+            report = hepvae.score_files(files, inferer, output, client=client, **options)
         finally:
             over.set()
             meddler.join()
