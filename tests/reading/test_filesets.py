@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import uproot
+from helpers.dijet_files import random_tables, write_events
+
+import hepvae
+from hepvae.cli import main
+from hepvae.reading.filesets import cross_section
+from hepvae.reading.sources import resolve
+from hepvae.scoring.collected import collected, read_sample
+from hepvae.scoring.formats import read_scores
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = []
+    for i in range(3):
+        paths.append(str(write_events(tmp_path / f"{i}.root", random_tables(np.random.default_rng(i), events=20))))
+    return paths
+
+
+def forms(files):
+    """The forms that coffea takes, of two datasets."""
+    a, b, c = files
+    return {
+        "lists": {"one": [a, b], "two": [c]},
+        "trees": {"one": {"files": {a: "Events", b: "Events"}}, "two": {"files": {c: "Events"}}},
+        "treename": {"one": {"treename": "Events", "files": [a, b]}, "two": {"treename": "Events", "files": [c]}},
+        "preprocessed": {
+            "one": {
+                "files": {
+                    a: {"object_path": "Events", "steps": [[0, 15], [15, 20]], "num_entries": 20, "uuid": "x"},
+                    b: {"object_path": "Events", "steps": None},
+                },
+                "form": None,
+                "metadata": {"xsec": 12.5},
+            },
+            "two": {"files": {c: {"object_path": "Events", "num_entries": 20}}, "metadata": None},
+        },
+    }
+
+
+@pytest.mark.parametrize("form", ["lists", "trees", "treename", "preprocessed"])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_fileset_is_an_input_wherever_files_are(files, tmp_path, form, in_memory):
+    fileset = forms(files)[form]
+    (tmp_path / "fileset.json").write_text(json.dumps(fileset))
+    sources = resolve(fileset if in_memory else tmp_path / "fileset.json")
+    assert [source.path for source in sources] == files
+    assert [source.dataset.name for source in sources] == ["one", "one", "two"]
+    assert all(source.tree in ("Events", None) for source in sources)
+    given = fileset if in_memory else str(tmp_path / "fileset.json")
+    assert len(hepvae.read_dijets(given)) == len(hepvae.read_dijets(files))
+
+
+@pytest.mark.parametrize(
+    "fileset, message",
+    [
+        ([1], "expected a fileset"),
+        ({"one": {"files": {}}}, "dataset 'one': expected 'files'"),
+        ({"one": 3}, "dataset 'one': expected 'files'"),
+        ({"one": {"files": {"a.root": 3}}}, "one.*a.root: expected a path, and the name of a tree"),
+        ({"one": {"files": {"a.root": {"steps": [[0, 5], [7, 9]]}}}}, "its steps leave out entries"),
+        ({"one": {"files": {"a.root": {"steps": [[0, 5]], "num_entries": 9}}}}, "its steps leave out entries"),
+        ({"one": {"files": {"a.root": {"steps": [0]}}}}, "expected steps"),
+    ],
+)
+def test_what_is_no_fileset(tmp_path, fileset, message):
+    path = tmp_path / "fileset.json"
+    path.write_text(json.dumps(fileset))
+    with pytest.raises(hepvae.LayoutError, match=f"fileset.json.*{message}"):
+        resolve(path)
+
+
+def test_a_file_that_has_other_entries_than_its_fileset_says(files, tmp_path):
+    fileset = {"one": {"files": {files[0]: {"object_path": "Events", "num_entries": 21}}}}
+    with pytest.raises(hepvae.FileError, match="has 20 entries, its fileset says 21"):
+        hepvae.read_dijets(fileset)
+
+
+def test_datasets_get_folders_and_their_cross_section(files, tmp_path, capsys):
+    with uproot.update(files[0]) as file:
+        file["Runs"] = {"genEventSumw": np.array([300.0, 200.0])}
+    fileset = {
+        "one": {"files": {files[0]: "Events"}, "metadata": {"xsec": 2.5}},
+        "two": {"files": {files[1]: "Events", files[2]: "Events"}, "metadata": {"cross_section": "7"}},
+    }
+    (tmp_path / "fileset.json").write_text(json.dumps(fileset))
+    output = tmp_path / "scored"
+    command = ["score", str(tmp_path / "fileset.json"), "--model", "conv", "--mjj-min", "0"]
+    assert main([*command, "--output", f"{output}/"]) == 0
+    assert sorted(str(path.relative_to(output)) for path in output.rglob("*.root")) == [
+        *("one/0.root", "two/1.root", "two/2.root")
+    ]
+    summed = 0.0
+    for path in files[1:]:
+        with uproot.open(path) as file:
+            summed += file["Events"]["genWeight"].array(library="np").sum(dtype=np.float64)
+    weights = collected(output).weights()
+    assert weights["one"] == (500.0, 2.5) and weights["two"] == (pytest.approx(summed), 7.0)
+    capsys.readouterr()
+    assert main(["report", str(output)]) == 0
+    assert "one: sum of weights 500, cross-section 2.5 pb" in capsys.readouterr().out
+    # A dataset is a folder of its own, as a sample of plots and searches.
+    _, weight, _ = read_sample(output / "two", ["score"])
+    plain = np.concatenate([read_scores(output / "two" / f"{i}.root")[1] for i in (1, 2)])
+    assert np.allclose(weight, plain * 7.0 / summed)
+    _, events, _ = read_sample(output / "two", ["score"], luminosity=3.0)
+    assert np.allclose(events, 3000 * weight)
+    figure = tmp_path / "score.png"
+    assert main(["plot", str(output / "one"), str(output / "two"), "--output", str(figure)]) == 0
+    assert figure.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("value", [0, -1, "much", None, float("inf")])
+def test_no_cross_section(value):
+    with pytest.raises(hepvae.LayoutError, match="expected a cross-section in pb"):
+        cross_section({"xsec": value}, "ttbar")
+    assert cross_section({"other": value}, "ttbar") is None
