@@ -11,7 +11,7 @@ import hepvae
 from hepvae.cli import main
 from hepvae.reading.filesets import cross_section
 from hepvae.reading.sources import resolve
-from hepvae.scoring.collected import collected, read_sample
+from hepvae.scoring.collected import collected, picobarns_of, read_sample
 from hepvae.scoring.formats import read_scores
 
 
@@ -111,6 +111,9 @@ def test_datasets_get_folders_and_their_cross_section(files, tmp_path, capsys):
     assert np.allclose(weight, plain * 7.0 / summed)
     _, events, _ = read_sample(output / "two", ["score"], luminosity=3.0)
     assert np.allclose(events, 3000 * weight)
+    parts = [str(output / "two" / f"{i}.root") for i in (1, 2)]
+    assert picobarns_of(parts) == pytest.approx(7.0 / summed)
+    assert picobarns_of([*parts, str(output / "one" / "0.root")]) is None and picobarns_of(files) is None
     figure = tmp_path / "score.png"
     assert main(["plot", str(output / "one"), str(output / "two"), "--output", str(figure)]) == 0
     assert figure.stat().st_size > 10_000

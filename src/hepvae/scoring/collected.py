@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from .merging import merge_files
 from .parts import RECORD, Record, inputs_of
 from .report import ScoreReport
 
-__all__ = ["Collected", "collected", "merge_parts", "read_sample"]
+__all__ = ["Collected", "collected", "merge_parts", "picobarns_of", "read_sample"]
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +131,17 @@ def collected(address: str | Path, *, check: bool = False) -> Collected:
     if not parts:
         raise FileError(f"{address}: no folder of parts: expected one that hepvae score has written")
     return Collected(folder, list(parts.values()), metadata)
+
+
+def picobarns_of(paths: Sequence[str]) -> float | None:
+    """As `Collected.picobarns_per_weight`, of scored files: None where they are not the parts of one dataset."""
+    folders = {os.path.dirname(path) for path in paths}
+    if len(folders) != 1:
+        return None
+    try:
+        return collected(folders.pop()).picobarns_per_weight
+    except FileError:  # no parts
+        return None
 
 
 def read_sample(

@@ -12,6 +12,7 @@ from ..inference import Inferer, load_inferer, named_model
 from ..models.card import ModelCard
 from ..output.files import make_folder
 from ..reading.sources import distinct_names
+from ..scoring.collected import picobarns_of
 from ..scoring.options import OBSERVABLES
 from ..scoring.strategy import ScoreStrategy
 from .options import BACKGROUND, DATA, DEFAULT_MODELS, SearchOptions
@@ -106,6 +107,9 @@ def _expected_per_weight(options: SearchOptions, files: SampleFiles, samples: di
     weight = float(samples[BACKGROUND].weight.sum())
     if options.cross_section is not None:
         return 1000 * options.luminosity * options.cross_section / weight
+    known = picobarns_of([path for _, _, paths in files.scored[:1] for path in paths])
+    if known is not None:
+        return 1000 * options.luminosity * known
     if files.inputs:
         try:
             return 1000 * options.luminosity * picobarns_per_weight(files.to_read)
