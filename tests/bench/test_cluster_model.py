@@ -26,11 +26,14 @@ def test_cost_of_a_chunk_is_found_again():
 def test_one_limit_after_the_other():
     assert slowest(COSTS, NEAR, 1, 1000) == ("workers", pytest.approx(1000 / 0.12))
     assert slowest(COSTS, NEAR, 10, 1000)[1] == pytest.approx(10 * slowest(COSTS, NEAR, 1, 1000)[1])
-    # 1000 / 3 ms of the writer, 1 GB/s of the storage, 1000 / 1 ms of the scheduler
-    assert slowest(COSTS, NEAR, 10_000, 1000) == ("writer", pytest.approx(1000 / 3e-3))
+    # 1000 / 3 ms of the client, 1 GB/s of the storage, 1000 / 1 ms of the scheduler
+    assert slowest(COSTS, NEAR, 10_000, 1000) == ("client", pytest.approx(1000 / 3e-3))
     quick = replace(COSTS, task_s=0.0, write_s=1e-9)
     assert slowest(quick, NEAR, 10_000, 10_000) == ("storage", pytest.approx(1e6))
-    assert slowest(quick, replace(NEAR, storage_bytes_per_s=inf), 10_000, 100) == ("scheduler", pytest.approx(1e5))
+    unlimited = replace(NEAR, storage_bytes_per_s=inf)
+    assert slowest(quick, unlimited, 10_000, 100) == ("scheduler", pytest.approx(1e5))
+    # Of tasks of several chunks there are fewer.
+    assert slowest(replace(quick, chunks=4), unlimited, 10_000, 100) == ("scheduler", pytest.approx(4e5))
 
 
 def test_round_trips_are_the_workers():

@@ -1,4 +1,4 @@
-"""How many jets a second a cluster scores: a model of workers, scheduler, writer and storage."""
+"""How many jets a second a cluster scores: a model of workers, scheduler, client and storage."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ class Costs:
     event_s: float
     """Seconds of a worker for an event more."""
     task_s: float
-    """Seconds of the one process that asks and writes, for a chunk of no events."""
+    """Seconds of the one process that asks, for a chunk of no events."""
     write_s: float
     """Seconds of that process for an event more."""
     requests: float
     """Of a chunk, to the storage, one after the other."""
     event_bytes: float
     """Read from the storage, for an event."""
+    chunks: int = 1
+    """Of a task, for which the scheduler takes its time."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,13 @@ def limits(costs: Costs, rates: Rates, workers: int, chunk: int) -> dict[str, fl
     Parameters
     ----------
     chunk : int
-        Events of a task.
+        Events.
     """
     task_s = costs.chunk_s + chunk * costs.event_s + costs.requests * rates.round_trip_s
     return {
         "workers": workers * chunk / task_s,
-        "scheduler": chunk / rates.task_s if rates.task_s else inf,
-        "writer": chunk / (costs.task_s + chunk * costs.write_s),
+        "scheduler": costs.chunks * chunk / rates.task_s if rates.task_s else inf,
+        "client": chunk / max(costs.task_s + chunk * costs.write_s, 1e-12),
         "storage": rates.storage_bytes_per_s / costs.event_bytes,
     }
 

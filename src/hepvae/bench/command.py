@@ -230,16 +230,21 @@ class StudyOptions:
     help="instead: scoring on one and two Dask workers of this machine by size of chunk, and a model of it for 10"
     " to 1,000 workers",
 )
-def bench(study: StudyOptions, output: Path, engine: bool, before: Path | None, scaling: bool) -> int:
+@option("--single-file", is_flag=True, help="with --scaling: into one file, whose rows come back from the workers")
+def bench(
+    study: StudyOptions, output: Path, engine: bool, before: Path | None, scaling: bool, single_file: bool
+) -> int:
     """Compare runtimes: time and memory against batch size, parity, anomaly scores."""
     if engine + scaling + study.quick + study.full > 1:
         raise OptionError("--engine, --scaling, --quick and --full: expected one of them")
     if before is not None and not engine:
         raise OptionError("--before: expected --engine beside it")
+    if single_file and not scaling:
+        raise OptionError("--single-file: expected --scaling beside it")
     if engine:
         return _bench_engine(study.seconds, before)
     if scaling:
-        return _bench_scaling()
+        return _bench_scaling(single_file)
     return _bench_study(study.plan(), output)
 
 
@@ -251,10 +256,10 @@ def _bench_engine(seconds: float, before: Path | None) -> int:
     return 1 if result.failures else 0
 
 
-def _bench_scaling() -> int:
+def _bench_scaling(single_file: bool) -> int:
     from .scaling import print_scaling, run_scaling
 
-    print_scaling(run_scaling(), console())
+    print_scaling(run_scaling(single_file=single_file), console())
     return 0
 
 

@@ -1,7 +1,8 @@
 """``python -m hepvae.bench --scaling``: scoring on Dask workers here, and what follows for a cluster.
 
-All ways to score the same files are run in turns. The process that asks for chunks and writes what comes back has
-Dask's scheduler in it, as with `hepvae score --dask local`.
+All ways to score the same files are run in turns: into parts, which workers write, or into a single file, whose
+rows come back to the process that asks for chunks. That process has Dask's scheduler in it, as with
+`hepvae score --dask local`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from ..reading.layouts import find_schema
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source
-from ..scoring.files import score_files
+from ..scoring.files import PART_CHUNKS, score_files
 from .cluster_model import Costs, Rates, chunk_cost, slowest
 from .delay_proxy import delay_proxy
 from .intervals import Ratio, log_ratios, time_ratio
@@ -76,12 +77,14 @@ class Run:
 
     seconds: list[float] = field(default_factory=list)
     """Of each round."""
-    tasks: int = 0
+    chunks: int = 0
     """Of a round."""
+    tasks: int = 0
+    """Of a round: of several chunks, where workers write parts."""
     compute_s: list[float] = field(default_factory=list)
     """Of all tasks of a round, on their workers."""
     own_s: list[float] = field(default_factory=list)
-    """CPU time of the process that asks and writes, of each round, beyond what it takes at rest."""
+    """CPU time of the process that asks, of each round, beyond what it takes at rest."""
     returned_bytes: int = 0
     """What came back from the workers in a round."""
 
@@ -96,6 +99,10 @@ class Scaling:
     """Of a run: read, and scored."""
     runs: dict[tuple[int, int], Run] = field(default_factory=dict)
     """By workers (0: without Dask) and events of a chunk; all with one thread a process."""
+    other: dict[int, Run] = field(default_factory=dict)
+    """Of one worker, by events of a chunk, the other way: into a single file, unless that is what is studied."""
+    single_file: bool = False
+    """Whether all but these are into a single file."""
     dense: dict[int, Run] = field(default_factory=dict)
     """Of the model that takes longer, by workers, in chunks of `DENSE_CHUNK`."""
     dense_model: str = DENSE_MODEL
@@ -103,7 +110,7 @@ class Scaling:
     crowd: dict[str, Run] = field(default_factory=dict)
     """`MANY_WORKERS` workers, by how many threads each has."""
     rest: float = 0.0
-    """Cores that the process that asks and writes takes at rest: schedulers, and who watches over workers."""
+    """Cores that the process that asks takes at rest: schedulers, and who watches over workers."""
     event_bytes: float = 0.0
     requests: float | None = None
     """Round trips of a chunk, to a server of XRootD; None where there is none."""
@@ -125,10 +132,15 @@ class Scaling:
     def costs(self) -> Costs:
         """Of one worker, as nobody is in its way."""
         alone = {chunk: run for (workers, chunk), run in self.runs.items() if workers == 1}
-        sizes = [self.events / run.tasks for run in alone.values()]
-        chunk_s, event_s = chunk_cost(sizes, [np.median(run.compute_s) / run.tasks for run in alone.values()])
-        task_s, write_s = chunk_cost(sizes, [np.median(run.own_s) / run.tasks for run in alone.values()])
-        return Costs(chunk_s, event_s, task_s, write_s, self.requests or 0.0, self.event_bytes)
+        sizes = [self.events / run.chunks for run in alone.values()]
+        chunk_s, event_s = chunk_cost(sizes, [np.median(run.compute_s) / run.chunks for run in alone.values()])
+        task_s, write_s = chunk_cost(sizes, [self.own_s(run) for run in alone.values()])
+        each = 1 if self.single_file else PART_CHUNKS
+        return Costs(chunk_s, event_s, task_s, write_s, self.requests or 0.0, self.event_bytes, each)
+
+    def own_s(self, run: Run) -> float:
+        """CPU seconds of the process that asks, for a chunk."""
+        return float(np.median(run.own_s)) / run.chunks
 
 
 def make_file(path: Path) -> int:
@@ -199,7 +211,10 @@ def _timed(
     client: Client | None = None,
     rest: float = 0.0,
 ) -> tuple[int, int]:
-    """Add a round; gives how many events are read, and how many jets scored."""
+    """Add a round; gives how many events are read, and how many jets scored. The output is a folder for parts."""
+    if not output.suffix:
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir()
     score = partial(score_files, files, inferer, output, step_size=chunk, overwrite=True)
     if client is None:
         start = time.perf_counter()
@@ -220,11 +235,17 @@ def _timed(
         run.returned_bytes = sum(task["nbytes"] or 0 for task in stream.data)
     if report.failed:
         raise HepvaeError(str(report.failed[0].failure))
+    run.chunks = sum(-(-file.entries // chunk) for file in report.files)
     return report.events_read, 2 * report.events_scored
 
 
 def run_scaling(
-    *, rounds: int = 4, chunks: Sequence[int] = CHUNKS, files: int = FILES, dense_model: str = DENSE_MODEL
+    *,
+    rounds: int = 4,
+    chunks: Sequence[int] = CHUNKS,
+    files: int = FILES,
+    dense_model: str = DENSE_MODEL,
+    single_file: bool = False,
 ) -> Scaling:
     """Measure everything, all ways that are compared in turns.
 
@@ -238,10 +259,12 @@ def run_scaling(
         Files with all samples each; the model that takes longer scores half of them.
     dense_model : str
         The bundled model that takes longer.
+    single_file : bool
+        Study outputs that are a single file, and not parts.
     """
     from ..cluster.dask import dask_client
 
-    scaling = Scaling(default_threads(), dense_model=dense_model)
+    scaling = Scaling(default_threads(), dense_model=dense_model, single_file=single_file)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hepvae-bench-")))
         paths = [folder / f"{i}.root" for i in range(files)]
@@ -260,20 +283,24 @@ def run_scaling(
         one, usual, all_cores = (load_inferer(conv, threads=n) for n in (1, None, scaling.cores))
         dense = load_inferer(model_path(dense_model), threads=1)
         everything, half = [str(path) for path in paths], [str(path) for path in paths[: max(files // 2, 1)]]
+        output, other = (folder / name for name in ("scored", "scored.root"))
+        if single_file:
+            output, other = other, output
         few, many = [], []
         for chunk in chunks:
             for workers in (0, *WORKERS):
                 run = scaling.runs[workers, chunk] = Run()
-                few.append((run, everything, one, chunk, workers))
+                few.append((run, everything, one, output, chunk, workers))
+            run = scaling.other[chunk] = Run()
+            few.append((run, everything, one, other, chunk, 1))
         for workers in WORKERS:
             run = scaling.dense[workers] = Run()
-            few.append((run, half, dense, DENSE_CHUNK, workers))
+            few.append((run, half, dense, output, DENSE_CHUNK, workers))
         for name, inferer in (("1", usual), (f"{scaling.cores} (all cores)", all_cores)):
             run = scaling.crowd[name] = Run()
-            many.append((run, everything, inferer, CHUNK, MANY_WORKERS))
+            many.append((run, everything, inferer, output, CHUNK, MANY_WORKERS))
 
         bar = stack.enter_context(progress_bar("scaling", (rounds + 1) * len(few + many)))
-        output = folder / "scored.root"
         # The workers of the crowd start after the others have ended: at rest they take some of the cores, too.
         for ways in (few, many):
             with ExitStack() as clusters:
@@ -284,9 +311,9 @@ def run_scaling(
                 if ways is few:
                     scaling.rest = rest
                 for i in range(rounds + 1):
-                    for run, given, inferer, chunk, workers in ways if i % 2 else ways[::-1]:
+                    for run, given, inferer, to, chunk, workers in ways if i % 2 else ways[::-1]:
                         timed = Run() if i == 0 else run
-                        counts = _timed(timed, given, inferer, output, chunk, clients.get(workers), rest)
+                        counts = _timed(timed, given, inferer, to, chunk, clients.get(workers), rest)
                         if given is everything:
                             scaling.events, scaling.jets = counts
                         bar(1)
@@ -328,12 +355,12 @@ def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None
             *(f"{scaling.rate(scaling.runs[n, chunk]):,.0f}" for n in (0, *WORKERS)),
             str(scaling.ratio(two, one)),
             *(f"{100 * scaling.lost(n, scaling.runs[n, chunk]):.1f} %" for n in WORKERS),
-            f"{two.returned_bytes / two.tasks / 1000:.0f}",
+            f"{two.returned_bytes / two.tasks / 1000:.1f}",
         )
     console.print(table)
     console.print(
         "lost: the share of the workers' time in which they compute nothing: scheduling, transfer, waiting for the"
-        " process that writes",
+        " process that asks",
         highlight=False,
     )
     best = max(
@@ -344,7 +371,7 @@ def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None
         met = "met" if gain.value >= TARGET else "missed"
         console.print(f"Two workers over one, {name}, at best: {gain}; target {TARGET}: {met}", highlight=False)
     console.print(
-        f"All share {scaling.cores} cores: beside one worker, the process that asks and writes has one to itself",
+        f"All share {scaling.cores} cores: beside one worker, the process that asks has one to itself",
         highlight=False,
     )
 
@@ -360,17 +387,25 @@ def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None
     trips = "not measured: no XRootD server" if scaling.requests is None else f"{scaling.requests:.1f}"
     console.print(
         f"Measured with one worker: {1e3 * costs.chunk_s:.1f} ms a chunk and {1e6 * costs.event_s:.0f} us an"
-        f" event; in the process that asks and writes {1e3 * costs.task_s:.2f} ms a chunk and"
+        f" event; in the process that asks {1e3 * costs.task_s:.2f} ms a chunk and"
         f" {1e6 * costs.write_s:.2f} us an event, and {100 * scaling.rest:.1f} % of a core at rest;"
         f" {costs.event_bytes:,.0f} bytes read an event;"
         f" round trips a chunk: {trips}",
         highlight=False,
     )
+    ways = {True: "rows of a single file come back to it", False: "workers write parts"}
+    for chunk, run in scaling.other.items():
+        ours, others = (1e3 * scaling.own_s(one) for one in (scaling.runs[1, chunk], run))
+        console.print(
+            f"CPU of the process that asks, with {chunk:,} events a chunk: {ours:.2f} ms a chunk where"
+            f" {ways[scaling.single_file]}, {others:.2f} ms where {ways[not scaling.single_file]}",
+            highlight=False,
+        )
     here = Rates(storage_bytes_per_s=inf, task_s=0.0, round_trip_s=0.0)
     parts = []
     for workers, chunk in [(w, c) for w in WORKERS for c in chunks]:
         run = scaling.runs[workers, chunk]
-        expected = jets * slowest(costs, here, workers, scaling.events // run.tasks)[1]
+        expected = jets * slowest(costs, here, workers, scaling.events // run.chunks)[1]
         parts.append(f"{expected / scaling.rate(run):.2f}")
     console.print(
         f"The model over what was measured here, with {' then '.join(map(str, WORKERS))} workers, chunk by chunk:"
@@ -399,7 +434,7 @@ def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None
     )
     worker = slowest(costs, rates, 1, CLUSTER_CHUNKS[-1])[1]
     for name, limit in (
-        ("the process that asks and writes", 1 / (costs.write_s + costs.task_s / CLUSTER_CHUNKS[-1])),
+        ("the process that asks", 1 / (costs.write_s + costs.task_s / CLUSTER_CHUNKS[-1])),
         ("the storage", rates.storage_bytes_per_s / costs.event_bytes),
     ):
         console.print(
