@@ -10,6 +10,7 @@ import logging
 import math
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,8 @@ AHEAD = 3
 WAITING = 10
 #: Of a few large files: tasks for each thread.
 SPREAD = 4
+#: Seconds of work that several small files are submitted together for.
+TOGETHER_S = 5.0
 #: How often Dask retries a chunk that ended in an error of no file.
 RETRIES = 2
 #: How often the work is sent to workers of which some die meanwhile.
@@ -175,22 +178,33 @@ def chunks_on_workers(
     plugin = _Worker(work, join)
     _register(client, plugin)
     done: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
-    task_of: dict[Any, _Task] = {}
+    tasks_of: dict[Any, list[_Task]] = {}
     files: dict[int, _File] = {}
     further: list[tuple[int, int, _Task]] = []
     """A heap: tasks of files that come first are done first."""
     begun, head, number = 0, 0, 0
     waiting = 0
+    results: deque[tuple[_Task, tuple[Any, float]]] = deque()
+    """That are here and not looked at."""
     threads, looked = 1, -LOOK_S
+    seconds, seen = 0.0, 0
 
-    def submit(task: _Task, *joined: Any) -> None:
-        files.setdefault(task.file, _File())
+    def submit(tasks: list[_Task], *joined: Any) -> None:
+        for task in tasks:
+            files.setdefault(task.file, _File())
         future = client.submit(
-            *(_run, items[task.file], task, read, plugin.name, *joined),
-            **{"pure": False, "retries": RETRIES, "priority": -task.file},
+            *(_run, [(items[task.file], task) for task in tasks], read, plugin.name, *joined),
+            **{"pure": False, "retries": RETRIES, "priority": -tasks[0].file},
         )
-        task_of[future] = task
+        tasks_of[future] = tasks
         client.loop.add_callback(_collect, future, done)
+
+    def together() -> int:
+        """How many small files one submission is of: its cost here is that of one."""
+        if most_chunks == 1 or not seen:
+            return 1
+        left = (len(items) - begun) // (SPREAD * threads)
+        return max(min(int(TOGETHER_S * seen / max(seconds, 1e-9)), left, most_chunks), 1)
 
     try:
         while head < len(items):
@@ -199,23 +213,34 @@ def chunks_on_workers(
             most = AHEAD * threads
             few = len(items) < 2 * threads
             # What the head of the line waits for is always submitted: nothing behind it can fill the room.
-            while len(task_of) < most and (further or begun < len(items)):
+            while len(tasks_of) < most and (further or begun < len(items)):
                 next_file = further[0][0] if further else begun
                 if next_file > head and waiting >= WAITING * most:
                     break
                 if further:
-                    submit(heappop(further)[-1])
+                    submit([heappop(further)[-1]])
                 else:
-                    submit(_Task(begun, 0, 1 if few else most_chunks))
-                    begun += 1
+                    some = range(begun, begun + together())
+                    submit([_Task(i, 0, 1 if few else most_chunks) for i in some])
+                    begun = some.stop
             file = files.get(head)
             if file is None or number not in file.done or (join is not None and file.tasks > 1):
-                future, result = done.get()
-                task = task_of.pop(future)
-                if isinstance(result, BaseException):
-                    _threads(client)  # of whom there is none when it is the scheduler that went
+                if not results:
+                    future, result = done.get()
+                    tasks = tasks_of.pop(future)
+                    future.release()
+                    if isinstance(result, BaseException):
+                        _threads(client)  # of whom there is none when it is the scheduler that went
+                        if len(tasks) > 1:  # which of them it was
+                            for task in tasks:
+                                submit([task])
+                            continue
+                        result = [(result, 0.0)]
+                    results = deque(zip(tasks, result))
+                task, (result, took) = results.popleft()
                 report, content = _result(result, reports[task.file].path)
-                future.release()
+                if task.step is None:
+                    seconds, seen = seconds + took, seen + 1
                 of = files.get(task.file)
                 if of is None or task.number >= of.tasks:  # of one that failed while this was worked on
                     continue
@@ -236,7 +261,7 @@ def chunks_on_workers(
                     waiting -= len(of.done)
                     of.tasks, of.done = 1, {}
                     if whole.failure is None:
-                        submit(_Task(task.file, 0, 0, step=0), whole, [first, *(name for _, name in others)])
+                        submit([_Task(task.file, 0, 0, step=0)], whole, [first, *(name for _, name in others)])
                     else:
                         of.done[0], waiting = (whole, None), waiting + 1
                         further = _without(further, task.file)
@@ -255,7 +280,7 @@ def chunks_on_workers(
                 del files[head]
                 head, number = head + 1, 0
     finally:
-        _release(client, list(task_of), plugin)
+        _release(client, list(tasks_of), plugin)
 
 
 def _without(further: list[tuple[int, int, _Task]], file: int) -> list[tuple[int, int, _Task]]:
@@ -320,6 +345,7 @@ def _merge(ours: FileReport, report: FileReport) -> None:
 
 
 def _result(result: Any, path: str) -> tuple[FileReport, Any]:
+    """What came of a task; of one that no worker could do, the report of a file that failed."""
     if isinstance(result, BaseException):
         failure = f"{path}: could not be worked on by any worker: {one_line(result)}"
         return FileReport(path, failure=failure), None
@@ -328,15 +354,23 @@ def _result(result: Any, path: str) -> tuple[FileReport, Any]:
 
 
 def _run(
-    item: Any, task: _Task, read: ReadOptions, plugin: str, whole: FileReport | None = None, results: Any = None
-) -> tuple[FileReport, Any]:
-    """One task, on a worker."""
+    tasks: list[tuple[Any, _Task]],
+    read: ReadOptions,
+    plugin: str,
+    whole: FileReport | None = None,
+    results: list[Any] | None = None,
+) -> list[tuple[tuple[FileReport, Any], float]]:
+    """Some tasks on a worker: what comes of each, and its seconds."""
     worker = distributed.get_worker().plugins[plugin]
-    if whole is not None:
-        return getattr(worker.work, worker.join)(item, whole, results), None
-    entries: tuple[int, float] = (0, math.inf)
-    if task.step is not None:
-        read = replace(read, step_size=task.step)
-        entries = (task.first, task.first + task.chunks * task.step)
-    result: tuple[FileReport, Any] = worker.work(item, read, entries, task.chunks)
-    return result
+    done = []
+    for item, task in tasks:
+        start = time.monotonic()
+        if whole is not None:
+            result = getattr(worker.work, worker.join)(item, whole, results), None
+        elif task.step is None:
+            result = worker.work(item, read, (0, math.inf), task.chunks)
+        else:
+            entries = (task.first, task.first + task.chunks * task.step)
+            result = worker.work(item, replace(read, step_size=task.step), entries, task.chunks)
+        done.append((result, time.monotonic() - start))
+    return done
