@@ -18,10 +18,13 @@ from helpers.dijet_files import random_tables, write_events
 import hepvae
 from hepvae.cli import main
 from hepvae.output.files import temporary_name, temporary_of
+from hepvae.output.folders import open_folder
 from hepvae.reading.options import ReadOptions
-from hepvae.reading.sources import Source
+from hepvae.reading.reports import FileReport
+from hepvae.reading.sources import Source, stamp
 from hepvae.scoring.collected import collected, merge_parts
-from hepvae.scoring.parts import part_names, share
+from hepvae.scoring.options import OutputOptions
+from hepvae.scoring.parts import Parts, part_names, share
 
 FILES = 5
 
@@ -122,6 +125,18 @@ def test_two_inputs_of_one_name_have_parts_of_their_own(inputs, inferer, tmp_pat
 def test_names_are_such_that_every_storage_takes_them():
     sources = [Source("root://host//a/x y.root?authz=secret"), Source("-a#b.h5"), Source("https://x/.root")]
     assert part_names(sources, ".root") == ["x_y.root", "_a_b.root", "_root.root"]
+
+
+def test_a_token_is_in_no_name_and_no_record(tmp_path):
+    addresses = [[f"root://host//{i}/x.root?authz=secret{token}" for i in (1, 2)] for token in (1, 2)]
+    first, second = (part_names([Source(one) for one in of], ".root") for of in addresses)
+    assert first == second and len(set(first)) == 2
+    assert stamp(addresses[0][0]) == stamp(addresses[1][0])
+    folder, sources = open_folder(tmp_path), [Source(one) for one in addresses[0]]
+    parts = Parts(folder, sources, [0, 1], ".root", {}, OutputOptions())
+    parts.fail(parts.mine[0], FileReport(addresses[0][0], failure=str(hepvae.FileError(addresses[0][0]))))
+    written = [path.read_text() for path in tmp_path.iterdir()]
+    assert len(written) == 2 and not any("secret" in text for text in written)
 
 
 def test_a_bad_file_among_good_ones(inputs, tmp_path, capsys):

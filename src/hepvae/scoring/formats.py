@@ -45,9 +45,8 @@ TREE = "Events"
 PROVENANCE = "hepvae"
 #: The column of a friend that says which entries have a score.
 MASK = "scored"
-#: Rows written and read at once: the baskets do not depend on how the input was cut into files and chunks. With
-#: 100,000 the memory of a process grew with the number of files until so many rows were scored.
-ROWS_AT_ONCE = 20_000
+#: Rows written and read at once: the baskets do not depend on how the input was cut into files and chunks.
+ROWS_AT_ONCE = 100_000
 
 
 @contextmanager
