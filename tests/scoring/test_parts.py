@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import awkward as ak
@@ -293,3 +295,21 @@ def test_a_folder_without_parts(tmp_path, capsys):
     (tmp_path / f"inputs-{16 * '0'}.json").write_text("[]")
     assert main(["merge", str(tmp_path), str(tmp_path / "m.root")]) == 1
     assert "is no list of inputs of hepvae score" in capsys.readouterr().err
+
+
+def test_memory_does_not_grow_with_the_number_of_files(inputs, inferer, tmp_path):
+    """Of each file its report is left, whatever was read, scored and written of it."""
+    files = []
+    for i in range(20):
+        files.append(tmp_path / f"{i:02}.root")
+        shutil.copy(inputs / "0.root", files[-1])
+    score(files[:2], inferer, f"{tmp_path}/first/", mjj_min=0)
+    left = []
+    for number in (4, 20):
+        tracemalloc.start()
+        report = score(files[:number], inferer, f"{tmp_path}/{number}/", mjj_min=0)
+        gc.collect()
+        left.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        assert len(report.files) == number
+    assert left[1] - left[0] < 16 * 8_000
