@@ -113,8 +113,7 @@ class Record:
     def write(self, folder: OutputFolder, part: str) -> None:
         """Beside a part."""
         with folder.new(part + RECORD) as path:
-            report = {**self.report.to_dict(), "path": without_tokens(self.report.path)}
-            path.write_text(json.dumps({**vars(self), "report": report}, indent=1) + "\n")
+            path.write_text(json.dumps({**vars(self), "report": self.report.to_dict()}, indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: OutputFolder, part: str) -> Record | None:
