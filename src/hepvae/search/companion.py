@@ -79,8 +79,11 @@ class WindowClassifier:
         fold : array (events,), optional
             Of events that it was trained with: `fold`. For all others, the mean of all folds.
         """
+        from threadpoolctl import threadpool_limits
+
         x = _matrix(observables)
-        every = np.stack([one.predict_proba(x)[:, 1] for one in self.classifiers])
+        with threadpool_limits(1):
+            every = np.stack([one.predict_proba(x)[:, 1] for one in self.classifiers])
         if fold is None:
             return np.asarray(every.mean(axis=0), np.float64)
         return np.asarray(np.take_along_axis(every, fold[None].astype(int), axis=0)[0], np.float64)
@@ -127,6 +130,7 @@ def train_in_window(
     check_whole_number("folds", folds, lowest=2, highest=100)
     require("sklearn", "classifier of a window")
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     mjj, weight = finite("mjj", mjj), finite("weights", weight)
     x = _matrix({name: np.asarray(values, np.float64) for name, values in observables.items()})
@@ -153,7 +157,9 @@ def train_in_window(
             random_state=seed,
         )
         share = weight[some] / balance[some]
-        classifiers.append(trees.fit(x[some], inside[some], sample_weight=share / share.mean()))
+        # trees of few events take longer on several threads, which wait for each other after each node
+        with threadpool_limits(1):
+            classifiers.append(trees.fit(x[some], inside[some], sample_weight=share / share.mean()))
     return WindowClassifier(float(mass), fold, classifiers)
 
 
