@@ -252,3 +252,20 @@ def test_spread_over_folds(samples):
 def test_window_around_a_mass():
     assert in_window([1199, 1201, 1500, 1799, 1801], 1500).tolist() == [False, True, True, True, False]
     assert in_window([1425, 1426], 1500, half_width=0.05).tolist() == [False, True]
+
+
+def test_band_of_a_curve_has_the_uncertainty_of_the_background_too():
+    """ROC bands were those of the signal alone: with 20 background events they were far too narrow."""
+    rng = np.random.default_rng(1)
+    signal = (rng.normal(1, 1, 20_000), np.ones(20_000))
+
+    def at(events, seed):
+        rng = np.random.default_rng(seed)
+        curve = roc((rng.normal(size=events), np.ones(events)), signal)
+        place = int(np.argmin(np.abs(curve.background - 0.3)))
+        return curve.signal[place], curve.uncertainty[place], curve.signal_uncertainty[place]
+
+    values = np.array([at(200, seed) for seed in range(100)])
+    assert values[:, 1].mean() == pytest.approx(values[:, 0].std(), rel=0.25)
+    assert (values[:, 1] > 3 * values[:, 2]).all()
+    assert at(200_000, 1)[1] < 0.1 * values[:, 1].mean() + 0.004

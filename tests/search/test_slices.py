@@ -223,3 +223,23 @@ def test_exceedances_know_of_correlations_and_of_signals():
     assert found.expected == pytest.approx(norm.sf(1), abs=0.01)  # one test, eight times
     (found,) = exceedances([scan_of(same + 2)], levels=[3])
     assert found.observed == pytest.approx(norm.sf(1), abs=0.1) and found.p_value < 1e-6
+
+
+def test_expected_significances_have_the_uncertainty_of_the_shares(background, signal):
+    """Of samples drawn again: significances scatter by what is stated, which falls with the number of events."""
+    rng, found = np.random.default_rng(7), []
+    for _ in range(12):
+        some = rng.integers(len(background[0]), size=1000)
+        index = (rng.random(1000) < BACKGROUND).astype(np.int8)
+        expected = slices.expect_background(background[0][some], 20 * background[1][some], index, NAMES, EDGES)
+        expected = replace(expected, fit=slices.expect_background(*background, *whole(background)).fit)
+        significance = slices.significances(2000.0, expected, signal)
+        found.append(slices.measured_significances(significance, expected, signal))
+    values = np.array([[one[name].value for name in ("tight", COMBINED)] for one in found])
+    stated = np.array([[one[name].uncertainty for name in ("tight", COMBINED)] for one in found])
+    assert np.all(np.abs(np.log(stated.mean(axis=0) / values.std(axis=0))) < np.log(1.8))
+    assert all(one[INCLUSIVE].uncertainty == 0 for one in found)
+
+
+def whole(background):
+    return np.zeros(len(background[0]), np.int8), ("rest",), EDGES

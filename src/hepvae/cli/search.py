@@ -82,6 +82,9 @@ _DEFAULT = SearchOptions
 @option("--energy", type=Number(), default=_DEFAULT.energy, help="of the collisions, TeV")
 @option("--unblind", is_flag=True, help="show the data above the loosest working point")
 @option("--baselines/--no-baselines", default=True, help="compare with cuts on jet mass and tau21")
+@option(
+    "--companion/--no-companion", default=True, help="compare with a classifier that learns from windows in mjj"
+)
 @option("--datacard", is_flag=True, help="write a datacard of Combine with its shapes, and a workspace of pyhf")
 @option("--output", required=True, type=PATH, metavar="DIR", help="folder of the report and of the scored files")
 def search(output: Path, **given: Any) -> int:

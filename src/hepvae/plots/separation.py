@@ -36,7 +36,7 @@ class Roc(Protocol):
         """(cuts,): share of the signal that passes."""
 
     @property
-    def signal_uncertainty(self) -> Floats: ...
+    def uncertainty(self) -> Floats: ...
     @property
     def background(self) -> Floats:
         """(cuts,): share of the background that passes."""
@@ -62,7 +62,7 @@ class Counting(Protocol):
 
 
 def plot_roc(curves: Mapping[str, Roc], **options: Unpack[PlotOptions]) -> Figure:
-    """Signal against background efficiency, with binomial bands, where enough background events pass.
+    """Signal against background efficiency, with bands of both samples, where enough background events pass.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def plot_roc(curves: Mapping[str, Roc], **options: Unpack[PlotOptions]) -> Figur
         axes = canvas.figure.subplots()
         for i, (name, curve) in enumerate(curves.items()):
             cuts = _cuts_to_draw(curve)
-            efficiency, uncertainty = curve.signal[cuts], curve.signal_uncertainty[cuts]
+            efficiency, uncertainty = curve.signal[cuts], curve.uncertainty[cuts]
             _line_with_band(
                 axes, i, curve.background[cuts], efficiency, uncertainty, f"{name} (AUC {curve.auc:.2f})"
             )

@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .pass_rates import ChiSquare
-from .scans import COMBINED
+from .scans import COMBINED, Scan
 from .separation import FiguresOfMerit, Measured
 from .slices import INCLUSIVE
-from .toys import Exceedance
+from .toys import Exceedance, GlobalPValue
 
 __all__ = [
     "bias_conclusion",
+    "companion_conclusion",
     "flatness_conclusion",
     "selection_conclusion",
     "separation_conclusions",
+    "slice_conclusion",
     "toys_conclusions",
 ]
 
@@ -24,7 +26,10 @@ __all__ = [
 UNLIKELY = 0.01
 
 #: Mean pulls beyond this are a bias.
-MOST_BIAS = 0.5
+MOST_BIAS = 0.25
+
+#: An excess below so many standard deviations is none that is worth a sentence of its own.
+LEAST_EXCESS = 2.0
 
 
 def separation_conclusions(merits: Mapping[tuple[str, str, str], FiguresOfMerit]) -> list[str]:
@@ -69,21 +74,21 @@ def _chi_square(measured: ChiSquare) -> str:
     return f"chi-square {measured.value:.1f} / {measured.ndf}, p = {measured.p_value:.2g}"
 
 
-def selection_conclusion(injected: float, significances: Mapping[str, float]) -> str:
+def selection_conclusion(injected: float, significances: Mapping[str, Measured]) -> str:
     """What the selection makes of a number of signal events.
 
     Parameters
     ----------
     injected : float
         Signal events before any cut.
-    significances : mapping of scan to float
+    significances : mapping of scan to Measured
         Expected: `INCLUSIVE`, by slice, and `COMBINED` where there are several.
     """
-    inclusive = significances[INCLUSIVE]
+    inclusive = significances[INCLUSIVE].value
     slices = {name: z for name, z in significances.items() if name not in (INCLUSIVE, COMBINED)}
-    best = max(slices, key=lambda name: slices[name])
+    best = max(slices, key=lambda name: slices[name].value)
     start = f"{injected:,.0f} signal events, worth {inclusive:.1f} standard deviations inclusively, "
-    if slices[best] > inclusive:
+    if slices[best].value > inclusive:
         significance = f"give {slices[best]:.1f} in {best}"
     else:
         significance = f"give no more in any slice (most in {best}: {slices[best]:.1f})"
@@ -123,8 +128,61 @@ def bias_conclusion(pulls: Mapping[str, Measured]) -> str:
         Mean over toys of fitted less injected yield, in units of the fitted uncertainty.
     """
     worst = max(pulls, key=lambda name: abs(pulls[name].value))
-    biased = abs(pulls[worst].value) >= MOST_BIAS
-    bias = f"by {abs(pulls[worst].value):.2f} of its uncertainty in {worst}"
-    if biased:
-        return f"The fitted yield of the injected signal is biased, {bias}: half is too much."
-    return f"The fitted yield of the injected signal is biased by less than half its uncertainty: at most {bias}."
+    size, uncertainty = abs(pulls[worst].value), pulls[worst].uncertainty
+    bias = f"{size:.2f} ± {uncertainty:.2f} of its uncertainty in {worst}"
+    start = "The fitted yield of the injected signal is biased"
+    if size - uncertainty >= MOST_BIAS:
+        return f"{start} by {bias}: more than a quarter."
+    if size + uncertainty < MOST_BIAS:
+        return f"{start} by less than a quarter of its uncertainty: at most by {bias}."
+    return f"{start} by at most {bias}: the toys are too few to say whether that is more than a quarter."
+
+
+def slice_conclusion(found: Scan, chance: GlobalPValue, least_fit_p: float) -> str:
+    """What the scan of one slice says.
+
+    Parameters
+    ----------
+    found : Scan
+    chance : GlobalPValue
+        Of its largest excess.
+    least_fit_p : float
+        Below this chance of the fit, no excess is one of a signal.
+    """
+    at = found.most_significant
+    largest, mass = found.significance[at], found.masses[at]
+    if found.fit_p_value < least_fit_p:
+        return f"{found.name}: no p-value of a signal, as p of the fit with one is {found.fit_p_value:.2g}."
+    if largest < LEAST_EXCESS:
+        return f"{found.name}: no excess of {LEAST_EXCESS:g} standard deviations or more."
+    fitted = f"{found.yields[at]:,.0f} ± {found.uncertainties[at]:,.0f} events at {mass:.0f} GeV"
+    start = f"{found.name}: the largest excess is {largest:.1f} standard deviations, {fitted}"
+    if chance.value * (1 + chance.toys) < 1.5:
+        return f"{start}; none of {chance.toys} toys without signal has one as large, p below {chance.value:.2g}."
+    rare = "rare" if chance.value < UNLIKELY else "not rare"
+    return f"{start}; {chance.value:.1%} of toys without signal have one as large somewhere: {rare} by chance."
+
+
+def companion_conclusion(
+    significance: Measured, model: str, of_model: Measured, effective: float, expected: float
+) -> str:
+    """What a classifier of windows is worth beside a model, and what it learnt from.
+
+    Parameters
+    ----------
+    significance, of_model : Measured
+        Expected after the cut, of the same injected signal.
+    effective, expected : float
+        Background events that it was trained with (effective number), and that a search of data has.
+    """
+    more, less = f"The window classifier gives {significance:.1f}", f"{model} {of_model:.1f}"
+    apart = abs(significance.value - of_model.value) > np.hypot(significance.uncertainty, of_model.uncertainty)
+    verdict = "more" if significance.value > of_model.value else "less"
+    sentence = f"{more} standard deviations in the same slice, {less}: "
+    sentence += f"{verdict}" if apart else "the same within uncertainties"
+    if effective < expected / 2:
+        sentence += (
+            f". It was trained with {effective:,.0f} effective events, of {expected:,.0f} that data would have"
+        )
+        sentence += ": with those it would learn more"
+    return sentence + "."

@@ -98,6 +98,8 @@ class SearchOptions:
     """fb^-1."""
     baselines: bool = True
     """Compare with cuts on the jet mass and on tau21, where samples have these."""
+    companion: bool = True
+    """Compare with a classifier that learns from windows in mjj, where samples have the observables it takes."""
     datacard: bool = False
     """Write a datacard of Combine and a workspace of pyhf for the mass that is injected."""
     cross_section: float | None = None
@@ -200,7 +202,7 @@ class SearchOptions:
     @property
     def observables(self) -> bool:
         """Whether jets need more than their losses."""
-        return self.baselines
+        return self.baselines or self.companion
 
     @property
     def searched(self) -> str:

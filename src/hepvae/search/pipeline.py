@@ -23,7 +23,7 @@ from ..output.text import console as plain_console
 from ..reading.dijets import read_dijets
 from ..scoring.strategy import ScoreStrategy, StrategyName
 from . import slices
-from .companion import BASELINES, baseline
+from .companion import BASELINES, OBSERVABLES, baseline
 from .datacard import channels_of, write_datacard
 from .inputs import Inputs, open_inputs
 from .limits import Limits
@@ -31,7 +31,9 @@ from .options import BACKGROUND, CONTROL, DATA, SearchOptions
 from .report import (
     Report,
     legend_name,
+    show_companion,
     show_curves,
+    show_cut_flow,
     show_cuts,
     show_data,
     show_events,
@@ -47,9 +49,11 @@ from .report import (
 )
 from .samples import SearchSample, events_of
 from .scans import COMBINED, Scan, Systematics
-from .separation import FiguresOfMerit, ScoredEvents, figures_of_merit, in_window, roc
+from .separation import FiguresOfMerit, Measured, ScoredEvents, figures_of_merit, in_window, roc
 from .slices import INCLUSIVE, Expectation, FitOptions, SlicedSignal
 from .spectrum import Floats, dijet_edges
+from .weights import effective_events
+from .windows import COMPANION, WindowSearch, windows
 from .working_points import Cuts, WorkingPoints, cut_background
 
 __all__ = ["search"]
@@ -62,6 +66,9 @@ RECONSTRUCTED, DISPLAYED = 1000, 3
 
 #: Injected are the signal events of this inclusive significance.
 SIGNIFICANCE = 3.0
+
+#: Of the injected signal: how much of it classifiers of windows are trained with, and in how many replicas.
+STRENGTHS, WINDOW_REPLICAS = (0.5, 1.0), 3
 
 
 def search(options: SearchOptions) -> list[Path]:
@@ -94,7 +101,8 @@ def search(options: SearchOptions) -> list[Path]:
         seed=options.seed,
     )
     show_cuts(report, cuts, samples[options.searched], independent=control is not None)
-    bump_hunt(options, samples, cuts, plain, report)
+    cut_flow(options, samples, cuts, report)
+    bump_hunt(options, inputs, cuts, plain, report)
     hidden = {CONTROL} if options.unblind else {CONTROL, DATA}
     shown = {name: sample for name, sample in samples.items() if name not in hidden}
     show_scores(report, shown, model)
@@ -186,6 +194,20 @@ def separation(
     show_curves(report, {legend_name(s): curves[one, s] for s in options.masses}, "signals", one)
 
 
+def cut_flow(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: Cuts, report: Report) -> None:
+    """Count the events of each sample after each step; those of data in slices only where they are shown."""
+    names, starts = cuts.points.slice_names, {}
+    in_slices: dict[str, dict[str, int]] = {}
+    for name, sample in samples.items():
+        above = sample.mjj >= options.fit_start
+        starts[name] = int(above.sum())
+        if name == DATA and not options.unblind:
+            continue
+        of = cuts.slices if name == options.searched else cuts.points.slices(sample.score(), sample.mjj)
+        in_slices[name] = dict(zip(names, np.bincount(of[above], minlength=len(names)).tolist()))
+    show_cut_flow(report, samples, in_slices, starts, options.fit_start)
+
+
 @dataclass(frozen=True)
 class _Hunt:
     """What the search of mjj is given."""
@@ -194,7 +216,7 @@ class _Hunt:
     signal: SlicedSignal
     injected: float
     """Signal events."""
-    significances: dict[str, float]
+    significances: dict[str, Measured]
     """Of these, expected."""
     masses: Floats
     """(masses,), GeV, to scan."""
@@ -221,14 +243,15 @@ def expected(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: 
     mjj, weight, of_signal = sliced[nearest]
     weighted = (background.mjj, background.weight), (mjj * signal.mass / nearest, weight)
     counting = slices.countings_in_slices(*weighted, of_signal, names, signal.mass, expectation.shares)
-    show_expected(report, name, expectation, signal, number, significances, needed, counting)
+    measured = slices.measured_significances(significances, expectation, signal)
+    show_expected(report, name, expectation, signal, number, measured, needed, counting)
     masses = slices.steps_in_mass(signal, expectation, options.scan_start)
     pass_rates: dict[str, Floats] = {}
     if options.replicas:
         share = pass_rate_scale(options, background, cuts, expectation, report)
         modes = points.pass_rate_nuisances((edges[1:] + edges[:-1]) / 2)
         pass_rates = {of: share * rates for of, rates in modes.items()}
-    return _Hunt(expectation, signal, number, significances, masses, pass_rates)
+    return _Hunt(expectation, signal, number, measured, masses, pass_rates)
 
 
 def usable_edges(options: SearchOptions, points: WorkingPoints, report: Report) -> Floats:
@@ -270,7 +293,7 @@ def pass_rate_scale(
 
 def bump_hunt(
     options: SearchOptions,
-    samples: Mapping[str, SearchSample],
+    inputs: Inputs,
     cuts: Cuts,
     plain_samples: Mapping[str, Mapping[str, SearchSample]],
     report: Report,
@@ -280,6 +303,7 @@ def bump_hunt(
     Without data, one of the toys with signal stands for them. With data that are not unblinded, all that is shown
     of them is the slice below the loosest working point, and toys stand for the rest.
     """
+    samples = inputs.samples
     hunt = expected(options, samples, cuts, report)
     expectation, signal, masses = hunt.expectation, hunt.signal, hunt.masses
     plain = FitOptions(criterion=options.criterion)
@@ -314,7 +338,8 @@ def bump_hunt(
         limits = slices.limits_in_slices(data, masses, expectation, signal, of_data)
         advance(1)
     show_toys_without_signal(report, without, seed=options.seed)
-    show_toys_with_signal(report, options.injected, with_signal, signal, hunt.injected, hunt.significances)
+    significances = {name: z.value for name, z in hunt.significances.items()}
+    show_toys_with_signal(report, options.injected, with_signal, signal, hunt.injected, significances)
     uncertainties = {name: one.uncertainties for name, one in statistical.items()}
     if of_data.systematics is not None:
         show_systematics(report, of_data.systematics, uncertainties, list(masses).index(signal.mass))
@@ -327,24 +352,68 @@ def bump_hunt(
     show_data(report, options.injected, scans, without, expectation, signal, injected, source)
     if options.datacard:
         write_cards(options, statistical, of_data.systematics or Systematics(), hunt, report)
-    in_fb = {name: one.scaled(1 / options.luminosity) for name, one in limits.items()}
-    others = {
-        name: one.scaled(1 / options.luminosity)
-        for name, one in baseline_limits(options, plain_samples, hunt).items()
-    }
+    others = baseline_limits(options, plain_samples, hunt)
+    if options.companion:
+        others |= companion(options, inputs, cuts, hunt, limits[INCLUSIVE], report)
+    in_fb, others = (
+        {name: one.scaled(1 / options.luminosity) for name, one in of.items()} for of in (limits, others)
+    )
     show_limits(report, options.injected, in_fb, others, observed=options.data is None or options.unblind)
+
+
+def signal_systematics(options: SearchOptions) -> FitOptions:
+    """Of limits that have the uncertainties of the signal, and none of the background but its fit."""
+    systematics = Systematics(
+        scale=options.scale, resolution=options.resolution, normalisation=options.normalisation
+    )
+    return FitOptions(criterion=options.criterion, systematics=systematics)
+
+
+def companion(
+    options: SearchOptions, inputs: Inputs, cuts: Cuts, hunt: _Hunt, inclusive: Limits, report: Report
+) -> dict[str, Limits]:
+    """What a classifier of windows in mjj is worth beside the model, and its limits, where it can be trained."""
+    samples, signals = inputs.samples, options.samples_of(options.injected)
+    background, tightest = samples[options.searched], cuts.points.names[-1]
+    lacking = [name for name in (options.searched, *signals) if {*OBSERVABLES} - {*samples[name].observables}]
+    if lacking:
+        report.conclude(
+            f"Without a classifier of windows: the scored files of {', '.join(lacking)} have not all of"
+            f" {', '.join(OBSERVABLES)} of jets (hepvae score --observables writes them)."
+        )
+        return {}
+    by_mass = {mass: samples[label] for label, mass in signals.items()}
+    how = signal_systematics(options)
+    search = WindowSearch(background, by_mass, hunt.expectation, tightest, how, seed=options.seed)
+    mass = hunt.signal.mass
+    at = windows(hunt.masses, mass, 0.2)
+    try:
+        rows = []
+        with progress_bar("windows", len(STRENGTHS) + 1) as advance:
+            for strength in STRENGTHS:
+                number = strength * hunt.injected
+                of_model = slices.significances(number, hunt.expectation, hunt.signal)
+                measured = slices.measured_significances(of_model, hunt.expectation, hunt.signal)
+                own = search.significance(mass, number, WINDOW_REPLICAS)
+                rows.append((number, measured[INCLUSIVE], measured[tightest], own))
+                advance(1)
+            limits = search.limits(at, np.interp(at, inclusive.masses, inclusive.expected[2]))
+            shown = options.data is not None and options.unblind
+            found = search.scan(background, windows(hunt.masses, mass, 0.1)) if shown else None
+            advance(1)
+    except DataError as error:
+        report.conclude(f"Without a classifier of windows: {error}.")
+        return {}
+    effective = effective_events(background.weight), float(background.weight.sum())
+    show_companion(report, options.injected, mass, tightest, rows, inputs.model, effective, found)
+    return {COMPANION: limits}
 
 
 def baseline_limits(
     options: SearchOptions, plain: Mapping[str, Mapping[str, SearchSample]], hunt: _Hunt
 ) -> dict[str, Limits]:
     """Expected limits of slices of the baselines, with the signal's uncertainties and no others."""
-    how = FitOptions(
-        criterion=options.criterion,
-        systematics=Systematics(
-            scale=options.scale, resolution=options.resolution, normalisation=options.normalisation
-        ),
-    )
+    how = signal_systematics(options)
     limits = {}
     for name, samples in plain.items():
         background = samples[options.searched]

@@ -17,7 +17,7 @@ from .. import plots as plotting
 from ..jets.observables import OBSERVABLES, RESIDUALS, jet_observables, nearest_residuals
 from ..jets.padding import pad_particles
 from ..jets.quality import pad_scorable
-from ..models.bundled import SAMPLES
+from ..models.bundled import RESONANCES, SAMPLES
 from ..output.files import whole_file
 from ..output.html_page import html_page
 from ..output.tables import Table, figure
@@ -32,6 +32,7 @@ from ..plots.histograms import (
 )
 from ..reading.layouts import IDENTIFIERS
 from . import conclusions
+from .companion import OBSERVABLES as OBSERVABLES_OF_WINDOWS
 from .counting import Counting
 from .limits import Limits
 from .samples import SearchSample
@@ -45,7 +46,9 @@ __all__ = [
     "Report",
     "file_name",
     "legend_name",
+    "show_companion",
     "show_curves",
+    "show_cut_flow",
     "show_cuts",
     "show_data",
     "show_events",
@@ -58,6 +61,7 @@ __all__ = [
     "show_systematics",
     "show_toys_with_signal",
     "show_toys_without_signal",
+    "signal_name",
 ]
 
 #: Fits with signal that describe their spectrum worse give no p-value of a signal.
@@ -148,6 +152,13 @@ def file_name(name: str) -> str:
 def legend_name(sample: str) -> str:
     """What plots call a sample; a dollar sign of a user's name begins no formula."""
     return SAMPLES.get(sample, sample.replace("$", r"\$"))
+
+
+def signal_name(sample: str, mass: float | None = None) -> str:
+    """What plots call a resonance: of some mass (GeV), or of any, whatever that of its sample is."""
+    tev = "" if mass is None else f", {mass / 1000:g} TeV"
+    name, own = legend_name(sample), f", {RESONANCES.get(sample, 0) / 1000:g} TeV"
+    return name.replace(own, tev) if own in name else f"{name}{tev}"
 
 
 def _percent(value: float) -> str:
@@ -281,7 +292,7 @@ def show_expected(
     expectation: Expectation,
     signal: SlicedSignal,
     injected: float,
-    significances: Mapping[str, float],
+    significances: Mapping[str, Measured],
     needed: Mapping[str, float],
     counting: Mapping[str, Counting],
 ) -> None:
@@ -293,23 +304,30 @@ def show_expected(
         Of the signal.
     injected : float
         Signal events before any cut.
-    significances : mapping of scan to float
+    significances : mapping of scan to Measured
         Of the injected events, by fits.
     needed : mapping of scan to float
         Events for the inclusive significance.
     counting : mapping of slice to Counting
     """
-    level, fit = significances[INCLUSIVE], expectation.fit
+    level, fit = significances[INCLUSIVE].value, expectation.fit
     report.section(
-        f"{name} in slices of the score",
+        f"{name} at {signal.mass:g} GeV in slices of the score",
         f"The smooth expectation is a fit of {fit.n_parameters} parameters to all simulated background (p ="
         f" {fit.p_value:.2g}); in a slice, that times its share. What is expected is fitted with"
         f" {expectation.n_parameters} parameters, which an F-test of the expectation finds. Injected are the"
         f" {injected:,.0f} events that"
         f" give {level:.1f} standard deviations inclusively. Significances are those of fits of mjj with the"
         " background profiled, or by counting in the mjj window (20 % around the mass), with the background"
-        " known but without the shape of the signal.",
+        " known but without the shape of the signal. Their uncertainties are those of the shares, by the numbers"
+        " of simulated events.",
     )
+    if signal.mass not in signal.masses:
+        known = ", ".join(f"{mass:g}" for mass in signal.masses)
+        between = "interpolated" if signal.masses[0] < signal.mass < signal.masses[-1] else "scaled in mjj"
+        report.conclude(
+            f"{name} at {signal.mass:g} GeV is {between}, with the shares of its samples: they have {known} GeV."
+        )
     rows = []
     for slice_name, z in significances.items():
         part = expectation.shares.get(slice_name, 1.0), signal.shares.get(slice_name, 1.0)
@@ -324,7 +342,8 @@ def show_expected(
         )
     header = ("slice", "share of background", "background", "chi2/ndf, p of its simulation", "share of signal")
     more = ("signal", "significance", f"events for {level:.1f}", "significance by counting")
-    report.table(f"Expected significance of {injected:,.0f} events of {name}", (*header, *more), rows)
+    title = f"Expected significance of {injected:,.0f} events of {name} at {signal.mass:g} GeV"
+    report.table(title, (*header, *more), rows)
     report.conclude(conclusions.selection_conclusion(injected, significances))
     report.results["expected"] = {
         "signal": name,
@@ -334,19 +353,20 @@ def show_expected(
         "background": float(fit.expected.sum()),
         "background_shares": expectation.shares,
         "signal_shares": signal.shares,
-        "significance": dict(significances),
+        "significance": {of: z.value for of, z in significances.items()},
+        "significance_uncertainty": {of: z.uncertainty for of, z in significances.items()},
         "events_needed": {slice_name: _known(number) for slice_name, number in needed.items()},
         "by_counting": {n: float(one.significance(injected)) for n, one in counting.items()},
     }
     report.plot(
         *(plotting.plot_expected_significance, np.linspace(0, 1.5 * injected, 200), counting),
         name="expected_significance",
-        title=f"{legend_name(name)}\ncounting in the $m_{{jj}}$ window",
+        title=f"{signal_name(name, signal.mass)}\ncounting in the $m_{{jj}}$ window",
     )
     template = signal.inclusive.template(signal.mass, expectation.edges)
     report.plot(
         *(plotting.plot_spectrum, fit),
-        signals={f"Injected {legend_name(name)}": injected * template},
+        signals={f"Injected {signal_name(name, signal.mass)}": injected * template},
         points="Simulation",
         name="spectrum_simulation",
         right=report.right,
@@ -396,7 +416,7 @@ def show_toys_with_signal(
     """Significances of toys at the mass of the injected signal, and whether its yield comes out right."""
     toys = len(next(iter(scans.values())).significance)
     report.section(
-        f"Toys with {name}",
+        f"Toys with {name} at {signal.mass:g} GeV",
         f"{toys} toys with {injected:,.0f} events expected, tested at {signal.mass:g} GeV. Pull: fitted less"
         " injected yield over the fitted uncertainty.",
     )
@@ -429,7 +449,7 @@ def show_data(
         "Global p-values are from the toys without signal. Where a fit with signal describes its spectrum badly"
         f" (p below {LEAST_FIT_P:g}) no p-value is given: the function, not a signal, may be what deviates.",
     )
-    rows, kept = [], report.results.setdefault("scan", {})
+    rows, sentences, kept = [], [], report.results.setdefault("scan", {})
     for scan, one in scans.items():
         at, chance = one.most_significant, global_p_value(one, without[scan])
         fitted = f"{one.yields[at]:,.0f} ± {one.uncertainties[at]:,.0f}"
@@ -437,9 +457,7 @@ def show_data(
         whole = f"{chance.value:.3f} ± {chance.uncertainty:.3f}"
         if one.fit_p_value < LEAST_FIT_P:
             local, whole = ("-", "-"), "-"
-            report.conclude(
-                f"{scan}: no p-value of a signal, as p of the fit without one is {one.fit_p_value:.2g}."
-            )
+        sentences.append(conclusions.slice_conclusion(one, chance, LEAST_FIT_P))
         orders = ", ".join(str(fit.n_parameters) for fit in one.fits.values())
         rows.append([scan, f"{one.masses[at]:.0f}", fitted, *local, whole, orders, f"{one.fit_p_value:.2g}"])
         kept[scan] = {v: getattr(one, v).tolist() for v in ("masses", "significance", "yields", "uncertainties")}
@@ -454,7 +472,9 @@ def show_data(
         "parameters (p of the fit)",
     )
     report.table("Largest excess", header, rows)
-    title = f"{source} with {injected:,.0f} events\nof {legend_name(name)}" if injected else source
+    report.conclude(*sentences)
+    injection = signal_name(name, signal.mass)
+    title = f"{source} with {injected:,.0f} events\nof {injection}" if injected else source
     report.plot(plotting.plot_p_values, scans.values(), name="p_values", right=report.right, title=title)
     edges, templates = expectation.edges, signal.templates(expectation.edges)
     spectra = {INCLUSIVE: signal.inclusive.template(signal.mass, edges)} | templates
@@ -462,7 +482,7 @@ def show_data(
         if scan not in scans:
             continue
         fit = scans[scan].fits[scan]
-        signals = {f"Injected {legend_name(name)}": injected * template}
+        signals = {f"Injected {injection}": injected * template}
         shown = {"signals": signals if injected else None, "points": source, "title": scan, "right": report.right}
         report.plot(plotting.plot_spectrum, fit, name=f"spectrum_{scan}", **shown)
 
@@ -532,9 +552,14 @@ def show_limits(
     )
     best = COMBINED if COMBINED in limits else next(name for name in limits if name != INCLUSIVE)
     inclusive, after = limits[INCLUSIVE], limits[best]
+
+    def at(one: Limits, mass: float) -> str:
+        here = np.flatnonzero(np.isclose(one.masses, mass))
+        return figure(float(one.expected[2, here[0]])) if len(here) else ""
+
     rows = [
         [f"{mass:.0f}", *(figure(float(v)) for v in (inclusive.expected[2, i], *after.expected[1:4, i]))]
-        + [figure(float(one.expected[2, i])) for one in baselines.values()]
+        + [at(one, mass) for one in baselines.values()]
         + [figure(float(after.observed[i])) if observed else ""]
         for i, mass in enumerate(after.masses)
     ]
@@ -556,9 +581,100 @@ def show_limits(
         others={"no cut": inclusive, **baselines},
         observed=observed,
         name="limits",
-        title=legend_name(name),
+        title=signal_name(name),
         right=report.right,
     )
+
+
+def show_cut_flow(
+    report: Report,
+    samples: Mapping[str, SearchSample],
+    in_slices: Mapping[str, Mapping[str, int]],
+    starts: Mapping[str, int],
+    start: float,
+) -> None:
+    """Events of each sample that are left after each step.
+
+    Parameters
+    ----------
+    in_slices : mapping of sample to mapping of slice to int
+        Events from `start` (GeV) on; samples whose slices are hidden have none.
+    starts : mapping of sample to int
+        Events from `start` on.
+    """
+    names = list(dict.fromkeys(name for of in in_slices.values() for name in of))
+    rows, kept = [], report.results.setdefault("cut_flow", {})
+    for name, sample in samples.items():
+        counts = sample.counts
+        steps = {
+            "read": counts.read if counts else None,
+            "selected": counts.selected if counts else None,
+            "scored": len(sample.mjj),
+            "in_fit": starts[name],
+            **{of: in_slices.get(name, {}).get(of) for of in names},
+        }
+        kept[name] = steps
+        rows.append([name, *("" if number is None else f"{number:,}" for number in steps.values())])
+    header = ("sample", "read", "signal region", "with a score", f"mjj above {start:g} GeV", *names)
+    report.section(
+        "Cut flow",
+        "Events, not weighted. Files that were scored before do not say how many were read; slices of data that"
+        " are blinded are empty. What is expected of them is in the tables of expected significances.",
+    )
+    report.table("Events after each cut", header, rows)
+
+
+def show_companion(
+    report: Report,
+    name: str,
+    mass: float,
+    working_point: str,
+    rows: Sequence[tuple[float, Measured, Measured, Measured]],
+    model: str,
+    effective: tuple[float, float],
+    found: Scan | None,
+) -> None:
+    """What a classifier of windows in mjj is worth beside a model.
+
+    Parameters
+    ----------
+    name : str
+        Of the signal.
+    mass : float
+        GeV, of signal and window.
+    working_point : str
+        Of both.
+    rows : sequence of (float, Measured, Measured, Measured)
+        Signal events, and their expected significance without a cut, of the model, of the classifier.
+    effective : (float, float)
+        Background events that the classifier was trained with (effective number), and that are expected.
+    found : Scan or None
+        Of data, where they are shown.
+    """
+    report.section(
+        f"A classifier of windows in mjj, for {name} at {mass:g} GeV",
+        "Boosted trees learn, without labels, to tell the events of a window of 10 % around the mass from its"
+        f" sidebands by {', '.join(OBSERVABLES_OF_WINDOWS)} of both jets (classification without labels). Each"
+        " event is scored by trees that did not see it, and cut at the working point of the model's score. They"
+        " learn from the signal that is there: the training is repeated for each number of events, in bootstrap"
+        " replicas whose spread is given.",
+    )
+    texts = [[f"{number:,.0f}", *(f"{z:.2f}" for z in of)] for number, *of in rows]
+    header = ("signal events", "no cut", f"{model}, {working_point}", f"window classifier, {working_point}")
+    report.table("Expected significance", header, texts, left=0)
+    _, _, of_model, own = rows[-1]
+    report.conclude(conclusions.companion_conclusion(own, model, of_model, *effective))
+    report.results["companion"] = [
+        {"injected": number, "no_cut": _plain(z), "model": _plain(one), "companion": _plain(other)}
+        for number, z, one, other in rows
+    ]
+    if found is not None:
+        at = found.most_significant
+        report.conclude(
+            f"window classifier: the largest excess of {len(found.masses)} windows is"
+            f" {found.significance[at]:.1f} standard deviations (local), at {found.masses[at]:.0f} GeV."
+        )
+        report.plot(plotting.plot_p_values, [found], name="p_values_windows", right=report.right, title="Data")
 
 
 def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str) -> None:

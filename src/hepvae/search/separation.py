@@ -70,6 +70,19 @@ class Roc:
         return _binomial(self.background, self.background_events)
 
     @property
+    def uncertainty(self) -> Floats:
+        """Standard deviation of ``signal`` at the background efficiency of each cut: of both samples.
+
+        That of the background is what it moves the point by along the curve.
+        """
+        below, above = (
+            self._at(np.clip(self.background + side * self.background_uncertainty, 0, 1), self.signal)
+            for side in (-1, 1)
+        )
+        both: Floats = np.hypot(self.signal_uncertainty, (above - below) / 2)
+        return both
+
+    @property
     def significance_improvement(self) -> Floats:
         """signal / sqrt(background) of each cut; NaN where fewer than `LEAST_BACKGROUND` events pass."""
         enough = _enough(self.background_events) & (self.background > 0)

@@ -22,7 +22,7 @@ from .fits import ORDERS, Criterion, SpectrumFit, chi2_of_groups, fit_spectrum, 
 from .limits import Limits, upper_limits
 from .pass_rates import ChiSquare
 from .scans import COMBINED, Scan, Systematics, ToyScan, scan, scan_toys
-from .separation import in_window
+from .separation import Measured, in_window
 from .spectrum import Floats, SignalShape, Spectrum, signal_shape
 from .spurious import spurious_signal
 from .toys import expected_significance, throw_toys, yield_of_significance
@@ -36,6 +36,7 @@ __all__ = [
     "countings_in_slices",
     "expect_background",
     "limits_in_slices",
+    "measured_significances",
     "scan_slices",
     "scan_toys_in_slices",
     "significances",
@@ -75,6 +76,8 @@ class Expectation:
     """Of the simulated spectrum of each slice against `events`."""
     n_parameters: int
     """That an F-test finds on the smooth expectation: for what is expected (Asimov); toys choose theirs."""
+    effective_events: float
+    """In the range of the fit: how well `shares` are known."""
 
     @property
     def edges(self) -> Floats:
@@ -122,7 +125,10 @@ def expect_background(
         starts = merged_bins(expected * every.scale)
         chi2 = float(chi2_of_groups(spectrum.counts, expected, every.scale, starts))
         flatness[name] = ChiSquare(chi2, max(len(starts) - 1, 0))
-    return Expectation(fit, shares, flatness, fit_spectrum(Spectrum(edges, fit.expected)).n_parameters)
+    effective = effective_events(weight[(mjj >= edges[0]) & (mjj < edges[-1])])
+    return Expectation(
+        *(fit, shares, flatness, fit_spectrum(Spectrum(edges, fit.expected)).n_parameters, effective)
+    )
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,8 @@ class SlicedSignal:
     """By slice."""
     inclusive: SignalShape
     """Of all events."""
+    sample_events: Floats
+    """(samples,), effective events: how well the shares are known."""
 
     @property
     def shares(self) -> dict[str, float]:
@@ -195,7 +203,8 @@ def slice_signal(
         shapes[name] = inclusive if few else signal_shape(own)
     injected = next(iter(samples)) if mass is None else mass
     arrays = {name: np.array(share) for name, share in shares.items()}
-    return SlicedSignal(injected, np.array(masses, np.float64), arrays, shapes, inclusive)
+    events = np.array([effective_events(samples[m][1]) for m in masses])
+    return SlicedSignal(injected, np.array(masses, np.float64), arrays, shapes, inclusive, events)
 
 
 def steps_in_mass(signal: SlicedSignal, expectation: Expectation, lowest: float = 0.0) -> Floats:
@@ -251,6 +260,31 @@ def significances(injected: float, expectation: Expectation, signal: SlicedSigna
         name: expected_significance(injected, *test, n_parameters=n) if _has_signal(test) else 0.0
         for name, test in _tests(expectation, signal).items()
     }
+
+
+def measured_significances(
+    significances: Mapping[str, float], expectation: Expectation, signal: SlicedSignal
+) -> dict[str, Measured]:
+    """Expected significances with the uncertainties of the shares of background and signal.
+
+    The shares are those of simulated events, binomial. That of `INCLUSIVE` depends on none; the smooth expectation
+    is taken as it is.
+    """
+    events = float(np.interp(signal.mass, signal.masses, signal.sample_events))
+    measured = {INCLUSIVE: Measured(significances[INCLUSIVE], 0.0)}
+    for name, share in expectation.shares.items():
+        own = signal.shares[name]
+        of_signal, of_background = (
+            np.sqrt(ratio(1 - part, part * number, 0.0))
+            for part, number in ((own, events), (share, expectation.effective_events))
+        )
+        value = significances[name]
+        measured[name] = Measured(value, float(value * np.hypot(of_signal, of_background / 2)))
+    if COMBINED in significances:  # a root of the sum of squares
+        terms = [measured[name].value * measured[name].uncertainty for name in expectation.shares]
+        whole = significances[COMBINED]
+        measured[COMBINED] = Measured(whole, float(ratio(np.sqrt(np.sum(np.square(terms))), whole)))
+    return measured
 
 
 def yields_of_significance(

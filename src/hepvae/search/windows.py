@@ -1,7 +1,7 @@
 """The companion in a search: what a classifier of windows in mjj makes of a signal, trained anew each time.
 
-What it learns depends on the events that it is given, and on how much signal is among them: its shares of signal and
-background are those of a training with that much signal, among events like those that are searched.
+What it learns depends on the events that it is given, and on how much signal is among them: its shares of signal
+and background are those of a training with that much signal, among events like those that are searched.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ __all__ = ["COMPANION", "WindowSearch", "windows"]
 #: Name of the classifier in tables and plots.
 COMPANION = "window classifier"
 
-#: Windows lie so far apart, relative to their mass: half of each is also in the next.
-_APART = 0.1
-
 #: Trainings for one limit, at most.
 _TRAININGS = 3
 
 
-def windows(masses: Floats, mass: float) -> Floats:
-    """Of some masses (masses,), rising, those to train classifiers at: `_APART` from each other, one at `mass`."""
+def windows(masses: Floats, mass: float, apart: float) -> Floats:
+    """Of some masses (masses,), rising, those to train classifiers at: `mass`, others `apart` (relative) from it.
+
+    Windows reach 10 % to each side: of those that are 0.1 apart, half of each is also in the next.
+    """
     chosen = [mass]
     for one in masses[masses > mass].tolist():
-        if one >= chosen[-1] * (1 + _APART):
+        if one >= chosen[-1] * (1 + apart):
             chosen.append(one)
     for one in masses[masses < mass][::-1].tolist():
-        if one <= chosen[0] / (1 + _APART):
+        if one <= chosen[0] / (1 + apart):
             chosen.insert(0, one)
     return np.array(chosen)
 
@@ -49,8 +49,8 @@ def windows(masses: Floats, mass: float) -> Floats:
 class WindowSearch:
     """A search with the classifier of a window in the place of a model.
 
-    A signal between two samples is that of the nearest in mass: its mjj are scaled, the observables of its jets stay
-    as they are.
+    A signal between two samples is that of the nearest in mass: its mjj are scaled, the observables of its jets
+    stay as they are.
     """
 
     background: SearchSample
@@ -63,6 +63,8 @@ class WindowSearch:
     """That is cut at."""
     options: FitOptions
     """Of limits and scans."""
+    folds: int = 5
+    """Of the training."""
     seed: int = 1
 
     def trained(
@@ -93,7 +95,10 @@ class WindowSearch:
         both = np.append(background.mjj, mjj)
         weight = np.append(weights[0], injected * weights[1] / signal.weight.sum())
         index, names = self._slices(
-            {name: np.concatenate([one.observables[name] for one in (background, signal)]) for name in OBSERVABLES},
+            {
+                name: np.concatenate([one.observables[name] for one in (background, signal)])
+                for name in OBSERVABLES
+            },
             *(both, weight, mass),
         )
         of_background, of_signal = np.split(index, [len(background.mjj)])
@@ -112,7 +117,7 @@ class WindowSearch:
         self, observables: Mapping[str, Floats], mjj: Floats, weight: Floats, mass: float
     ) -> tuple[npt.NDArray[np.int8], tuple[str, ...]]:
         """Which slice of the score each event is in, and names of the slices; no event is seen by what cuts it."""
-        classifier = train_in_window(observables, mjj, weight, mass, seed=self.seed)
+        classifier = train_in_window(observables, mjj, weight, mass, folds=self.folds, seed=self.seed)
         score = classifier.score(observables, classifier.fold)
         efficiency = working_point_efficiency(self.working_point)
         points = fit_working_points(score, mjj, weight, (efficiency,), seed=self.seed)
@@ -129,22 +134,22 @@ class WindowSearch:
     def limits(self, masses: Sequence[float] | Floats, start: Floats) -> Limits:
         """Expected limits on all selected signal events at some masses; there are no observed ones.
 
-        A limit is the smallest number of events that a classifier trained with them excludes, of up to `_TRAININGS`
-        numbers from `start` (masses,) on; where none does, what that of the first number excludes.
+        A limit is the smallest number of events that a classifier trained with them excludes, of up to
+        `_TRAININGS` numbers from `start` (masses,) on; where none does, what that of the first number excludes.
         """
         bands = []
         for mass, number in zip(masses, start.tolist()):
-            best: Floats | None = None
+            best: list[Floats] = []
             for _ in range(_TRAININGS):
                 expectation, signal = self.trained(mass, number)
                 limits = limits_in_slices(expectation.events, [mass], expectation, signal, self.options)
                 band = limits[COMBINED].expected[:, 0]
                 if band[2] > number:
-                    best = band if best is None else best
+                    best = best or [band]
                     break
-                best = band * (number / band[2])
+                best.append(band * (number / band[2]))
                 number = float(np.sqrt(number * band[2]))
-            bands.append(best)
+            bands.append(best[-1])
         at = np.asarray(masses, np.float64)
         return Limits(COMPANION, at, np.full(len(at), np.nan), np.stack(bands, axis=1))
 
@@ -162,6 +167,8 @@ class WindowSearch:
             )
             tests.append(test[COMPANION])
         best = max(tests, key=lambda one: float(one.significance[0]))
-        values = [np.array([getattr(one, of)[0] for one in tests]) for of in ("yields", "uncertainties")]
-        significance = np.array([one.significance[0] for one in tests])
-        return Scan(COMPANION, masses, *values, significance, best.fits, best.fit_p_value)
+        yields, uncertainties, significance = (
+            np.array([float(getattr(one, of)[0]) for one in tests])
+            for of in ("yields", "uncertainties", "significance")
+        )
+        return Scan(COMPANION, masses, yields, uncertainties, significance, best.fits, best.fit_p_value)
