@@ -8,6 +8,7 @@ import re
 import sys
 from configparser import ConfigParser
 
+import numpy as np
 import pytest
 from helpers.places import CHECKOUT
 
@@ -35,15 +36,48 @@ def test_the_example_of_a_docstring(name, tmp_path, monkeypatch):
     assert result.failed == 0, "".join(printed)
 
 
-@pytest.mark.parametrize("page", ["README.md", pytest.param("docs/score.md", marks=pytest.mark.slow)])
-def test_the_code_of_a_page(page, tmp_path, monkeypatch):
-    if "to_tf_dataset" in (text := (CHECKOUT / page).read_text()):
-        pytest.importorskip("tensorflow")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+def run_the_code_of(page, **names):
+    """Run the Python of a page with what it takes for granted; gives the names it defines."""
+    text = (CHECKOUT / page).read_text()
     for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         exec(compile(block, page, "exec"), names)
-    assert "scored" in names
+    return names
+
+
+@pytest.mark.parametrize("page", ["README.md", pytest.param("docs/score.md", marks=pytest.mark.slow)])
+def test_the_code_of_a_page_on_scores(page, tmp_path, monkeypatch):
+    if "score" in page:
+        pytest.importorskip("tensorflow")
+    monkeypatch.chdir(tmp_path)
+    assert len(run_the_code_of(page)["scored"].score) == 1131
+
+
+def test_the_code_of_the_page_on_the_search(rng):
+    pytest.importorskip("sklearn")
+    mjj = 1200 + rng.exponential(500, 4000)
+    arrays = {"score": rng.lognormal(mjj / 3000, 0.5), "mjj": mjj, "weight": np.ones(4000)}
+    data = {"data_score": arrays["score"][:500], "data_mjj": mjj[:500]}
+    signal = {"signal_score": rng.lognormal(2, 0.5, 500), "signal_weight": np.ones(500)}
+    names = run_the_code_of("docs/resonance-search.md", **arrays, **data, **signal)
+    assert 0.05 < names["chosen"].mean() < 0.15
+    assert names["merits"].auc.value > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Missing cross-reference index")
+@pytest.mark.filterwarnings("ignore::hepvae.UnscoredJetsWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_code_of_the_page_on_coffea():
+    nanoevents = pytest.importorskip("coffea.nanoevents")
+    path = str(hepvae.sample_path("GtoWW15na"))
+    events = nanoevents.NanoEventsFactory.from_root(
+        {path: "Events"}, schemaclass=nanoevents.NanoAODSchema, mode="eager"
+    ).events()
+    fileset = {"G": {"files": {path: "Events"}}}
+    names = run_the_code_of("docs/coffea.md", hepvae=hepvae, events=events, smearing=1.01, fileset=fileset)
+    assert len(names["scores"]) == len(names["weights"]) <= len(events)
+    assert names["result"]["histogram"]
 
 
 def test_links_between_pages_lead_somewhere():
