@@ -48,6 +48,8 @@ class Distance:
     """Coordinates, from eta and phi relative to the jet axis, pt and the array functions; None: the features."""
     clip_norm: float
     """Longest gradient of a batch in training, unless told: a few times that of a usual one."""
+    by_product: bool = True
+    """Whether `chamfer_by_product` keeps the digits: not where places far from the origin are reconstructed well."""
 
 
 def _momenta(eta: Any, phi: Any, pt: Any, ops: Any) -> list[Any]:
@@ -69,7 +71,7 @@ DistanceName = Literal["features", "momenta", "weighted"]
 DISTANCES: dict[str, Distance] = {
     "features": Distance(None, 5e3),
     "momenta": Distance(_momenta, 20.0),
-    "weighted": Distance(_weighted, 1.0),
+    "weighted": Distance(_weighted, 1.0, by_product=False),
 }
 
 

@@ -71,7 +71,7 @@ class VAE(JetModel):
             reco_loss = 2.0 * ops.sum(pairs, axis=1) / ops.sum(mask, axis=1)
         elif training:
             reco_loss = gradients.chamfer(first, second, mask)
-        elif by_product:
+        elif by_product and DISTANCES[distance].by_product:
             # Coordinates made of pt and directions are small beside pt: their squares keep what they need.
             pt = None if DISTANCES[distance].place else self._pt
             reco_loss = chamfer_by_product(first, second, ops, mask, pt)
