@@ -11,7 +11,8 @@ a process of its own, whose peak of resident memory during inference over what i
 for each form and runtime, by least squares of relative deviations: a counts the n x n arrays that are alive at
 once, b the arrays of nodes; with k nearest neighbours there are k times the width of numbers at each node.
 From the batch size where the part that grows reaches a tenth of the process's memory at batch 1, "memory does
-not depend on the batch" is no longer true.
+not depend on the batch" is no longer true. A second table has the time of a jet. Blocks of hepvae are off:
+each batch goes to the runtime as it is.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from hepvae.bench.environment import environment
 from hepvae.bench.figures import plot_memory
 from hepvae.bench.timing import Effort, open_cells, time_in_turns
 from hepvae.conversion.export import export_onnx
+from hepvae.conversion.litert import export_litert
 from hepvae.execution.progress import progress_bar
 from hepvae.execution.threads import default_threads
 from hepvae.extras import require
@@ -44,10 +46,12 @@ from hepvae.models.bundled import SAMPLES
 from hepvae.models.card import ModelCard
 from hepvae.output.files import make_folder, whole_file
 
-FORMS = ("graph", "edge", "edge-dense")
-SUFFIXES = {"tensorflow": ".keras", "onnxruntime": ".onnx"}
+FORMS = ("graph", "edge", "edge-dense", "graph-slots")
+SUFFIXES = {"tensorflow": ".keras", "onnxruntime": ".onnx", "litert": ".tflite"}
 #: Multiples of a form's own width, and constituents; only one of them is varied at a time.
 WIDTHS, PARTICLES = (1, 2), (100, 50, 200)
+#: Hyperparameters that are widths of nodes; those that a form has.
+NODE_WIDTHS = ("width", "decoder_width", "hidden", "head_width")
 SHARE = 0.1
 
 
@@ -62,13 +66,14 @@ class Variant:
     @property
     def changed(self) -> dict:
         own = hyperparameters(self.form)
-        return {name: self.widening * own[name] for name in ("width", "decoder_width")}
+        return {name: self.widening * own[name] for name in NODE_WIDTHS if name in own}
 
     @property
     def node_width(self) -> int:
         """Numbers at a node, of all its edges."""
         values = hyperparameters(self.form, self.changed)
-        return max(values["width"] * max(values["neighbours"], 1), values["decoder_width"])
+        wide = (values[name] for name in NODE_WIDTHS if name in values)
+        return max(values["width"] * max(values.get("neighbours", 1), 1), *wide)
 
     @property
     def terms(self) -> np.ndarray:
@@ -85,6 +90,7 @@ def write_models(variant: Variant, jets: np.ndarray, folder: Path) -> None:
     folder.mkdir()
     model.save(folder / "model.keras")
     export_onnx(model, folder / "model.onnx", jets=jets[:8])
+    export_litert(model, folder / "model.tflite", jets=jets[:8])
     np.save(folder / "jets.npy", jets)
 
 
@@ -162,8 +168,8 @@ def fit(records) -> Fit:
     return Fit(values[0] * 1e6, values[1:], float(deviation), float(np.median(first)))
 
 
-def report(records, fits) -> Table:
-    table = Table(title="Peak memory of inference", box=MARKDOWN)
+def report(records, fits, n_particles: int) -> Table:
+    table = Table(title=f"Peak memory of inference, {n_particles} particles", box=MARKDOWN)
     for name in ("form", "runtime"):
         table.add_column(name)
     for name in (
@@ -177,7 +183,7 @@ def report(records, fits) -> Table:
     ):
         table.add_column(name, justify="right")
     for (form, runtime), found in fits.items():
-        terms = Variant(form, 100, 1).terms
+        terms = Variant(form, n_particles, 1).terms
         table.add_row(
             form,
             runtime,
@@ -191,30 +197,59 @@ def report(records, fits) -> Table:
     return table
 
 
+def times(records) -> Table:
+    sizes = sorted({r["batch_size"] for r in records})
+    table = Table(title="Microseconds a jet, by batch size", box=MARKDOWN)
+    for name in ("form", "runtime"):
+        table.add_column(name)
+    for size in sizes:
+        table.add_column(str(size), justify="right")
+    for form, runtime in dict.fromkeys((r["model"], r["runtime"]) for r in records):
+        rates = {
+            r["batch_size"]: r["jets_per_s"] for r in records if (r["model"], r["runtime"]) == (form, runtime)
+        }
+        table.add_row(form, runtime, *(f"{1e6 / rates[size]:.0f}" for size in sizes))
+    return table
+
+
 def main(arguments=None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--forms", default=",".join(FORMS), help="default %(default)s")
     parser.add_argument("--batch-sizes", default="1,16,64,256,1024", help="default %(default)s")
+    parser.add_argument(
+        "--particles",
+        default=",".join(map(str, PARTICLES)),
+        help="of a jet, the first at all widths (default %(default)s)",
+    )
+    parser.add_argument(
+        "--widths", default=",".join(map(str, WIDTHS)), help="times the form's (default %(default)s)"
+    )
     parser.add_argument("--output", type=Path, default=Path("build/memory"), help="folder (default %(default)s)")
     options = parser.parse_args(arguments)
     require("tensorflow", parser.prog)
     make_folder(options.output)
     batch_sizes = [int(size) for size in options.batch_sizes.split(",")]
-    variants = [Variant(form, n, 1) for form in options.forms.split(",") for n in PARTICLES]
-    variants += [Variant(form, 100, w) for form in options.forms.split(",") for w in WIDTHS if w != 1]
+    particles, widths = ([int(n) for n in text.split(",")] for text in (options.particles, options.widths))
+    variants = [Variant(form, n, 1) for form in options.forms.split(",") for n in particles]
+    variants += [Variant(form, particles[0], w) for form in options.forms.split(",") for w in widths if w != 1]
     records = measured(variants, batch_sizes)
     keys = dict.fromkeys((r["model"], r["runtime"]) for r in records)
     fits = {key: fit([r for r in records if (r["model"], r["runtime"]) == key]) for key in keys}
 
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    console.print(report(records, fits))
+    usual = [r for r in records if (r["n_particles"], r["widening"]) == (particles[0], 1)]
+    console.print(report(records, fits, particles[0]))
+    console.print()
+    console.print(times(usual))
     with whole_file(options.output / "memory.json") as file:
         file.write_text(json.dumps({"environment": environment(), "records": records}, indent=1) + "\n")
     plot_memory(
-        [r for r in records if (r["n_particles"], r["widening"]) == (100, 1)],
+        usual,
         {
-            (form, runtime): lambda size, f=f, form=form: f.constant + f.growing(Variant(form, 100, 1).terms, size)
+            (form, runtime): lambda size, f=f, form=form: (
+                f.constant + f.growing(Variant(form, particles[0], 1).terms, size)
+            )
             for (form, runtime), f in fits.items()
         },
         figure_path=options.output / "memory.png",

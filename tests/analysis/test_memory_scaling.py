@@ -52,12 +52,13 @@ def test_fit_finds_what_was_put_in(script, arrays):
 def test_width_of_a_node_counts_its_edges(script):
     assert script.Variant("graph", 100, 1).node_width == 48
     assert script.Variant("edge", 100, 2).node_width == 8 * 64
+    assert script.Variant("graph-slots", 100, 2).node_width == 256
     assert script.Variant("edge", 100, 1).terms.tolist() == [4 * 100 * 100, 4 * 100 * 8 * 32]
 
 
 @pytest.mark.slow
 def test_cells_are_measured(script):
-    """More jets at once take more memory, on either runtime."""
+    """More jets at once take more memory, on each runtime."""
     records = script.measured([script.Variant("graph", 50, 1)], [1, 1024])
     assert {(r["runtime"], r["batch_size"]) for r in records} == {
         (runtime, size) for runtime in script.SUFFIXES for size in (1, 1024)

@@ -67,7 +67,7 @@ def test_a_jet_of_padding_is_no_number():
     assert len(chamfer(jets[:0], jets[:0], 2, -1)) == 0
 
 
-@pytest.mark.parametrize("model", ["conv", "graph"])
+@pytest.mark.parametrize("model", ["conv", "graph", "graph-slots"])
 def test_a_file_that_does_not_name_its_distance_is_run_as_it_is(tmp_path, model, signal_jets):
     proto = without_digest(onnx.load(model_path(model)))
     names = [entry.key for entry in proto.metadata_props]
@@ -76,5 +76,7 @@ def test_a_file_that_does_not_name_its_distance_is_run_as_it_is(tmp_path, model,
     whole, taken_over = load_inferer(tmp_path / "model.onnx"), load_inferer(model_path(model))
     assert whole._opened().runtime.reco_loss is None and taken_over._opened().runtime.reco_loss is not None
     for name in LOSSES:
-        assert np.allclose(whole(signal_jets)[name], taken_over(signal_jets)[name], rtol=2e-5)
+        found, expected = whole(signal_jets)[name], taken_over(signal_jets)[name]
+        # What is reconstructed well has a loss of rounded numbers.
+        assert np.allclose(found, expected, rtol=2e-5, atol=1e-4 * np.median(expected))
     assert np.allclose(whole.reconstruct(signal_jets), taken_over.reconstruct(signal_jets), rtol=1e-3, atol=1e-3)

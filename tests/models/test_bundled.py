@@ -101,10 +101,15 @@ def test_model_files(model):
     card = hepvae.load_inferer(onnx).card
     assert model in (card.architecture, f"{card.architecture}-{card.distance}")
     if model not in ("conv", DETECTOR):
-        assert {"neighbours", "width", "latent"} < set(card.hyperparameters)
+        assert {"convolutions", "width", "latent"} < set(card.hyperparameters)
     assert card.provenance["sample"]["events_used"] >= 80_000
     losses = json.loads(history.read_text())["val_loss"]
     assert card.provenance["validation_loss"] == min(losses) < losses[0]
+
+
+def assert_same(found, expected):
+    """As runtimes agree: a loss that is small beside others has rounding of large numbers in it."""
+    assert (np.abs(found - expected) <= 1e-4 * np.maximum(np.abs(expected), np.median(np.abs(expected)))).all()
 
 
 @pytest.fixture(params=[name for name in MODELS if name not in ("conv", DETECTOR)])
@@ -132,7 +137,7 @@ def test_further_padding_leaves_the_losses(masked):
     longer.encoder.set_weights(model.encoder.get_weights())
     longer.decoder.set_weights(model.decoder.get_weights())
     for name, values in losses(longer, hepvae.pad_particles(jets, longer.card.spec)).items():
-        assert np.allclose(values, expected[name], rtol=1e-5, atol=0), name
+        assert_same(values, expected[name])
 
 
 def test_order_of_constituents_leaves_the_losses(masked, rng):
@@ -141,7 +146,7 @@ def test_order_of_constituents_leaves_the_losses(masked, rng):
     order = ak.argsort(ak.unflatten(rng.random(ak.sum(number)), number), axis=1)
     shuffled = ak.with_field(jets, jets.constituents[order], "constituents")
     for name, values in losses(model, hepvae.pad_particles(shuffled, model.card.spec)).items():
-        assert np.allclose(values, expected[name], rtol=1e-5, atol=0), name
+        assert_same(values, expected[name])
 
 
 def test_unknown_names():

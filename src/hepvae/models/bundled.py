@@ -27,7 +27,7 @@ SAMPLES = {
 RESONANCES = {"GtoWW15na": 1500.0, "GtoWW15br": 1500.0}
 
 #: Bundled models.
-MODELS = ("conv", "graph", "edge", "edge-dense", "graph-momenta", "density")
+MODELS = ("conv", "graph", "edge", "edge-dense", "graph-momenta", "graph-slots", "density")
 #: The one that tells signals from QCD best.
 DETECTOR = "density"
 

@@ -49,7 +49,7 @@ class Distance:
     clip_norm: float
     """Longest gradient of a batch in training, unless told: a few times that of a usual one."""
     by_product: bool = True
-    """Whether `chamfer_by_product` keeps the digits: not where places far from the origin are reconstructed well."""
+    """Whether `chamfer_by_product` keeps the digits: not of far places that are reconstructed well."""
 
 
 def _momenta(eta: Any, phi: Any, pt: Any, ops: Any) -> list[Any]:
