@@ -84,7 +84,7 @@ def main(arguments=None) -> int:
         if options.dry_run:
             print(jobs.job_script())
             return 0
-        jobs.scale(jobs=options.workers)
+        jobs.adapt(minimum_jobs=options.workers, maximum_jobs=options.workers)  # lost ones are replaced
         print(jobs.scheduler_address, flush=True)
         with suppress(KeyboardInterrupt):
             signal.pause()

@@ -93,7 +93,7 @@ def assert_equal_files(first, second):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_job_is_cancelled_meanwhile(workers, tmp_path, rng, monkeypatch):
-    """Its files are scored by the other one, and the result is that of one process, bit for bit."""
+    """The other one scores its files, the result is that of one process, and another job takes its place."""
     files = [str(write_events(tmp_path / f"{i}.root", random_tables(rng, events=60))) for i in range(12)]
     options = ["--model=conv", "--runtime=onnxruntime", "--threads=1", "--mjj-min=0", "--pt-min=0"]
     assert main(["score", *files, *options, f"--output={tmp_path / 'here.root'}"]) == 0
@@ -111,6 +111,10 @@ def test_a_job_is_cancelled_meanwhile(workers, tmp_path, rng, monkeypatch):
     assert main(["score", *files, *options, f"--dask={workers}", f"--output={output}"]) == 0
     assert len(cancelled) == 1 and cancelled[0] not in jobs()
     assert_equal_files(tmp_path / "here.root", output)
+    deadline = time.monotonic() + 60
+    while len(jobs()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert len(jobs()) == 2 and cancelled[0] not in jobs()
 
 
 @pytest.mark.slow

@@ -90,8 +90,8 @@ def xrootd_server(
     port : int, optional
         By default one that is free.
     outputs : path, optional
-        A folder that the server, as who it runs, may write: what is written to ``outputs/`` appears in it. Without
-        one nothing can be written.
+        A folder that the server, as who it runs, may write: what is written to ``outputs/`` appears in it. Names
+        in the folder above can be listed. Without one nothing can be written.
 
     Yields
     ------
