@@ -260,13 +260,13 @@ class Linking:
         slot[chosen] = np.arange(len(chosen))
         link_slot = slot[link_jet]
         used = np.flatnonzero(link_slot >= 0)
-        order = used[np.argsort(link_slot[used], kind="stable")]
+        places = candidate[used[np.argsort(link_slot[used], kind="stable")]]
         counts = np.bincount(link_slot[used], minlength=len(chosen))
         radius, kind = self.layout.jet_radius, "Momentum4D" if "mass" in candidates else "Momentum3D"
         return ak.contents.ListOffsetArray(
             ak.index.Index64(np.concatenate([[0], np.cumsum(counts)])),
             ak.contents.RecordArray(
-                [ak.contents.NumpyArray(_flat(values)[candidate[order]]) for values in candidates.values()],
+                [ak.contents.NumpyArray(_flat(values)[places]) for values in candidates.values()],
                 list(candidates),
                 parameters={"__record__": kind} | ({} if radius == JET_RADIUS else {RADIUS: radius}),
             ),
