@@ -165,6 +165,11 @@ def _percent(value: float) -> str:
     return f"{value:.1%}" if value < 0.1 else f"{value:.0%}"
 
 
+def _significance(z: Measured) -> str:
+    """With its uncertainty, where it has one: how much is injected follows from that without a cut."""
+    return f"{z:.2f}" if z.uncertainty else f"{z.value:.2f}"
+
+
 def _known(value: float) -> float | None:
     """For JSON, which has no NaN."""
     return float(value) if np.isfinite(value) else None
@@ -336,7 +341,7 @@ def show_expected(
             [
                 *(slice_name, _percent(part[0]), figure(part[0] * fit.expected.sum())),
                 f"{flat.value:.1f} / {flat.ndf}, {flat.p_value:.2f}" if flat and flat.ndf else "",
-                *(_percent(part[1]), figure(part[1] * injected), f"{z:.2f}", figure(needed[slice_name])),
+                *(_percent(part[1]), figure(part[1] * injected), _significance(z), figure(needed[slice_name])),
                 f"{counting[slice_name].significance(injected):.2f}" if slice_name in counting else "",
             ]
         )
@@ -659,7 +664,7 @@ def show_companion(
         " learn from the signal that is there: the training is repeated for each number of events, in bootstrap"
         " replicas whose spread is given.",
     )
-    texts = [[f"{number:,.0f}", *(f"{z:.2f}" for z in of)] for number, *of in rows]
+    texts = [[f"{number:,.0f}", *map(_significance, of)] for number, *of in rows]
     header = ("signal events", "no cut", f"{model}, {working_point}", f"window classifier, {working_point}")
     report.table("Expected significance", header, texts, left=0)
     _, _, of_model, own = rows[-1]
