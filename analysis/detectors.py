@@ -3,11 +3,11 @@
 
 python analysis/detectors.py --models conv,graph-momenta,density --events build/report
 
-The folder of --events has qcdSig.root and signals, as analysis/make_samples.py writes them; by default it is that
-of the bundled samples. Events are those of the signal region, weighted, with mjj within the window around the
-resonance mass, which the name of a signal has (GtoWW15na: 1500 GeV). Each model scores by its own strategy; the
-cuts are on the sum of both jets' masses (high), tau21 (low) and multiplicities (low). Uncertainties are from 100
-bootstrap replicas.
+The folder of --events has signals and qcdSig.root, unless --background names files, as analysis/make_samples.py
+writes them; by default it is that of the bundled samples. Events are those of the signal region, weighted, with
+mjj within the window around the resonance mass, which the name of a signal has (GtoWW15na: 1500 GeV). Each model
+scores by its own strategy; the cuts are on the sum of both jets' masses (high), tau21 (low) and multiplicities
+(low). Uncertainties are from 100 bootstrap replicas.
 
 First table: the largest significance improvement (signal efficiency over the root of background efficiency) of a
 cut that 20 background events pass (effective number), and the background efficiency. Second: area under the ROC
@@ -65,9 +65,9 @@ class Scored:
         return self.scores[name][near], self.weight[near]
 
 
-def scored(path: Path, inferers) -> Scored:
+def scored(files: list[Path], inferers) -> Scored:
     parts = []
-    for chunk in hepvae.iterate_dijets(path):
+    for chunk in hepvae.iterate_dijets(files):
         events = hepvae.select_dijets(chunk, region="signal")
         jets = flatten_jets(events)
         columns = {
@@ -83,7 +83,7 @@ def scored(path: Path, inferers) -> Scored:
     return Scored({name: score[good] for name, score in scores.items()}, mjj[good], weight[good], mass[good])
 
 
-def rate(path: Path) -> str:
+def rate(path: Path | str) -> str:
     """Jets whose observables one core computes in a second."""
     jets = flatten_jets(hepvae.read_dijets(path))
     rates = []
@@ -183,21 +183,24 @@ def main(arguments=None) -> int:
         help="bundled names or model directories (default %(default)s)",
     )
     parser.add_argument("--events", type=Path, metavar="FOLDER", help="of the samples")
+    parser.add_argument(
+        "--background", nargs="+", metavar="FILES", help=f"(default: {BACKGROUND}.root of the folder)"
+    )
     parser.add_argument("--window", type=float, default=0.2, help="share of the mass (default %(default)s)")
     options = parser.parse_args(arguments)
     folder = options.events or hepvae.sample_path(BACKGROUND).parent
     files = {path.stem: path for path in sorted(folder.glob("*.root")) if not path.stem.startswith("qcd")}
-    if not files or not (folder / f"{BACKGROUND}.root").is_file():
-        raise FileError(
-            f"{folder}: expected {BACKGROUND}.root and signals in it, as analysis/make_samples.py writes"
-        )
+    background = options.background or [folder / f"{BACKGROUND}.root"]
+    if not files:
+        raise FileError(f"{folder}: expected signals in it, as analysis/make_samples.py writes them")
     inferers = {Path(name).name: hepvae.load_inferer(named_model(name)) for name in options.models.split(",")}
-    samples = {name: scored(folder / f"{name}.root", inferers) for name in (BACKGROUND, *files)}
+    samples = {BACKGROUND: scored(background, inferers)}
+    samples |= {name: scored([path], inferers) for name, path in files.items()}
     console = Console() if sys.stdout.isatty() else Console(width=200)
     for table in (*separation_tables(samples, options.window), mass_table(samples[BACKGROUND])):
         console.print(table)
         console.print()
-    console.print(rate(folder / f"{BACKGROUND}.root"), highlight=False)
+    console.print(rate(background[0]), highlight=False)
     return 0
 
 
