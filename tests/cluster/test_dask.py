@@ -329,3 +329,31 @@ def test_a_worker_that_is_killed_while_it_writes_parts(cluster, many, tmp_path, 
     assert [path.name for path in sorted((tmp_path / "there").iterdir())] == here
     for name in parts_of(tmp_path / "here"):
         assert_equal_files(tmp_path / "here" / name, tmp_path / "there" / name)
+
+
+@pytest.mark.slow
+def test_small_files_are_given_to_workers_together(cluster, monkeypatch):
+    """One that no worker can work on costs those that were submitted with it nothing."""
+    from hepvae.reading.options import ReadOptions
+    from hepvae.reading.reports import FileReport
+
+    class Work:
+        def __call__(self, item, read, entries, chunks):
+            if item == 50:
+                raise MemoryError("too large")
+            return FileReport(str(item), entries=3, events_read=3), None
+
+    _, _, client = cluster
+    submitted, submit = [], client.submit
+    monkeypatch.setattr(
+        client, "submit", lambda *given, **named: (submitted.append(given), submit(*given, **named))[1]
+    )
+    reports = [FileReport(str(i)) for i in range(100)]
+    given = on_dask.chunks_on_workers(
+        client, range(100), reports, ReadOptions(), Work(), most_chunks=16, join="join"
+    )
+    assert [file.path for file, _ in given] == [str(i) for i in range(100)]
+    assert len(submitted) < 60
+    assert [file.path for file in reports if file.failure] == ["50"]
+    assert "50: could not be worked on by any worker: MemoryError: too large" in reports[50].failure
+    assert all(file.events_read == 3 for file in reports if not file.failure)
