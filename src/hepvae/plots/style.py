@@ -195,7 +195,9 @@ def legend_above(axes: Axes, *, points: npt.NDArray[np.float64] | None = None, *
     """
     places = [legend.pop("loc")] if "loc" in legend else ["upper right", "upper left"]
     columns = [legend.pop("ncols")] if "ncols" in legend else [1, 2]
-    sizes = [legend.pop("fontsize")] if "fontsize" in legend else _SIZES
+    entries = legend.get("handles") or axes.get_legend_handles_labels()[0]
+    sizes = _SIZES[: 3 if len(entries) > 4 else 2]  # few are read from afar
+    sizes = (legend.pop("fontsize"),) if "fontsize" in legend else sizes
     corners = _drawn_corners(axes, points)
     best: tuple[float, dict[str, Any]] = (np.inf, {})
     for size, number, place in product(sizes, columns, places):
