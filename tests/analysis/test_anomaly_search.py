@@ -97,6 +97,7 @@ def test_data_are_blinded_until_asked_for(tmp_path):
     data = ("--data", sample_path("qcdSig"), "--model", "conv", "--strategies", "min", "--toys", 5)
     options = (
         "--no-baselines",
+        "--no-companion",
         "--working-points",
         "eff50",
         "--inject-mass",
@@ -126,7 +127,7 @@ def test_names_with_anything_in_them(tmp_path):
     done = run_script(
         "anomaly_search",
         *("--signal", f"{name}=1500={sample_path('GtoWW15na')}", "--model", "conv", "--strategies", "min"),
-        *("--toys", 5, "--working-points", "eff50", "--no-baselines", "--output", folder),
+        *("--toys", 5, "--working-points", "eff50", "--no-baselines", "--no-companion", "--output", folder),
     )
     assert (done.returncode, done.stderr) == (0, "")
     results = json.loads((folder / "results.json").read_text())
