@@ -18,7 +18,7 @@ from hepvae.bench.xrootd_server import free_port, root_address
 from hepvae.errors import TransientError
 from hepvae.extras import XROOTD_TIMES_S
 from hepvae.output.files import temporary_of
-from hepvae.output.folders import Checksum, RemoteFolder, is_folder, open_folder
+from hepvae.output.folders import Checksum, RemoteFolder, is_folder, open_folder, open_output
 from hepvae.storage import servers
 from hepvae.storage.access import Access
 
@@ -168,9 +168,11 @@ def test_where_nothing_can_be_written(server):
     with pytest.raises(hepvae.FileError, match=r"no file on a server can be called 'a\?b'"):
         write(open_folder(server.address), "a?b", b"one")
     with pytest.raises(
-        hepvae.FileError, match="https://host/x/: cannot be written: expected a path, or an address"
+        hepvae.OptionError, match="https://host/x/: cannot be written: expected a path, or an address"
     ):
         open_folder("https://host/x/")
+    with pytest.raises(hepvae.OptionError, match=r"https://host/x\.root: cannot be written"):
+        open_output("https://host/x.root")
     (server.folder / "taken").mkdir()
     with pytest.raises(hepvae.FileError, match="taken: is a directory"):
         write(open_folder(server.address, QUICK), "taken", b"one")

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FileError
+from ..errors import FileError, OptionError
 from ..storage import servers
 from ..storage.access import ACCESS, Access
 from .files import already_there, check_output, make_folder, temporary_name, temporary_of, whole_file
@@ -223,22 +223,26 @@ def is_folder(output: str | Path) -> bool:
     return path.endswith("/") or os.path.isdir(name)
 
 
+def _address(output: str | Path) -> str:
+    """Of an output that a user names: of a server, or a path."""
+    name = servers.eos_address(str(output)) or str(output)
+    if "://" in name and not name.startswith("root://"):
+        raise OptionError(f"{name}: cannot be written: expected a path, or an address as root://host//path/")
+    return name
+
+
 def open_folder(address: str | Path, access: Access = ACCESS) -> OutputFolder:
     """The folder that a user names: a path, an address of an XRootD server, or a folder of CERN's EOS.
 
     EOS is written through its servers also where it is mounted: there, files appear late to other machines.
     """
-    name = servers.eos_address(str(address)) or str(address)
-    if "://" not in name:
-        return LocalFolder(name)
-    if not name.startswith("root://"):
-        raise FileError(f"{name}: cannot be written: expected a path, or an address as root://host//path/")
-    return RemoteFolder(name, access)
+    name = _address(address)
+    return RemoteFolder(name, access) if "://" in name else LocalFolder(name)
 
 
 def open_output(output: str | Path, access: Access = ACCESS) -> tuple[OutputFolder, str]:
     """The folder of a file that a user names, and the name of the file in it."""
-    name = servers.eos_address(str(output)) or str(output)
+    name = _address(output)
     if "://" not in name:
         path = Path(os.path.expanduser(name))
         return LocalFolder(str(path.parent)), path.name
