@@ -219,7 +219,11 @@ def main(arguments=None) -> int:
     parser.add_argument("--output", type=Path, default=Path("build/accuracy"), help="folder of the plots")
     options = parser.parse_args(arguments)
     require("tensorflow", parser.prog)
+    import keras
+
     from hepvae.models.vae import load_vae
+
+    keras.utils.set_random_seed(1)  # of the samples of latent distributions
 
     make_folder(options.output)
     inferers = {
