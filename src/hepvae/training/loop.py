@@ -232,7 +232,10 @@ def _restored(path: Path, variables: Sequence[Any], weights: int) -> Progress:
     if not path.exists():
         return Progress()
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with (
+            open(path, "rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):  # NumPy leaves a damaged one open
             progress = Progress(json.loads(str(arrays["history"])), [arrays[f"best_{i}"] for i in range(weights)])
             values = [arrays[f"variable_{i}"] for i in range(len(variables))]
         for variable, value in zip(variables, values):

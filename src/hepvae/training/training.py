@@ -145,9 +145,9 @@ def train(
     training, validating = _split(stored, options, output)
     model, progress = _trained(stored, training, validating, architecture, hyperparameters, options, folder)
     jets = stored.read(validating[:PARITY_JETS], spec.n_particles)
-    trained = TrainedModel(model, progress.history, _write(model, progress.history, jets, output))
-    shutil.rmtree(folder)
-    return trained
+    _write(model, progress.history, output)
+    shutil.rmtree(folder)  # what follows needs the model only
+    return TrainedModel(model, progress.history, _export(model, jets, output))
 
 
 def _unfinished(output: Path, what: dict[str, Any], *, resume: bool, overwrite: bool) -> Path:
@@ -254,16 +254,18 @@ def _trained(
     return model, progress
 
 
-def _write(
-    model: JetModel, history: Mapping[str, list[float]], jets: npt.NDArray[np.float32], output: Path
-) -> Parity:
-    """Write the model directory; a model that does not pass an export is kept, without the file of that export."""
+def _write(model: JetModel, history: Mapping[str, list[float]], output: Path) -> None:
+    """Write the model and its history in the place of all files of an earlier training."""
     with whole_file(output / "model.keras") as file:
         model.save(file)
     with whole_file(output / "history.json") as file:
         file.write_text(json.dumps(history, indent=1) + "\n")
-    for name in ("model.onnx", "model.tflite"):  # of an earlier training
+    for name in ("model.onnx", "model.tflite"):
         (output / name).unlink(missing_ok=True)
+
+
+def _export(model: JetModel, jets: npt.NDArray[np.float32], output: Path) -> Parity:
+    """Export for other runtimes. Of an export that is not passed, no file is left, and the model is."""
     parity = export_onnx(model, output / "model.onnx", jets=jets)
     if find_spec("ai_edge_litert"):
         export_litert(model, output / "model.tflite", jets=jets)
