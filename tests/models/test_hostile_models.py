@@ -123,7 +123,7 @@ def test_lambda_with_bytecode(tmp_path):
     model = keras.Sequential([keras.Input((3,)), layer])
     mark.unlink(missing_ok=True)
     model.save(tmp_path / "model.keras")
-    refused(tmp_path / "model.keras", "a Keras Sequential, not a VAE of hepvae")
+    refused(tmp_path / "model.keras", "a Keras Sequential, not a model of hepvae")
     assert not mark.exists()
 
 
@@ -137,7 +137,7 @@ def test_lambda_with_bytecode(tmp_path):
 def test_class_that_the_file_names_is_not_looked_up(keras_file, named, tmp_path):
     mark = tmp_path / "it ran"
     rewritten(keras_file, config=lambda config: {**named, "config": {"card": f"open({str(mark)!r}, 'w')"}})
-    refused(keras_file, "expected a table of values|not a VAE of hepvae")
+    refused(keras_file, "expected a table of values|not a model of hepvae")
     assert not mark.exists()
 
 

@@ -225,7 +225,7 @@ def test_foreign_keras_files_are_refused(tmp_path):
 
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     other.save(tmp_path / "other.keras")
-    with pytest.raises(ModelError, match=r"other\.keras: a Keras Sequential, not a VAE of hepvae"):
+    with pytest.raises(ModelError, match=r"other\.keras: a Keras Sequential, not a model of hepvae"):
         load_vae(tmp_path / "other.keras")
     with zipfile.ZipFile(tmp_path / "zip.keras", "w") as file:
         file.writestr("config.json", "{}")
