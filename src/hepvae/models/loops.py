@@ -174,22 +174,27 @@ def edges(own: Floats, neighbour: Floats, rows: npt.NDArray[np.int32], valid: Fl
     k = rows.shape[2]
     means = np.zeros(own.shape, np.float32)
     flat = neighbour.reshape(jets * length, width)
-    x, e, powers = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.int32)
+    # Of all edges of a node.
+    x, e = np.empty(k * width, np.float32), np.empty(k * width, np.float32)
+    powers = np.empty(k * width, np.int32)
     for jet in range(jets):
         for i in range(length):
-            mean, mine, count = means[jet, i], own[jet, i], _ZERO
+            mean, mine, count = means[jet, i], own[jet, i], 0
             for n in range(k):
                 if valid[jet, i, n] > 0:
-                    count += _ONE
-                    theirs = flat[rows[jet, i, n]]
+                    theirs, edge = flat[rows[jet, i, n]], x[count * width : (count + 1) * width]
                     for c in range(width):
-                        x[c] = mine[c] + theirs[c]
-                        e[c] = x[c]
-                    _exponentials(e, powers, width)
-                    for c in range(width):
-                        mean[c] += max(x[c], _ZERO) + e[c] - _ONE
+                        edge[c] = mine[c] + theirs[c]
+                    count += 1
+            for c in range(count * width):
+                e[c] = x[c]
+            _exponentials(e, powers, count * width)
+            for n in range(count):
+                edge, exponential = x[n * width : (n + 1) * width], e[n * width : (n + 1) * width]
+                for c in range(width):
+                    mean[c] += max(edge[c], _ZERO) + exponential[c] - _ONE
             for c in range(width):
-                mean[c] /= max(count, _ONE)
+                mean[c] /= np.float32(max(count, 1))
     return means
 
 
@@ -202,7 +207,7 @@ def edges_gradient(
     k = rows.shape[2]
     of_own, of_neighbour = np.zeros(own.shape, np.float32), np.zeros(own.shape, np.float32)
     flat, of_flat = neighbour.reshape(jets * length, width), of_neighbour.reshape(jets * length, width)
-    e, powers, up = np.empty(width, np.float32), np.empty(width, np.int32), np.empty(width, np.float32)
+    e, powers, up = np.empty(k * width, np.float32), np.empty(k * width, np.int32), np.empty(width, np.float32)
     for jet in range(jets):
         for i in range(length):
             count = _ZERO
@@ -213,14 +218,21 @@ def edges_gradient(
             slope, mine = of_own[jet, i], own[jet, i]
             for c in range(width):
                 up[c] = upstream[jet, i, c] / count
+            edges = 0
             for n in range(k):
                 if valid[jet, i, n] > 0:
-                    theirs, of_theirs = flat[rows[jet, i, n]], of_flat[rows[jet, i, n]]
+                    theirs, edge = flat[rows[jet, i, n]], e[edges * width : (edges + 1) * width]
                     for c in range(width):
-                        e[c] = mine[c] + theirs[c]
-                    _exponentials(e, powers, width)
+                        edge[c] = mine[c] + theirs[c]
+                    edges += 1
+            _exponentials(e, powers, edges * width)
+            edges = 0
+            for n in range(k):
+                if valid[jet, i, n] > 0:
+                    of_theirs, edge = of_flat[rows[jet, i, n]], e[edges * width : (edges + 1) * width]
                     for c in range(width):
-                        change = up[c] * e[c]
+                        change = up[c] * edge[c]
                         slope[c] += change
                         of_theirs[c] += change
+                    edges += 1
     return of_own, of_neighbour
