@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,13 @@ def test_observables_and_baselines_of_a_sample(narrow):
         score = baseline(name, narrow).score()
         assert score.shape == narrow.mjj.shape and np.isfinite(score).all()
     assert baseline("jet mass", narrow).score() == pytest.approx(masses[:, 0], rel=1e-5)
+
+
+def test_baseline_beside_a_model_of_another_loss(narrow):
+    """Searches with a model that gives one loss, as the density does, ended in "the model has no kl_loss"."""
+    card = replace(narrow.card, losses=("loss",), beta=0.01)
+    density = replace(narrow, losses={"loss": narrow.losses["loss"]}, card=card)
+    assert np.array_equal(baseline("tau21", density).score(), baseline("tau21", narrow).score())
 
 
 def toy(events, signal, seed):

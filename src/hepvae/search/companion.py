@@ -49,8 +49,8 @@ LEAST_EVENTS = 50
 def scored_by(sample: SearchSample, score: Floats) -> SearchSample:
     """A sample with another score, (events, 2) of jets (the lower counts) or (events,)."""
     of_jets = np.repeat(score[:, None], 2, axis=1) if score.ndim == 1 else score
-    plain = ScoreStrategy("min", 0.0)
-    return replace(sample, losses={"reco_loss": of_jets, "kl_loss": np.zeros_like(of_jets)}, strategy=plain)
+    card = replace(sample.card, losses=("loss",), strategy="min")
+    return replace(sample, losses={"loss": of_jets}, card=card, strategy=ScoreStrategy("min").of(card))
 
 
 def baseline(name: str, sample: SearchSample) -> SearchSample:
