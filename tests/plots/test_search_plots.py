@@ -96,12 +96,14 @@ def test_more_curves_than_colours_differ_in_style(curves):
 
 def test_expected_significance(style):
     injected = np.linspace(0, 300, 7)
-    countings = {"Inclusive": Counting(1000), "eff10": Counting(1000, 0.6, 0.1)}
+    countings = {"Inclusive": Counting(1000), "eff10": Counting(1000, 0.6, 0.1, 0.02, 0.1)}
     figure = plot_expected_significance(injected, countings, **style)
     labelled(figure, style["figure_path"], "Heading", "Injected signal events", "eff10", r"3\,\sigma")
     for name, counting in countings.items():
         x, y = line(figure, name)
         assert np.array_equal(x, injected) and np.array_equal(y, counting.significance(injected))
+    band = figure.axes[0].collections[1].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx((counting.significance(300) + counting.uncertainty(300)), rel=1e-6)
 
 
 def test_score_against_mjj(rng, style):

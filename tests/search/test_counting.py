@@ -63,6 +63,15 @@ def test_a_cut_gains_what_it_improves():
     assert cut.significance(cut.injected(3)) == pytest.approx(3)
 
 
+def test_uncertainty_is_what_samples_of_that_size_scatter_by(rng):
+    cut = Counting(1000, 0.4, 0.1, signal_uncertainty=0.05, background_uncertainty=0.03)
+    injected = np.array([0.0, 50.0, 400.0])
+    efficiency, share = 0.4 * rng.normal(1, 0.05, (4000, 1)), 0.1 * rng.normal(1, 0.03, (4000, 1))
+    scatter = asimov_significance(injected * efficiency, 1000 * share).std(axis=0)
+    assert cut.uncertainty(injected) == pytest.approx(scatter, rel=0.05)
+    assert (Counting(1000).uncertainty(injected) == 0).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -113,6 +113,10 @@ def test_countings(background, expectation):
     assert found[INCLUSIVE].background == pytest.approx(inside)
     assert [found[n].signal_efficiency for n in (INCLUSIVE, *NAMES)] == [0.75, 0.25, 0.5]
     assert found["tight"].background_efficiency == expectation.shares["tight"]
+    assert found[INCLUSIVE].signal_uncertainty == pytest.approx(np.sqrt(0.25 / (0.75 * 4)))
+    near = background[1][np.abs(background[0] / 2500 - 1) < 0.2]
+    assert found[INCLUSIVE].background_uncertainty == pytest.approx(np.sqrt(np.sum(near**2)) / inside)
+    assert found["tight"].background_uncertainty > found[INCLUSIVE].background_uncertainty
     without = slices.countings_in_slices(*sides, np.ones(4), NAMES, 2500.0, expectation.shares)
     assert set(without) == {INCLUSIVE, "tight"}
 

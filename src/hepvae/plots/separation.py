@@ -60,6 +60,9 @@ class Counting(Protocol):
     def significance(self, injected: Floats) -> Floats:
         """Expected significance for numbers of injected signal events."""
 
+    def uncertainty(self, injected: Floats) -> Floats:
+        """Of the significance, from the sizes of the samples."""
+
 
 def plot_roc(curves: Mapping[str, Roc], **options: Unpack[PlotOptions]) -> Figure:
     """Signal against background efficiency, with bands of both samples, where enough background events pass.
@@ -116,7 +119,7 @@ def plot_significance_improvement(curves: Mapping[str, Roc], **options: Unpack[P
 def plot_expected_significance(
     injected: npt.ArrayLike, countings: Mapping[str, Counting], **options: Unpack[PlotOptions]
 ) -> Figure:
-    """Expected significance against the number of injected signal events.
+    """Expected significance against the number of injected signal events, with bands of both samples.
 
     Parameters
     ----------
@@ -130,7 +133,8 @@ def plot_expected_significance(
     with drawing(options) as canvas:
         axes = canvas.figure.subplots()
         for i, (name, counting) in enumerate(countings.items()):
-            axes.plot(injected, counting.significance(injected), label=name, **_style(i))
+            significance, uncertainty = counting.significance(injected), counting.uncertainty(injected)
+            _line_with_band(axes, i, injected, significance, uncertainty, name)
         axes.set_xlim(float(injected[0]), float(injected[-1]))
         axes.set_ylim(bottom=0)
         axes.set_xlabel("Injected signal events")

@@ -88,6 +88,10 @@ class Counting:
     """Share of the injected events that are in the window and pass."""
     background_efficiency: float = 1.0
     """Share of the background events of the window that pass."""
+    signal_uncertainty: float = 0.0
+    """Relative, of the signal that passes, from the size of its sample."""
+    background_uncertainty: float = 0.0
+    """Relative, of the background that passes, from the size of its sample."""
 
     def __post_init__(self) -> None:
         if not 0 < self.background < np.inf:
@@ -101,6 +105,17 @@ class Counting:
         return asimov_significance(
             np.asarray(injected) * self.signal_efficiency, self.background * self.background_efficiency
         )
+
+    def uncertainty(self, injected: npt.ArrayLike) -> Floats:
+        """Of the `significance` for numbers of injected signal events, (...,), to first order."""
+        signal = np.asarray(injected, np.float64) * self.signal_efficiency
+        background = self.background * self.background_efficiency
+        logarithm = np.log1p(signal / background)
+        of_signal = signal * logarithm * self.signal_uncertainty
+        of_background = (background * logarithm - signal) * self.background_uncertainty
+        significance = self.significance(injected)
+        uncertainty: Floats = np.hypot(of_signal, of_background) / np.where(significance > 0, significance, 1)
+        return uncertainty
 
     def injected(self, significance: float = 3.0) -> float:
         """Number of signal events to inject, before the cut, for an expected significance."""

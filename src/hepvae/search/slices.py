@@ -327,18 +327,25 @@ def countings_in_slices(
         Of the background.
     """
     mjj, weight = background
-    expected = float(weight[in_window(mjj, mass)].sum())
+    near = weight[in_window(mjj, mass)]
+    expected, of_window = float(near.sum()), 1 / effective_events(near) if near.any() else 0.0
+    of_all = effective_events(weight)
     mjj, weight = signal
-    inside = weight * in_window(mjj, mass)
+    inside, of_signal = weight * in_window(mjj, mass), effective_events(weight)
 
     def efficiency(of: Floats) -> float:
         # sums of all events, one by one, differ by rounding: no share is above one
         return min(float(of.sum() / weight.sum()), 1.0)
 
-    countings = {INCLUSIVE: Counting(expected, efficiency(inside))}
+    def counting(passing: float, share: float) -> Counting:
+        binomial = np.sqrt((1 - passing) / (passing * of_signal)) if passing else 0.0
+        of_background = np.sqrt(of_window + (1 - share) / (share * of_all)) if share else 0.0
+        return Counting(expected, passing, share, float(binomial), float(of_background))
+
+    countings = {INCLUSIVE: counting(efficiency(inside), 1.0)}
     for i, name in enumerate(names):
         if (of_slice := efficiency(inside[slices == i])) > 0:
-            countings[name] = Counting(expected, of_slice, shares[name])
+            countings[name] = counting(of_slice, shares[name])
     return countings
 
 
