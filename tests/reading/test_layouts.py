@@ -5,6 +5,7 @@ import pytest
 import uproot
 from helpers.dijet_files import random_tables, write_events
 
+import hepvae
 from hepvae import LayoutError, OptionError, read_dijets
 from hepvae.reading.layouts import SCHEMAS, Counts, Formula, find_schema
 
@@ -58,6 +59,12 @@ def test_unknown_file_says_what_was_looked_for_and_found(tmp_path):
     assert str(error.value) == (
         f"{tmp_path / 'x.root'}: tree 'Events': unknown layout: looked for {looked_for}; found {found} and 2 more"
     )
+
+
+def test_scored_files_are_recognised(dijet_file, tmp_path):
+    hepvae.score_files(dijet_file, hepvae.load_inferer("conv"), tmp_path / "scores.root")
+    with pytest.raises(LayoutError, match=r"scores\.root: tree 'Events': is a scored file.*for hepvae plot"):
+        read_dijets(tmp_path / "scores.root")
 
 
 def test_unknown_schema(dijet_file):

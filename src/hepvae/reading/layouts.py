@@ -37,6 +37,9 @@ __all__ = [
 IDENTIFIERS = ("run", "luminosityBlock", "event")
 EVENT_COLUMNS = (*IDENTIFIERS, "genWeight")
 
+#: Columns that scored files have, and no layout.
+SCORED = frozenset({"score", "mjj", "j1_pt", "j2_pt"})
+
 #: Fields of a declaration that name branches which only some models need.
 NO_BRANCHES = ("jet_branches", "candidate_branches", "constituent_branches", "further")
 
@@ -449,6 +452,11 @@ def find_schema(
     lost = missing[closest.name]
     if not lost:
         return closest
+    if SCORED.issubset(branches):
+        raise LayoutError(
+            f"{where}: is a scored file, without constituents: expected the files that were scored; a scored file is"
+            " for hepvae plot, rescore and search"
+        )
     if len(lost) == len(closest.branches):
         looked_for = ", ".join(f"{one.name} ({missing[one.name][0]!r}, ...)" for one in candidates)
         first_names = ", ".join(repr(name) for name in sorted(branches)[:5])
