@@ -95,6 +95,18 @@ def test_parts_have_the_rows_of_the_single_file_and_merge_to_it(inputs, inferer,
             assert merged["Events"].num_entries == expected["Events"].num_entries
 
 
+@pytest.mark.parametrize("suffix", ["root", "parquet"])
+def test_merging_damaged_parts_names_the_output(inputs, inferer, tmp_path, suffix):
+    """The message named the temporary file that the rows were written to."""
+    score(inputs, inferer, f"{tmp_path}/parts/", format=suffix)
+    found = collected(tmp_path / "parts")
+    (tmp_path / "parts" / f"1.{suffix}").write_bytes(b"no scores")
+    with pytest.raises(hepvae.FileError) as error:
+        merge_parts(found, tmp_path / f"merged.{suffix}")
+    assert str(error.value).startswith(f"{tmp_path / f'merged.{suffix}'}: cannot be merged: ")
+    assert not list(tmp_path.glob("*merged*"))
+
+
 def test_files_without_rows_are_merged_with_others(inferer, tmp_path):
     (tmp_path / "in").mkdir()
     for i, events in enumerate((0, 20, 0)):

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import FileError
-from ..output.files import check_output, whole_file
+from ..output.files import check_output
 from ..output.folders import OutputFolder, is_folder, open_folder
 from ..reading.filesets import cross_section
 from .formats import read_columns
@@ -189,5 +189,4 @@ def merge_parts(found: Collected, output: str | Path, *, overwrite: bool = False
     if suffixes != [output.suffix]:
         given = " and ".join(suffixes) or "missing"
         raise FileError(f"{output}: the parts are {given}: expected a name that ends so")
-    with whole_file(output) as temporary:
-        merge_files([found.folder.path(part.name) for part in there], temporary, output.suffix)
+    merge_files([found.folder.path(part.name) for part in there], output)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import FileError, HepvaeError, LayoutError, one_line
 from ..extras import require
+from ..output.files import whole_file
 from ..reading.dijets import check_columns
 from .formats import PROVENANCE, ROWS_AT_ONCE, TREE, jets_tree
 
@@ -22,25 +23,28 @@ PLACES, PLACES_AT = struct.Struct(">qq"), 18
 VERSION, VERSION_AT, LONG = struct.Struct(">h"), 4, 1000
 
 
-def merge_files(paths: Sequence[str], output: Path, suffix: str) -> None:
+def merge_files(paths: Sequence[str], output: Path) -> None:
     """Write the rows of scored files of equal options, one after the other.
 
     Parameters
     ----------
-    suffix : str
-        Of the files: ``.root`` or ``.parquet``; that of ``output`` does not count.
+    output : Path
+        With the suffix of the files: ``.root`` or ``.parquet``. It appears when it is whole.
 
     Raises
     ------
     FileError, LayoutError
         A file cannot be read, or has other columns than those before it.
     """
-    try:
-        (_merge_parquet if suffix == ".parquet" else _merge_root)(paths, output)
-    except HepvaeError:
-        raise
-    except Exception as error:  # whatever a damaged file makes uproot or pyarrow raise
-        raise FileError(f"{output}: cannot be merged: {one_line(error)}") from error
+    if output.suffix == ".parquet":
+        require("pyarrow", str(output))
+    with whole_file(output) as temporary:
+        try:
+            (_merge_parquet if output.suffix == ".parquet" else _merge_root)(paths, temporary)
+        except HepvaeError:
+            raise
+        except Exception as error:  # whatever a damaged file makes uproot or pyarrow raise
+            raise FileError(f"{output}: cannot be merged: {one_line(error)}") from error
 
 
 def _merge_root(paths: Sequence[str], output: Path) -> None:
@@ -132,7 +136,6 @@ def _append(merged: Any, new: Any, tree: Any, path: str) -> None:
 
 def _merge_parquet(paths: Sequence[str], output: Path) -> None:
     """Write the rows of Parquet files one after the other, `ROWS_AT_ONCE` at a time: pyarrow copies no pages."""
-    require("pyarrow", str(output))
     import fsspec
     from pyarrow.parquet import ParquetFile, ParquetWriter
 
