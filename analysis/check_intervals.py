@@ -79,7 +79,9 @@ def main(arguments=None) -> int:
     parser.add_argument("--trials", type=int, default=20, help="studies (default %(default)s)")
     parser.add_argument("--batch-sizes", default="1,8,64,256", help="default %(default)s")
     parser.add_argument("--runs", type=int, default=2, help="of each study (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="per cell (default %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="of measurement for each configuration (default %(default)s)"
+    )
     parser.add_argument("--slowdown", type=float, default=0.2, help="share of the median (default %(default)s)")
     options = parser.parse_args(arguments)
     sizes = tuple(int(size) for size in options.batch_sizes.split(","))

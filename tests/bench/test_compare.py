@@ -33,8 +33,8 @@ def test_ratios_of_two_studies(results, capsys):
     assert len(rows) == len(TIMES)
     for row in rows:
         assert float(row[5]) == pytest.approx(1.5 if row[1] == "tensorflow" else 1, rel=0.02)
-    assert "B is slower in 5 cells" in printed
-    assert "1 cells are in B only" in printed
+    assert "B is slower in 5 configurations" in printed
+    assert "in B only: 1 of the configurations" in printed
     assert "A CPU" in printed
 
 
@@ -75,4 +75,4 @@ def test_studies_that_differ_say_so_first(results, tmp_path, capsys):
 def test_nothing_in_common(results, capsys):
     other = {("else", "tensorflow", 1): 1.0}
     assert main(["bench-compare", results("a.json", records(TIMES)), results("b.json", records(other))]) == 1
-    assert "no cell in common" in capsys.readouterr().err
+    assert "no configuration in common" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def said(measured, left_out=""):
 
 def test_findings_say_where_a_runtime_is_faster_and_what_to_use():
     about, conv, most, graph, *advice = said(records(TIMES), "4 other cells")
-    assert about == "About jets in memory; not about 4 other cells, which have sections of their own."
+    assert about == "Measured with jets in memory; 4 other cells have sections of their own."
     assert conv == (
         "conv: tensorflow takes longer than onnxruntime at batch sizes 1 and 64 (time ratio 1.5 to 5) and no"
         " difference is seen at batch size 512."

@@ -74,7 +74,7 @@ def test_files_and_tables(study):
     rows = [line.split() for line in printed.splitlines() if line.startswith("conv ")]
     cells = [["tensorflow", "1"], ["onnxruntime", "1"], ["tensorflow", "64"], ["onnxruntime", "64"]]
     assert [row[1:3] for row in rows] == 2 * cells  # times, then memory
-    assert "About jets in memory from local." in printed
+    assert "Measured with jets in memory, read from this disk." in printed
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_study_that_was_killed_goes_on(tmp_path):
     assert 2 <= len(before) < len(sizes)
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert said(done.stderr) == f"continuing after {len(before)} of {len(sizes)} cells that are measured already\n"
+    assert said(done.stderr) == f"continuing: {len(before)} of {len(sizes)} configurations are measured already\n"
     keys = [cell_key(record) for record in records_of(tmp_path / "out")]
     assert len(keys) == len(set(keys))
     assert [str(key[6]) for key in keys] == sizes
@@ -174,7 +174,7 @@ def test_cell_that_fails_is_a_row_and_status_1(tmp_path, capsys, monkeypatch):
     assert main(arguments) == 1
     said = capsys.readouterr()
     assert "failed: conv, onnxruntime, xrootd, numpy, 2, 1, xrootd, the server, is not installed" in said.out
-    assert said.err.endswith("hepvae: 1 cells could not be measured\n")
+    assert said.err.endswith("hepvae: not measured: 1 of the configurations\n")
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [record["source"] for record in content["records"]] == ["local"]
     assert [failure["source"] for failure in content["failures"]] == ["xrootd"]

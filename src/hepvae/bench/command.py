@@ -201,9 +201,9 @@ class StudyOptions:
         type=Listed(_one_of(PIPELINES)),
         help="numpy (in memory), tf.data (streamed)  [default: numpy]",
     ),
-    option("--runs", type=Whole(), default=2, help="fresh processes per cell"),
+    option("--runs", type=Whole(), default=2, help="fresh processes of each configuration"),
     option("--retrain", type=Whole(), metavar="N", help="also N shortened trainings of each model"),
-    option("--seconds", type=Number(1e-3, 3600), default=1.0, help="per cell"),
+    option("--seconds", type=Number(1e-3, 3600), default=1.0, help="of measurement for each configuration"),
     option("--quick", is_flag=True, help="one short run: a look, not a measurement"),
     option(
         "--full",
@@ -276,5 +276,5 @@ def _bench_study(plan: Plan, output: Path) -> int:
     if worst > TOLERANCE:
         logger.error("the runtimes differ by %.1e, allowed %g", worst, TOLERANCE)
     if study.failures:
-        logger.error("%d cells could not be measured", len(study.failures))
+        logger.error("not measured: %d of the configurations", len(study.failures))
     return 1 if study.failures or worst > TOLERANCE else 0

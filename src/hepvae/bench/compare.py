@@ -81,13 +81,13 @@ def compare_results(first: Path, second: Path) -> int:
     Raises
     ------
     FileError, DataError
-        A file is none of a study, or they have no cell in common.
+        A file is none of a study, or they have no configuration in common.
     """
     contents = [_load(path) for path in (first, second)]
     cells = [_cells(content) for content in contents]
     common = [key for key in cells[0] if key in cells[1]]
     if not common:
-        raise DataError(f"{first} and {second} have no cell in common")
+        raise DataError(f"{first} and {second} have no configuration in common")
     screen = console(160)
     for side, path, content in zip("AB", (first, second), contents):
         about = content["environment"]
@@ -116,7 +116,7 @@ def compare_results(first: Path, second: Path) -> int:
     for name, own, others in (("A", cells[0], cells[1]), ("B", cells[1], cells[0])):
         alone = len(set(own) - set(others))
         if alone:
-            screen.print(f"{alone} cells are in {name} only")
+            screen.print(f"in {name} only: {alone} of the configurations")
     return 0
 
 
@@ -125,7 +125,7 @@ def _summary(ratios: list[Ratio]) -> str:
     slower, faster = sum(ratio.low > 1 for ratio in ratios), sum(ratio.high < 1 for ratio in ratios)
     without = sum(not ratio.has_interval for ratio in ratios)
     text = (
-        f"geometric mean of {len(ratios)} ratios: {middle:.3g}; B is slower in {slower} cells, faster in"
+        f"geometric mean of {len(ratios)} ratios: {middle:.3g}; B is slower in {slower} configurations, faster in"
         f" {faster}, and no difference is seen in {len(ratios) - slower - faster - without}"
     )
     return f"{text}; {without} have too few rounds for an interval" if without else text

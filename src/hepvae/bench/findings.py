@@ -45,7 +45,7 @@ def findings(
         sentences += _gain(model, side, sorted(part, key=lambda c: int(c.cell["batch_size"])))
     for model in dict.fromkeys(r["model"] for r in records):
         sentences += _advice(model, select(records, model=model))
-    about = f"About {place}" + (f"; not about {left_out}, which have sections of their own." if left_out else ".")
+    about = f"Measured with {place}" + (f"; {left_out} have sections of their own." if left_out else ".")
     return [about, *(sentences or ["Too few rounds and runs for intervals: no difference is claimed."])]
 
 

@@ -20,7 +20,7 @@ from ..output.html_page import html_page
 from ..output.tables import Table
 from ..output.text import csv_cell, markdown_text
 from ..plots import PlotOptions, plot_scores
-from ..plots.histograms import score_histogram
+from ..plots.histograms import score_histogram, score_label
 from . import figures, printing
 from .cells import Record
 from .comparisons import Comparison, compare, delay_shares, deviations_of_runs, select
@@ -70,10 +70,11 @@ class _View:
             return []
         first = self.plain[0]
         how = "in memory" if first["pipeline"] == "numpy" else "streamed"
-        place = f"jets {how} from {printing.source_name(first)}"
+        origin = "this disk" if first["source"] == "local" else printing.source_name(first)
+        place = f"jets {how}, read from {origin}"
         others = [r for r in self.study.records if r not in self.plain]
         kinds = dict.fromkeys(r["training"] or f"{r['pipeline']} from {printing.source_name(r)}" for r in others)
-        left_out = f"{len(others)} other cells and runs ({', '.join(kinds)})" if others else ""
+        left_out = f"{len(others)} other configurations ({', '.join(kinds)})" if others else ""
         return findings(self.plain, self.runtimes, place, left_out)
 
     @cached_property
@@ -171,7 +172,7 @@ def plain_name(model: str) -> str:
 
 
 def _plot_scores(samples: Mapping[str, Any], of: str, **options: Any) -> None:
-    histogram = score_histogram(samples, label=f"Anomaly score ({of})")
+    histogram = score_histogram(samples, label=score_label(of))
     plot_scores(histogram, title=rf"$|\Delta\eta| < {Selection.deta_cut:g}$", **options)
 
 
@@ -186,7 +187,7 @@ def _measured(view: _View) -> list[_Section]:
         _Section(
             "Summary",
             "Time per jet, its ratio with the 95 % interval, and the peak memory of the process, by batch size. A"
-            " cell of the study is a model on a runtime at a batch size, measured in processes of its own.",
+            " configuration is a model on a runtime at a batch size, measured in processes of its own.",
             printing.summary_table(view.plain, view.runtimes),
         ),
         _Section(
@@ -208,9 +209,9 @@ def _measured(view: _View) -> list[_Section]:
         ),
         _Section(
             "Memory",
-            "Resident, each cell in a process of its own: of the loaded model, the peak and the middle of the"
-            " process, the peak over what was there before the first call, and what was left of it. Growth is the"
-            " slope over the second half of the calls, where there were 500.",
+            "Resident, each configuration in a process of its own: of the loaded model, the peak and the middle of"
+            " the process, the peak over what was there before the first call, and what was left of it. Growth is"
+            " the slope over the second half of the calls, where there were 500.",
             printing.memory_table(view.plain),
             {"memory.png": partial(figures.plot_memory, view.plain, **options)},
         ),
@@ -219,7 +220,7 @@ def _measured(view: _View) -> list[_Section]:
         sections.append(_Section("Parity", "\n".join(["Losses against the first runtime:\n", *parity])))
     if view.runs > 1:
         drawn = {"runs.png": partial(figures.plot_runs, view.plain, **options)}
-        sections.append(_Section("Run beside run", "The same cells in fresh processes.", None, drawn))
+        sections.append(_Section("Run beside run", "The same configurations in fresh processes.", None, drawn))
     if study.inputs:
         text = "From files to padded jets, without inference, the second of two times."
         sections.append(_Section("Input", text, printing.inputs_table(study.inputs)))

@@ -195,7 +195,7 @@ def run_study(plan: Plan, folder: Path) -> Study:
                     file=sys.stderr,
                 )
             if done:
-                print(f"continuing after {done} of {cells} cells that are measured already", file=sys.stderr)
+                print(f"continuing: {done} of {cells} configurations are measured already", file=sys.stderr)
             with progress_bar("bench", cells) as advance:
                 advance(done)
                 for group in _groups(missing):
