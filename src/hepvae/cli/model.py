@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from ..execution.command import Command, option
@@ -42,5 +44,14 @@ def model(name: str, runtime: str | None, as_json: bool) -> int:
     for key, value in rows.items():
         if value == "":  # of a model of another kind
             continue
-        click.echo(terminal_text(f"{key.replace('_', ' '):<22}{value}"))
+        click.echo(terminal_text(f"{key.replace('_', ' '):<22}{_plain(value)}"))
     return 0
+
+
+def _plain(value: object) -> str:
+    """As people write it: no braces, and no more digits than count."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key.replace('_', ' ')} {_plain(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
