@@ -63,7 +63,7 @@ def test_unknown_file_says_what_was_looked_for_and_found(tmp_path):
 
 def test_scored_files_are_recognised(dijet_file, tmp_path):
     hepvae.score_files(dijet_file, hepvae.load_inferer("conv"), tmp_path / "scores.root")
-    with pytest.raises(LayoutError, match=r"scores\.root: tree 'Events': is a scored file.*for hepvae plot"):
+    with pytest.raises(LayoutError, match=r"scores\.root: tree 'Events': is a scored file.*hepvae plot"):
         read_dijets(tmp_path / "scores.root")
 
 

@@ -454,8 +454,8 @@ def find_schema(
         return closest
     if SCORED.issubset(branches):
         raise LayoutError(
-            f"{where}: is a scored file, without constituents: expected the files that were scored; a scored file is"
-            " for hepvae plot, rescore and search"
+            f"{where}: is a scored file, without constituents: expected the files that were scored;"
+            " hepvae plot, rescore and search take scored files"
         )
     if len(lost) == len(closest.branches):
         looked_for = ", ".join(f"{one.name} ({missing[one.name][0]!r}, ...)" for one in candidates)
