@@ -7,7 +7,13 @@ import pytest
 
 from hepvae import DataError, InputSpec, SpecError
 from hepvae.jets.observables import RESIDUALS
-from hepvae.plots.histograms import jets_histogram, loss_histogram, mjj_score_histogram, residual_histogram
+from hepvae.plots.histograms import (
+    jets_histogram,
+    loss_histogram,
+    mjj_score_histogram,
+    residual_histogram,
+    score_label,
+)
 from hepvae.plots.jets import plot_event, plot_residuals
 from hepvae.plots.scores import plot_jet_against_jet, plot_losses, plot_score_against_mjj
 from hepvae.plots.separation import plot_expected_significance, plot_roc, plot_significance_improvement
@@ -108,11 +114,18 @@ def test_expected_significance(style):
 
 def test_score_against_mjj(rng, style):
     mjj, score = rng.uniform(1300, 4000, 500), rng.lognormal(0, 1, 500)
-    histogram = mjj_score_histogram(mjj, score, np.full(500, 2.0))
+    histogram = mjj_score_histogram(mjj, score, np.full(500, 2.0), label=score_label("conv", "min"))
     cuts = {"eff10": ([1200, 4200], [3.0, 4.0]), "eff1": ([1200, 4200], [9.0, 11.0])}
     figure = plot_score_against_mjj(histogram, cuts, **style)
     labelled(
-        figure, style["figure_path"], "Heading", "eff10", "eff1", "Anomaly score", "$m_{jj}$ (TeV)", "Sum of w"
+        figure,
+        style["figure_path"],
+        "Heading",
+        "eff10",
+        "eff1",
+        "Anomaly score (conv, min)",
+        "$m_{jj}$ (TeV)",
+        "Sum of w",
     )
     assert list(line(figure, "eff10")[1]) == [3.0, 4.0]
     (mesh,) = figure.axes[0].collections
@@ -173,7 +186,7 @@ def test_event(dijet, style):
     event = {"run": 1, "luminosityBlock": 22, "event": 333}
     figure = plot_event(*dijet, InputSpec(4), score=4.56, mjj=1534.2, event=event, **style)
     labelled(
-        figure, style["figure_path"], "1:22:333", "= 1534 GeV", "4.56", r"$\Delta\eta$", r"Particle $p_T$ (GeV)"
+        figure, style["figure_path"], "1:22:333", "= 1.53 TeV", "4.56", r"$\Delta\eta$", r"Particle $p_T$ (GeV)"
     )
     for j in (1, 2):
         assert f"Jet {j}, input" in words(figure) and f"Jet {j}, reconstruction" in words(figure)

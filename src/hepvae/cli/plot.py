@@ -61,7 +61,7 @@ def plot(
     Samples are normalised to one, unless there is data or a stack. Those whose names begin with QCD are filled.
     """
     from ..plots import plot_jet_against_jet, plot_scores
-    from ..plots.histograms import variables_histogram
+    from ..plots.histograms import score_label, variables_histogram
     from ..plots.style import PlotOptions
     from ..scoring.collected import read_sample
 
@@ -87,7 +87,7 @@ def plot(
             labels |= {f"j{jet}_loss": f"Jet {jet}: loss" for jet in (1, 2)}
     if len(scores) == 1:
         ((model, strategy),) = scores
-        labels["score"] = f"Anomaly score ({model}, {strategy})"
+        labels["score"] = score_label(model, strategy)
     histogram = variables_histogram(columns, variables, bins=bins, labels=labels)
     options: PlotOptions = {
         "figure_path": figures,

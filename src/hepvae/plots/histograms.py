@@ -23,6 +23,7 @@ __all__ = [
     "observable_histogram",
     "residual_histogram",
     "score_histogram",
+    "score_label",
     "search_histogram",
     "variables_histogram",
 ]
@@ -163,6 +164,11 @@ def variables_histogram(
     return _histogram(samples, list(variables), named, "events", bins, None)
 
 
+def score_label(*of: object) -> str:
+    """How an axis names a score: with its model and strategy."""
+    return f"{LABELS['score']} ({', '.join(map(str, of))})"
+
+
 def mjj_score_histogram(
     mjj: npt.ArrayLike,
     score: npt.ArrayLike,
@@ -171,6 +177,7 @@ def mjj_score_histogram(
     bins: tuple[int, int] = (60, 50),
     mjj_limits: Limits = (1200, 4200),
     limits: Limits | None = None,
+    label: str | None = None,
 ) -> Hist[Any]:
     """Weighted histogram of the score against mjj.
 
@@ -184,6 +191,8 @@ def mjj_score_histogram(
         Ends of the axis of mjj in GeV.
     limits : (float, float), optional
         Ends of the axis of the score; by default it holds every score.
+    label : str, optional
+        Of the score, with model and strategy (`score_label`).
 
     Returns
     -------
@@ -203,7 +212,7 @@ def mjj_score_histogram(
         raise DataError("no scores to make a histogram of")
     import hist
 
-    axis = _loss_axis("score", LABELS["score"], known[:, 1], bins[1], limits)
+    axis = _loss_axis("score", label or LABELS["score"], known[:, 1], bins[1], limits)
     histogram = hist.Hist(_mjj_axis(bins[0], *mjj_limits), axis, storage=hist.storage.Weight())
     histogram.fill(known[:, 0], _entries(known[:, 1], axis), weight=weight)
     return histogram

@@ -187,7 +187,7 @@ def plot_event(
             axes.set_ylabel(r"$\Delta\phi$")
         figure.colorbar(points, ax=panels, pad=0.02, label=r"Particle $p_T$ (GeV)", extend="max")
         number = ":".join(str(event[name]) for name in ("run", "luminosityBlock", "event"))
-        summary = rf"Event {number},  $m_{{jj}}$ = {mjj:.0f} GeV,  score = {score:.3g}"
+        summary = rf"Event {number},  $m_{{jj}}$ = {mjj / 1000:.2f} TeV,  score = {score:.3g}"
         panels[0, 0].text(0, 1.13, summary, transform=panels[0, 0].transAxes)
         canvas.write_label(panels[0, 0], right="")
         canvas.write_label(panels[0, 1], label="")

@@ -100,7 +100,7 @@ def search(options: SearchOptions) -> list[Path]:
         replicas=options.replicas,
         seed=options.seed,
     )
-    show_cuts(report, cuts, samples[options.searched], independent=control is not None)
+    show_cuts(report, cuts, samples[options.searched], model, independent=control is not None)
     cut_flow(options, samples, cuts, report)
     bump_hunt(options, inputs, cuts, plain, report)
     hidden = {CONTROL} if options.unblind else {CONTROL, DATA}

@@ -29,6 +29,7 @@ from ..plots.histograms import (
     observable_histogram,
     residual_histogram,
     score_histogram,
+    score_label,
 )
 from ..reading.layouts import IDENTIFIERS
 from . import conclusions
@@ -236,7 +237,7 @@ def show_curves(report: Report, curves: Mapping[str, Roc], name: str, title: str
     report.plot(plotting.plot_significance_improvement, curves, name=f"improvement_{name}", title=title)
 
 
-def show_cuts(report: Report, cuts: Cuts, background: SearchSample, *, independent: bool) -> None:
+def show_cuts(report: Report, cuts: Cuts, background: SearchSample, model: str, *, independent: bool) -> None:
     """Working points: what passes, how flat, which are left out; slices add up."""
     points = cuts.points
     whose = "Independent events" if independent else "A random quarter of the background, held out,"
@@ -286,7 +287,8 @@ def show_cuts(report: Report, cuts: Cuts, background: SearchSample, *, independe
         name="pass_rate",
         title="QCD, control sample",
     )
-    histogram = mjj_score_histogram(background.mjj, background.score(), background.weight)
+    label = score_label(model, background.strategy.strategy)
+    histogram = mjj_score_histogram(background.mjj, background.score(), background.weight, label=label)
     lines = {name: (points.mjj, cut) for name, cut in zip(points.names, points.cuts.mean(axis=0))}
     report.plot(plotting.plot_score_against_mjj, histogram, lines, name="score_against_mjj", title="QCD")
 
@@ -689,7 +691,7 @@ def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str)
     title = f"{model}: {strategy.strategy}, KL weight {strategy.kl_weight:g}"
     histogram = score_histogram(
         {legend_name(name): (sample.score(), sample.weight) for name, sample in samples.items()},
-        label=f"Anomaly score ({model}, {strategy.strategy})",
+        label=score_label(model, strategy.strategy),
     )
     report.plot(plotting.plot_scores, histogram, name="anomaly_score", title=title)
     names = next(iter(samples.values())).losses
