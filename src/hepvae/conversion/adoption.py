@@ -674,11 +674,13 @@ def _adopt_tensorflow(
     for node in graph.nodes:
         if node.op in RANDOM_OPERATORS:
             raise random_error(networks[0].where, node.op, node.name)
-    twin = folder / SAVED_MODEL
-    graph.save(twin, card.outputs.names)
-    twin.joinpath(SAVED_MODEL_CARD).parent.mkdir()
-    twin.joinpath(SAVED_MODEL_CARD).write_text(record.to_json())
-    _check_grouping(card, load_inferer(twin, batching=False), padded, load_inferer(twin, batching=False)(padded))
+    saved_model = folder / SAVED_MODEL
+    graph.save(saved_model, card.outputs.names)
+    saved_model.joinpath(SAVED_MODEL_CARD).parent.mkdir()
+    saved_model.joinpath(SAVED_MODEL_CARD).write_text(record.to_json())
+    _check_grouping(
+        card, load_inferer(saved_model, batching=False), padded, load_inferer(saved_model, batching=False)(padded)
+    )
     if card.mask is not None:
         _check_further(card, networks, function, names, padded, tf)
 
@@ -697,14 +699,14 @@ def _adopt_tensorflow(
 
     source = _checked(card, path, padded, _by_numpy(card, padded, raw, batch_size), "as it came")
     between = compare_losses(
-        load_inferer(twin, batching=False)(padded), load_inferer(path, batching=False)(padded)
+        load_inferer(saved_model, batching=False)(padded), load_inferer(path, batching=False)(padded)
     )
     if not between.holds():
         raise ModelError(f"{card.name}: TensorFlow and ONNX Runtime differ: {between}; allowed {TOLERANCE:g}")
     _check_compiled(path, padded)
     parities = {"source": source, "tensorflow": between}
     if batch_size is None and find_spec("ai_edge_litert"):
-        parities |= _with_litert(tf, function, names, record, metadata, networks[0].where, twin, padded)
+        parities |= _with_litert(tf, function, names, record, metadata, networks[0].where, saved_model, padded)
     _write(onnx, proto, path, {**metadata, EXPORT_KEY: _export_record(parities)})
     return parities
 
@@ -716,18 +718,18 @@ def _with_litert(
     record: ModelCard,
     metadata: dict[str, str],
     where: str,
-    twin: Path,
+    saved_model: Path,
     padded: Array,
 ) -> dict[str, Parity]:
     """Write ``model.tflite`` beside the SavedModel; no file where LiteRT cannot run it, which is logged."""
-    path = twin.with_name("model.tflite")
+    path = saved_model.with_name("model.tflite")
     about = {key: value for key, value in metadata.items() if key != CARD_KEY}
     wanted = litert_outputs(record, about.get(RECO_LOSS_KEY))
     graph = constants_only(tf, function, (TRACED_JETS, *record.spec.shape), names, where)
     try:
         file = litert_file(graph.function(wanted), record, about, path, free_particles=False)
         write_litert(path, file)
-        parity = compare_losses(load_inferer(twin, batching=False)(padded), load_inferer(path)(padded))
+        parity = compare_losses(load_inferer(saved_model, batching=False)(padded), load_inferer(path)(padded))
         if not parity.holds():
             raise ModelError(f"{path}: TensorFlow and LiteRT differ: {parity}; allowed {TOLERANCE:g}")
     except ModelError as error:
