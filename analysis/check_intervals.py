@@ -3,10 +3,10 @@
 
 python analysis/check_intervals.py --trials 20
 
-Two runtimes are added the way a third party adds them, by entry points of a package that is made for this: a
-twin of ONNX Runtime, and one that waits after each call for a share of its median. Each trial is a study of
-its own, fresh processes and all. An interval for the twin should contain 1 nineteen times of twenty; one for
-the slowed runtime should never.
+Two runtimes are added the way a third party adds them, by entry points of a package written for this:
+ONNX Runtime under another name (A/A validation), and one that waits after each call for a share of its median (A/B).
+Each trial is a study of its own, fresh processes and all. An interval for the identical runtime should contain 1
+nineteen times of twenty; one for the slowed runtime should never.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hepvae.bench.plan import Plan
 from hepvae.bench.study import run_study
 from hepvae.bench.timing import Effort
 
-REFERENCE, TWIN, SLOWED = "onnxruntime", "twin", "slowed"
+REFERENCE, IDENTICAL, SLOWED = "onnxruntime", "identical", "slowed"
 
 PLUGIN = """
 import os
@@ -38,8 +38,8 @@ import time
 import numpy as np
 from hepvae.inference.onnxruntime import OnnxRuntime
 
-class Twin(OnnxRuntime):
-    name = "twin"
+class Identical(OnnxRuntime):
+    name = "identical"
 
 class Slowed(OnnxRuntime):
     name = "slowed"
@@ -67,7 +67,7 @@ def install(folder: Path) -> None:
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n")
     (about / "entry_points.txt").write_text(
-        f"[hepvae.inferers]\n{TWIN} = planted:Twin\n{SLOWED} = planted:Slowed\n"
+        f"[hepvae.inferers]\n{IDENTICAL} = planted:Identical\n{SLOWED} = planted:Slowed\n"
     )
     sys.path.insert(0, str(folder))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
@@ -92,12 +92,12 @@ def main(arguments=None) -> int:
         package = Path(scratch, "package")
         package.mkdir()
         install(package)
-        matrix = Matrix((model,), (REFERENCE, TWIN, SLOWED), sizes, runs=options.runs)
+        matrix = Matrix((model,), (REFERENCE, IDENTICAL, SLOWED), sizes, runs=options.runs)
         for trial in range(options.trials):
             study = run_study(Plan((matrix,), Effort(seconds=options.seconds)), Path(scratch, str(trial)))
             if study.failures:
                 raise hepvae.ModelError(study.failures[0]["error"])
-            for side in (TWIN, SLOWED):
+            for side in (IDENTICAL, SLOWED):
                 pair = [r for r in study.records if r["runtime"] in (REFERENCE, side)]
                 for c in compare(pair, "runtime", REFERENCE):
                     found.setdefault((side, c.cell["batch_size"]), []).append(c.ratio)
@@ -114,9 +114,9 @@ def main(arguments=None) -> int:
         )
     console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(table)
-    for side, text in ((TWIN, "missed 1"), (SLOWED, "missed the slowdown")):
+    for side, text in ((IDENTICAL, "missed 1"), (SLOWED, "missed the slowdown")):
         ratios = [r for (name, _), of_size in found.items() if name == side for r in of_size]
-        missed = sum(r.difference_seen if side == TWIN else r.low <= 1 for r in ratios)
+        missed = sum(r.difference_seen if side == IDENTICAL else r.low <= 1 for r in ratios)
         console.print(f"{side}: {missed} of {len(ratios)} intervals {text} ({missed / len(ratios):.0%})")
     return 0
 

@@ -12,8 +12,8 @@ scores by its own strategy; the cuts are on the sum of both jets' masses (high),
 First table: the largest significance improvement (signal efficiency over the root of background efficiency) of a
 cut that 20 background events pass (effective number), and the background efficiency. Second: area under the ROC
 curve. Third, of all background events of the signal region: which share of them passes a cut that 10 % pass, by
-the mass of their jet 1, with a constant cut and with one that follows mjj: as far as it varies, the score is a cut
-on the mass. Last: how fast the observables are computed.
+the mass of their jet 1, with a constant cut and with a mass-decorrelated one: as far as it varies, the score is a
+cut on the mass. Last: how fast the observables are computed.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def mass_table(background: Scored) -> Table:
                 share = weight[passing[inside]].sum() / weight.sum()
                 spread = np.sqrt((weight**2 * (passing[inside] - share) ** 2).sum()) / weight.sum()
                 shares.append(f"{share:.3f} ± {spread:.3f}")
-            table.add_row(name, "follows mjj" if follow else "constant", *shares)
+            table.add_row(name, "mass-decorrelated" if follow else "constant", *shares)
     return table
 
 
