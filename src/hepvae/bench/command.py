@@ -204,7 +204,7 @@ class StudyOptions:
     option("--runs", type=Whole(), default=2, help="fresh processes of each configuration"),
     option("--retrain", type=Whole(), metavar="N", help="also N shortened trainings of each model"),
     option("--seconds", type=Number(1e-3, 3600), default=1.0, help="of measurement for each configuration"),
-    option("--quick", is_flag=True, help="one short run: a look, not a measurement"),
+    option("--quick", is_flag=True, help="one short run, for a first impression"),
     option(
         "--full",
         is_flag=True,

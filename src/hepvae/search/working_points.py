@@ -410,7 +410,7 @@ class Cuts:
     before: dict[str, PassRate]
     """Of one cut at every mjj, by working point."""
     after: dict[str, PassRate]
-    """Of the cut that follows mjj."""
+    """Of the mass-decorrelated cut."""
     share: dict[str, PassRate]
     """The same in one bin of mjj."""
 
