@@ -3,8 +3,8 @@
 
 python analysis/check_intervals.py --trials 20
 
-Two runtimes are added the way a third party adds them, by entry points of a package written for this:
-ONNX Runtime under another name (A/A validation), and one that waits after each call for a share of its median (A/B).
+Two runtimes are added the way a third party adds them, by entry points of a package that is written for this: ONNX
+Runtime under another name (A/A validation), and one that waits after each call for a share of its median (A/B).
 Each trial is a study of its own, fresh processes and all. An interval for the identical runtime should contain 1
 nineteen times of twenty; one for the slowed runtime should never.
 """
