@@ -65,7 +65,7 @@ def test_record_counts_what_was_run(opened, jets, runtime):
 
 
 def test_of_three_sides_none_is_better_placed():
-    """The middle one of A B C, C B A never had its own data in the caches, and was 4 % slower than it should be."""
+    """The middle one of A B C, C B A never had its own data in the caches, and was 4 % slower for it."""
     rounds = ["".join(_order(list("ABC"), i)) for i in range(600)]
     assert all(sorted(turn) == list("ABC") for turn in rounds)
     twice = [first[-1] for first, second in itertools.pairwise(rounds) if first[-1] == second[0]]
