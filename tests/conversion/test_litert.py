@@ -9,6 +9,7 @@ import pytest
 
 import hepvae
 from hepvae import export_litert, model_path
+from hepvae.conversion.parity import TOLERANCE
 from hepvae.inference.litert_file import read_litert
 
 pytest.importorskip("tensorflow")
@@ -25,7 +26,7 @@ def test_file_describes_itself(exported):
     path, parity = exported
     assert hepvae.load_inferer(path).card == hepvae.load_inferer(model_path("conv")).card
     record = json.loads(read_litert(path).metadata["hepvae.export"])
-    assert record["worst_relative_difference"] == parity.worst <= 1e-4 and record["jets"] == 2000
+    assert record["worst_relative_difference"] == parity.worst <= TOLERANCE and record["jets"] == 2000
     assert record["versions"]["ai-edge-litert"]
     assert [file.name for file in path.parent.iterdir()] == ["model.tflite"]
 

@@ -43,7 +43,7 @@ def test_masked_models_take_any_length_and_gather_as_they_are(model):
     (given,) = proto.graph.input
     assert [axis.dim_param for axis in given.type.tensor_type.shape.dim] == ["jets", "particles", ""]
     kinds = [node.op_type for node in proto.graph.node]
-    assert kinds.count("Shape") == 2
+    assert kinds.count("Shape") <= 2  # of jets and of particles
     assert "Less" not in kinds  # Keras's own treatment of negative indices
 
 

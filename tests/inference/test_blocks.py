@@ -86,7 +86,7 @@ def test_length_classes(least, most):
 @pytest.mark.parametrize("model", ["conv", "graph", "edge"])
 @pytest.mark.parametrize("options", [{"parallel": "blocks", "threads": 3}, {"parallel": "operators"}, {}], ids=str)
 def test_same_losses_however_jets_are_cut(model, options, signal_jets):
-    whole = load_inferer(model_path(model), batching=False, compiled_distances=False)(signal_jets)
+    whole = load_inferer(model_path(model), batching=False)(signal_jets)
     for block_size in (5, 32):
         cut_up = load_inferer(model_path(model), block_size=block_size, **options)(signal_jets)
         for name in LOSSES:

@@ -193,10 +193,10 @@ def test_no_event_passes(onnx_inferer, tmp_path):
 def test_output_that_cannot_be_written(onnx_inferer, tmp_path):
     with pytest.raises(hepvae.FileError, match="no such folder"):
         score_files(hepvae.sample_path("qcdSig"), onnx_inferer, tmp_path / "nowhere" / "s.root")
-    (tmp_path / "s.root").mkdir()
-    with pytest.raises(hepvae.FileError, match=r"s\.root: cannot be written"):
-        score_files(hepvae.sample_path("qcdSig"), onnx_inferer, tmp_path / "s.root")
-    assert [p.name for p in tmp_path.iterdir()] == ["s.root"]
+    (tmp_path / "file").touch()
+    with pytest.raises(hepvae.FileError, match="file"):
+        score_files(hepvae.sample_path("qcdSig"), onnx_inferer, tmp_path / "file" / "s.root")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_options_are_checked_before_anything_is_read(onnx_inferer, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -36,7 +37,8 @@ logger = logging.getLogger("hepvae")
 
 #: The models of the study that this one repeats, and the one that tells signals from QCD best.
 STUDIED = ("conv", "graph", DETECTOR)
-STUDIED_RUNTIMES = ("tensorflow", "onnxruntime")
+#: The two that were compared there, and LiteRT where it has a wheel.
+STUDIED_RUNTIMES = ("tensorflow", "onnxruntime", *(("litert",) if find_spec("ai_edge_litert") else ()))
 BATCH_SIZES = (1, 8, 64, 512)
 #: Queries at batch size 1 that MLPerf's rules require.
 SINGLE_STREAM_CALLS = 1024

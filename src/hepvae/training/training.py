@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..conversion.export import export_onnx, least_particles
 from ..conversion.litert import export_litert
 from ..conversion.parity import Parity
-from ..errors import DataError, FileError, OptionError
+from ..errors import DataError, FileError, HepvaeError, OptionError
 from ..extras import require
 from ..jets.spec import InputSpec
 from ..models import ArchitectureName
@@ -139,10 +139,13 @@ def train(
         **asdict(options),
     }
     folder = _unfinished(output, what, resume=resume, overwrite=overwrite)
-    stored = stored_jets(folder, spec) or store_jets(
-        folder, sources, spec, region=options.region, max_events=options.max_events
-    )
-    training, validating = _split(stored, options, output)
+    stored = stored_jets(folder, spec)
+    try:
+        stored = stored or store_jets(folder, sources, spec, region=options.region, max_events=options.max_events)
+        training, validating = _split(stored, options)
+    except HepvaeError:  # there is nothing to go on with
+        _discard(output)
+        raise
     model, progress = _trained(stored, training, validating, architecture, hyperparameters, options, folder)
     jets = stored.read(validating[:PARITY_JETS], spec.n_particles)
     _write(model, progress.history, output)
@@ -178,13 +181,17 @@ def _unfinished(output: Path, what: dict[str, Any], *, resume: bool, overwrite: 
     return folder
 
 
-def _split(stored: StoredJets, options: TrainingOptions, output: Path) -> tuple[Indices, Indices]:
+def _discard(output: Path) -> None:
+    """Remove an unfinished training, and the folder where it was made for it."""
+    shutil.rmtree(output / UNFINISHED)
+    with suppress(OSError):
+        output.rmdir()
+
+
+def _split(stored: StoredJets, options: TrainingOptions) -> tuple[Indices, Indices]:
     """Jets to train and to validate on, split by events, so that no jet of a validation event was trained on."""
     validation = int(options.validation_split * stored.entries)
     if validation == 0:
-        shutil.rmtree(output / UNFINISHED)
-        with suppress(OSError):
-            output.rmdir()  # where it was made for this
         read = sum(file["events"] for file in stored.record["files"])
         raise DataError(
             f"{stored.entries} events to train on, of {read} that were read: too few to keep"
