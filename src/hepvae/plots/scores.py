@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from .style import Canvas, PlotOptions, drawing, legend_above, plain_ticks
+from .style import Canvas, PlotOptions, drawing, legend_above, ticks_that_fit
 
 if TYPE_CHECKING:
     from hist import Hist
@@ -159,6 +159,7 @@ def _draw_samples(
     if filled_bins.any():  # an axis that was made before its values were known is mostly empty
         first, *_, last = np.append(np.flatnonzero(filled_bins), np.flatnonzero(filled_bins)[-1])
         axes.set_xlim(float(edges[first]), float(edges[last + 1]))
+        ticks_that_fit(axes.xaxis)
         highest = max(below.max(), *(sample.values.max() for sample in samples.values()))
         axes.set_ylim(smallest / 2, 2 * highest)
     axes.set_xlabel(axis.label)
@@ -332,9 +333,7 @@ def _colour_map(axes: Axes, histogram: Any, values: Floats, name: str) -> Floats
     axes.set_xlim(x.edges[column.min()], x.edges[column.max() + 1])
     axes.set_ylim(y.edges[row.min()], y.edges[row.max() + 1])
     for axis in (axes.xaxis, axes.yaxis):
-        low, high = axis.get_view_interval()
-        if axis.get_scale() == "log" and high < 30 * low:  # fewer than two powers of ten
-            plain_ticks(axis)
+        ticks_that_fit(axis)
     axes.set_xlabel(x.label)
     axes.set_ylabel(y.label)
     axes.tick_params(axis="x", pad=10)  # the first numbers of both axes stand in one corner

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["ENERGY_TEV", "LABEL", "Canvas", "PlotOptions", "drawing", "legend_above", "plain_ticks"]
+__all__ = [
+    "ENERGY_TEV",
+    "LABEL",
+    "Canvas",
+    "PlotOptions",
+    "drawing",
+    "legend_above",
+    "plain_ticks",
+    "ticks_that_fit",
+]
 
 LOG = logging.getLogger(__name__)
 
@@ -255,3 +264,10 @@ def plain_ticks(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def ticks_that_fit(axis: Axis) -> None:
+    """`plain_ticks` on a logarithmic axis of fewer than two powers of ten, where numbers as 3 x 10^-1 collide."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log" and high < 30 * low:
+        plain_ticks(axis)
