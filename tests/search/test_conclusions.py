@@ -103,7 +103,7 @@ def scanned(significance, fit_p_value=0.5):
         (
             scanned(2.5),
             39,
-            "is 2.5 standard deviations, 250 ± 100 events at 2500 GeV; 20.0% of toys .* not rare by",
+            "is 2.5 standard deviations, 250 ± 100 events at 2.5 TeV; 20.0% of toys .* not rare by",
         ),
         (scanned(4.0), 1, "1.0% of toys without signal have one as large somewhere: not rare by chance"),
         (scanned(5.0), 0, "none of 199 toys without signal has one as large, p below 0.005"),

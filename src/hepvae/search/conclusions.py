@@ -19,6 +19,7 @@ __all__ = [
     "selection_conclusion",
     "separation_conclusions",
     "slice_conclusion",
+    "tev",
     "toys_conclusions",
 ]
 
@@ -30,6 +31,11 @@ MOST_BIAS = 0.25
 
 #: An excess below so many standard deviations is none that is worth a sentence of its own.
 LEAST_EXCESS = 2.0
+
+
+def tev(gev: float) -> str:
+    """A mass in GeV as reports have it."""
+    return f"{gev / 1000:.4g} TeV"
 
 
 def separation_conclusions(merits: Mapping[tuple[str, str, str], FiguresOfMerit]) -> list[str]:
@@ -155,7 +161,7 @@ def slice_conclusion(found: Scan, chance: GlobalPValue, least_fit_p: float) -> s
         return f"{found.name}: no p-value of a signal, as p of the fit with one is {found.fit_p_value:.2g}."
     if largest < LEAST_EXCESS:
         return f"{found.name}: no excess of {LEAST_EXCESS:g} standard deviations or more."
-    fitted = f"{found.yields[at]:,.0f} ± {found.uncertainties[at]:,.0f} events at {mass:.0f} GeV"
+    fitted = f"{found.yields[at]:,.0f} ± {found.uncertainties[at]:,.0f} events at {tev(mass)}"
     start = f"{found.name}: the largest excess is {largest:.1f} standard deviations, {fitted}"
     if chance.value * (1 + chance.toys) < 1.5:
         return f"{start}; none of {chance.toys} toys without signal has one as large, p below {chance.value:.2g}."

@@ -24,6 +24,7 @@ from ..reading.dijets import read_dijets
 from ..scoring.strategy import ScoreStrategy, StrategyName
 from . import slices
 from .companion import BASELINES, OBSERVABLES, baseline
+from .conclusions import tev
 from .datacard import channels_of, write_datacard
 from .inputs import Inputs, open_inputs
 from .limits import Limits
@@ -110,8 +111,8 @@ def search(options: SearchOptions) -> list[Path]:
     strategy = options.strategy_of(samples[BACKGROUND].card)
     summary = (
         f"{options.luminosity:g} fb-1 at {options.energy:g} TeV; cut on the score of {model}"
-        f" ({strategy} of the jets); fits of mjj from {options.fit_start:g} to"
-        f" {options.fit_stop:g} GeV."
+        f" ({strategy} of the jets); fits of mjj from {tev(options.fit_start)} to"
+        f" {tev(options.fit_stop)}."
     )
     return report.write("Search for anomalous dijets", summary)
 
@@ -265,7 +266,7 @@ def usable_edges(options: SearchOptions, points: WorkingPoints, report: Report) 
         )
     if covered[-1] < edges[-1]:
         report.conclude(
-            f"Fits of mjj end at {covered[-1]:.0f} GeV instead of {edges[-1]:.0f} GeV: events beyond are too few"
+            f"Fits of mjj end at {tev(covered[-1])} instead of {tev(edges[-1])}: events beyond are too few"
             " for the regression of the cuts."
         )
     return covered
@@ -446,7 +447,7 @@ def write_cards(
     channels = channels_of(fits, signal.shapes, signal.shares, signal.mass, events, systematics, here)
     paths = write_datacard(options.output / "datacard", channels, systematics.normalisation)
     report.conclude(
-        f"Datacard of {signal.mass:g} GeV: {', '.join(path.name for path in paths)} in the folder datacard; a"
+        f"Datacard of {tev(signal.mass)}: {', '.join(path.name for path in paths)} in the folder datacard; a"
         " strength of one is a cross-section times branching ratio times acceptance of 1 fb."
     )
 

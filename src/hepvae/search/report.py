@@ -193,7 +193,7 @@ def show_samples(report: Report, samples: Mapping[str, SearchSample], background
         report.results.setdefault("samples", {})[name] = numbers
         rows.append([name, *("" if value is None else figure(value) for value in numbers.values())])
     expected = f"expected in {report.luminosity:g} fb-1"
-    header = ("sample", "events", "effective events", f"effective from {start:g} GeV on", expected)
+    header = ("sample", "events", "effective events", f"effective from {conclusions.tev(start)} on", expected)
     report.section("Samples", "Events of the signal region that pass the selection.")
     report.table("Samples", header, rows)
 
@@ -319,7 +319,7 @@ def show_expected(
     """
     level, fit = significances[INCLUSIVE].value, expectation.fit
     report.section(
-        f"{name} at {signal.mass:g} GeV in slices of the score",
+        f"{name} at {conclusions.tev(signal.mass)} in slices of the score",
         f"The smooth expectation is a fit of {fit.n_parameters} parameters to all simulated background (p ="
         f" {fit.p_value:.2g}); in a slice, that times its share. What is expected is fitted with"
         f" {expectation.n_parameters} parameters, which an F-test of the expectation finds. Injected are the"
@@ -330,10 +330,10 @@ def show_expected(
         " of simulated events.",
     )
     if signal.mass not in signal.masses:
-        known = ", ".join(f"{mass:g}" for mass in signal.masses)
+        known = ", ".join(map(conclusions.tev, signal.masses))
         between = "interpolated" if signal.masses[0] < signal.mass < signal.masses[-1] else "scaled in mjj"
         report.conclude(
-            f"{name} at {signal.mass:g} GeV is {between}, with the shares of its samples: they have {known} GeV."
+            f"{name} at {conclusions.tev(signal.mass)} is {between}, with the shares of its samples of {known}."
         )
     rows = []
     for slice_name, z in significances.items():
@@ -349,7 +349,7 @@ def show_expected(
         )
     header = ("slice", "share of background", "background", "chi2/ndf, p of its simulation", "share of signal")
     more = ("signal", "significance", f"events for {level:.1f}", "significance by counting")
-    title = f"Expected significance of {injected:,.0f} events of {name} at {signal.mass:g} GeV"
+    title = f"Expected significance of {injected:,.0f} events of {name} at {conclusions.tev(signal.mass)}"
     report.table(title, (*header, *more), rows)
     report.conclude(conclusions.selection_conclusion(injected, significances))
     report.results["expected"] = {
@@ -387,7 +387,8 @@ def show_toys_without_signal(report: Report, scans: Mapping[str, ToyScan], *, se
     masses, toys = first.masses, len(first.significance)
     report.section(
         "Toys without signal",
-        f"{toys} toys, scanned at {len(masses)} masses from {masses[0]:.0f} to {masses[-1]:.0f} GeV. Each toy has"
+        f"{toys} toys, scanned at {len(masses)} masses from {conclusions.tev(masses[0])} to"
+        f" {conclusions.tev(masses[-1])}. Each toy has"
         " cuts of its own, from the replicas of the regression, and chooses the number of its parameters. p: the"
         " chance of local p-values as small, if they are uniform, with the correlations of the masses. Then the"
         " share of toys whose largest local significance, over the masses, is above 1, 2 and 3, and in brackets"
@@ -423,9 +424,9 @@ def show_toys_with_signal(
     """Significances of toys at the mass of the injected signal, and whether its yield comes out right."""
     toys = len(next(iter(scans.values())).significance)
     report.section(
-        f"Toys with {name} at {signal.mass:g} GeV",
-        f"{toys} toys with {injected:,.0f} events expected, tested at {signal.mass:g} GeV. Pull: fitted less"
-        " injected yield over the fitted uncertainty.",
+        f"Toys with {name} at {conclusions.tev(signal.mass)}",
+        f"{toys} toys with {injected:,.0f} events expected, tested at {conclusions.tev(signal.mass)}. Pull: fitted"
+        " less injected yield over the fitted uncertainty.",
     )
     rows, pulls, kept = [], {}, report.results.setdefault("toys_with_signal", {})
     for scan, one in scans.items():
@@ -466,12 +467,14 @@ def show_data(
             local, whole = ("-", "-"), "-"
         sentences.append(conclusions.slice_conclusion(one, chance, LEAST_FIT_P))
         orders = ", ".join(str(fit.n_parameters) for fit in one.fits.values())
-        rows.append([scan, f"{one.masses[at]:.0f}", fitted, *local, whole, orders, f"{one.fit_p_value:.2g}"])
+        rows.append(
+            [scan, f"{one.masses[at] / 1000:.4g}", fitted, *local, whole, orders, f"{one.fit_p_value:.2g}"]
+        )
         kept[scan] = {v: getattr(one, v).tolist() for v in ("masses", "significance", "yields", "uncertainties")}
         kept[scan] |= {"global_p_value": chance.value, "fit_p_value": _known(one.fit_p_value)}
     header = (
         "scan",
-        "mass, GeV",
+        "mass, TeV",
         "yield",
         "local significance",
         "local p",
@@ -565,12 +568,12 @@ def show_limits(
         return figure(float(one.expected[2, here[0]])) if len(here) else ""
 
     rows = [
-        [f"{mass:.0f}", *(figure(float(v)) for v in (inclusive.expected[2, i], *after.expected[1:4, i]))]
+        [f"{mass / 1000:.4g}", *(figure(float(v)) for v in (inclusive.expected[2, i], *after.expected[1:4, i]))]
         + [at(one, mass) for one in baselines.values()]
         + [figure(float(after.observed[i])) if observed else ""]
         for i, mass in enumerate(after.masses)
     ]
-    header = ("mass, GeV", "expected without cut, fb", "-1 sigma", "expected", "+1 sigma", *baselines, "observed")
+    header = ("mass, TeV", "expected without cut, fb", "-1 sigma", "expected", "+1 sigma", *baselines, "observed")
     report.table(f"Limits on {name}, {best} slices", header, rows)
     gain = inclusive.expected[2] / after.expected[2]
     report.conclude(
@@ -622,7 +625,7 @@ def show_cut_flow(
         }
         kept[name] = steps
         rows.append([name, *("" if number is None else f"{number:,}" for number in steps.values())])
-    header = ("sample", "read", "signal region", "with a score", f"mjj above {start:g} GeV", *names)
+    header = ("sample", "read", "signal region", "with a score", f"mjj above {conclusions.tev(start)}", *names)
     report.section(
         "Cut flow",
         "Events, not weighted. Files that were scored before do not say how many were read; slices of data that"
@@ -659,7 +662,7 @@ def show_companion(
         Of data, where they are shown.
     """
     report.section(
-        f"A classifier of windows in mjj, for {name} at {mass:g} GeV",
+        f"A classifier of windows in mjj, for {name} at {conclusions.tev(mass)}",
         "Boosted trees learn, without labels, to tell the events of a window of 10 % around the mass from its"
         f" sidebands by {', '.join(OBSERVABLES_OF_WINDOWS)} of both jets (classification without labels). Each"
         " event is scored by trees that did not see it, and cut at the working point of the model's score. They"
@@ -679,7 +682,7 @@ def show_companion(
         at = found.most_significant
         report.conclude(
             f"window classifier: the largest excess of {len(found.masses)} windows is"
-            f" {found.significance[at]:.1f} standard deviations (local), at {found.masses[at]:.0f} GeV."
+            f" {found.significance[at]:.1f} standard deviations (local), at {conclusions.tev(found.masses[at])}."
         )
         report.plot(plotting.plot_p_values, [found], name="p_values_windows", right=report.right, title="Data")
 
