@@ -173,6 +173,7 @@ def test_a_bad_file_among_good_ones(inputs, tmp_path, capsys):
     assert main([*command, "--resume"]) == 0
     assert "2 of 3 files were scored already" in capsys.readouterr().err
     assert main(["report", "--check", str(tmp_path / "parts")]) == 0
+    assert "3 parts have their recorded checksum" in capsys.readouterr().out
 
 
 def test_shares_are_a_division_that_all_agree_on(inputs, inferer, tmp_path):

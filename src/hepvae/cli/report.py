@@ -11,7 +11,7 @@ from . import options
 
 @click.command("report", cls=Command)
 @click.argument("folder", metavar="DIR")
-@option("--check", is_flag=True, help="read all parts and hold them against their checksums")
+@option("--check", is_flag=True, help="read all parts, and compare their checksums")
 @options.allow_failed_option
 def report(folder: str, check: bool, allow_failed: int) -> int:
     """Add up what hepvae score has written to the folder DIR, and list the inputs that have no part."""
@@ -19,6 +19,9 @@ def report(folder: str, check: bool, allow_failed: int) -> int:
 
     found = collected(folder, check=check)
     click.echo(terminal_text(str(found.report), keep="\n"))
+    if check:
+        parts = len(found.parts) - len(found.missing)
+        click.echo(f"{parts} {'part has its' if parts == 1 else 'parts have their'} recorded checksum")
     for name, (total, cross_section) in found.weights().items():
         if name:
             known = "" if cross_section is None else f", cross-section {cross_section:g} pb"

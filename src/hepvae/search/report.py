@@ -162,6 +162,10 @@ def signal_name(sample: str, mass: float | None = None) -> str:
     return name.replace(own, tev) if own in name else f"{name}{tev}"
 
 
+def _counted(counting: Counting, injected: float) -> str:
+    return f"{counting.significance(injected):.2f} ± {counting.uncertainty(injected):.2f}"
+
+
 def _percent(value: float) -> str:
     return f"{value:.1%}" if value < 0.1 else f"{value:.0%}"
 
@@ -344,7 +348,7 @@ def show_expected(
                 *(slice_name, _percent(part[0]), figure(part[0] * fit.expected.sum())),
                 f"{flat.value:.1f} / {flat.ndf}, {flat.p_value:.2f}" if flat and flat.ndf else "",
                 *(_percent(part[1]), figure(part[1] * injected), _significance(z), figure(needed[slice_name])),
-                f"{counting[slice_name].significance(injected):.2f}" if slice_name in counting else "",
+                _counted(counting[slice_name], injected) if slice_name in counting else "",
             ]
         )
     header = ("slice", "share of background", "background", "chi2/ndf, p of its simulation", "share of signal")
