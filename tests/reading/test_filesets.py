@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from hepvae.reading.filesets import cross_section
 from hepvae.reading.sources import resolve
 from hepvae.scoring.collected import collected, picobarns_of, read_sample
 from hepvae.scoring.formats import read_scores
+from hepvae.scoring.parts import part_names
+from hepvae.search.samples import load_sample
 
 
 @pytest.fixture
@@ -112,11 +115,67 @@ def test_datasets_get_folders_and_their_cross_section(files, tmp_path, capsys):
     _, events, _ = read_sample(output / "two", ["score"], luminosity=3.0)
     assert np.allclose(events, 3000 * weight)
     parts = [str(output / "two" / f"{i}.root") for i in (1, 2)]
-    assert picobarns_of(parts) == pytest.approx(7.0 / summed)
-    assert picobarns_of([*parts, str(output / "one" / "0.root")]) is None and picobarns_of(files) is None
+    each = 7.0 / summed
+    assert picobarns_of(parts) == pytest.approx([each, each])
+    assert picobarns_of([*parts, str(output / "one" / "0.root")]) == pytest.approx([each, each, 2.5 / 500])
+    assert picobarns_of(files) == []
+    with pytest.raises(hepvae.FileError, match="no cross-section is known of it, and of others is"):
+        picobarns_of([*parts, files[0]])
+    # Datasets together are a sample, each scaled to its cross-section.
+    _, both, _ = read_sample(output, ["score"])
+    first = read_scores(output / "one" / "0.root")[1]
+    assert np.allclose(both, np.concatenate([plain * each, first * 2.5 / 500]))
+    loaded = load_sample([str(output / "one" / "0.root"), *parts], "both")
+    events = dict(zip(read_sample(output, ["mjj"])[0][:, 0].astype(float), both))
+    assert len(loaded.mjj) and np.allclose(loaded.weight * max(each, 2.5 / 500), [events[m] for m in loaded.mjj])
+    # A merged file keeps it.
+    assert main(["merge", str(output), str(tmp_path / "m.root")]) == 1
+    assert "has datasets with cross-sections, whose weights do not add up: one, two" in capsys.readouterr().err
+    merged = tmp_path / "m.root"
+    assert main(["merge", str(output / "two"), str(merged)]) == 0
+    assert np.allclose(read_sample(merged, ["score"])[1], plain * each)
+    assert np.allclose(read_sample(merged, ["score"], luminosity=3.0)[1], 3000 * plain * each)
+    assert picobarns_of([str(merged)]) == pytest.approx([each])
     figure = tmp_path / "score.png"
     assert main(["plot", str(output / "one"), str(output / "two"), "--output", str(figure)]) == 0
     assert figure.stat().st_size > 10_000
+
+
+def test_a_name_that_comes_twice_in_a_fileset(files, tmp_path):
+    """JSON gave the second one; the first dataset was lost without a word."""
+    path = tmp_path / "fileset.json"
+    path.write_text(f'{{"one": {{"files": ["{files[0]}"]}}, "one": {{"files": ["{files[1]}"]}}}}')
+    with pytest.raises(
+        hepvae.FileError, match=r"fileset\.json: no fileset can be read from it: .*'one' comes twice"
+    ):
+        resolve(path)
+
+
+def test_datasets_whose_names_are_no_names_of_folders(files):
+    """Both went to ``a_b``, with the cross-section of the first."""
+    names = part_names(resolve({"a/b": [files[0]], "a_b": [files[1]], "..": [files[2]]}), ".root")
+    assert [name.rpartition("/")[2] for name in names] == ["0.root", "1.root", "2.root"]
+    folders = [name.partition("/")[0] for name in names]
+    assert folders[1] == "a_b" and folders[0].startswith("a_b-") and folders[2].startswith("_.-")
+
+
+def test_the_cross_section_of_a_dataset_is_one(files, tmp_path, capsys):
+    """Of two filesets the first one counted; of two calls whichever was listed last."""
+    command = ["score", "--model", "conv", "--mjj-min", "0", "--output", f"{tmp_path}/scored/"]
+    for i, picobarns in enumerate((1, 7)):
+        fileset = {"one": {"files": [files[i]], "metadata": {"xsec": picobarns}}}
+        (tmp_path / f"{i}.json").write_text(json.dumps(fileset))
+    both = [str(tmp_path / f"{i}.json") for i in range(2)]
+    assert main([*command, *both]) == 1
+    assert "one: its filesets have different cross-sections, " in capsys.readouterr().err
+    assert main([*command, both[0]]) == main([*command, both[1], "--resume"]) == 0
+    assert main(["report", f"{tmp_path}/scored"]) == 1
+    assert "one: its filesets have different cross-sections, " in capsys.readouterr().err
+    # Corrected in the fileset, it counts from the next call on.
+    fileset = {"one": {"files": files[:2], "metadata": {"xsec": 3}}}
+    Path(both[0]).write_text(json.dumps(fileset))
+    assert main([*command, both[0], "--resume"]) == 0
+    assert collected(tmp_path / "scored").weights()["one"][1] == 3
 
 
 @pytest.mark.parametrize("value", [0, -1, "much", None, float("inf")])

@@ -273,7 +273,7 @@ def test_what_is_there_is_not_replaced_unasked(inputs, inferer, tmp_path):
     score(inputs, inferer, parts, mjj_min=0, strategy="max", overwrite=True)
     assert collected(parts).missing == []
     (tmp_path / "parts" / "1.root.json").write_text("{}")
-    with pytest.raises(hepvae.FileError, match=r"1\.root: is there without a record"):
+    with pytest.raises(hepvae.FileError, match=r"1\.root: is there without a whole record"):
         score(inputs, inferer, parts, mjj_min=0, strategy="max", resume=True)
     copied = tmp_path / "in"
     shutil.copytree(inputs, copied)
@@ -308,6 +308,95 @@ def test_a_folder_without_parts(tmp_path, capsys):
     (tmp_path / f"inputs-{16 * '0'}.json").write_text("[]")
     assert main(["merge", str(tmp_path), str(tmp_path / "m.root")]) == 1
     assert "is no list of inputs of hepvae score" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def scored(inputs, inferer, tmp_path_factory):
+    """Parts of three files, to be copied and broken."""
+    folder = tmp_path_factory.mktemp("scored")
+    score([inputs / f"{i}.root" for i in range(3)], inferer, f"{folder}/", mjj_min=0)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("input", None),
+        ("input", []),
+        ("options", None),
+        ("report", {"events_read": "x"}),
+        ("size", -1),
+        (None, None),
+    ],
+)
+def test_a_damaged_record_counts_as_none(scored, inputs, inferer, tmp_path, field, value):
+    """Users saw tracebacks of `report` and `--resume`."""
+    parts = shutil.copytree(scored, tmp_path / "parts")
+    record = json.loads((parts / "1.root.json").read_text())
+    if field == "report":
+        value = {**record["report"], **value}
+    damaged = json.dumps({**record, field: value}) if field else json.dumps(record)[:300]
+    (parts / "1.root.json").write_text(damaged)
+    assert [part.name for part in collected(parts).missing] == ["1.root"]
+    files = [inputs / f"{i}.root" for i in range(3)]
+    with pytest.raises(hepvae.FileError, match=r"1\.root: is there without a whole record.*--resume with --over"):
+        score(files, inferer, parts, mjj_min=0, resume=True)
+    assert score(files, inferer, parts, mjj_min=0, resume=True, overwrite=True).files_resumed == 2
+    assert collected(parts, check=True).missing == []
+
+
+def test_a_damaged_list_of_inputs_is_refused(scored, tmp_path, capsys):
+    """Users saw tracebacks where the list was valid JSON."""
+    parts = shutil.copytree(scored, tmp_path / "parts")
+    (path,) = parts.glob("inputs-*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "inputs": [["0.root"]]}))
+    assert main(["report", str(parts)]) == 1
+    assert "damaged: remove it, then hepvae score with --resume writes it again" in capsys.readouterr().err
+
+
+def test_a_part_that_stands_for_another_input_is_missing(scored, tmp_path):
+    """The part of one input copied over that of another, with its record, was merged twice."""
+    parts = shutil.copytree(scored, tmp_path / "parts")
+    for end in ("", ".json"):
+        shutil.copy(parts / f"2.root{end}", parts / f"1.root{end}")
+    (missing,) = collected(parts).missing
+    assert missing.name == "1.root" and "is the part of another input" in str(missing.missing)
+
+
+def test_another_format_is_not_mixed_in(scored, inputs, inferer, tmp_path):
+    """Events of a folder with TTrees and Parquet of the same inputs counted twice."""
+    parts = shutil.copytree(scored, tmp_path / "parts")
+    with pytest.raises(hepvae.FileError, match=r"0\.root: is a part of another format: expected another folder"):
+        score(inputs / "0.root", inferer, parts, mjj_min=0, format="parquet", resume=True)
+
+
+def test_an_input_keeps_its_part_when_one_of_its_name_comes(inputs, inferer, tmp_path):
+    """It got a second part, under the name with a digest, and counted twice."""
+    for i, folder in enumerate("ab"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(inputs / f"{i}.root", tmp_path / folder / "same.root")
+    files = [tmp_path / folder / "same.root" for folder in "ab"]
+    score(files[0], inferer, f"{tmp_path}/parts/", mjj_min=0)
+    assert score(files, inferer, f"{tmp_path}/parts/", mjj_min=0, resume=True).files_resumed == 1
+    found = collected(tmp_path / "parts")
+    assert len(found.parts) == 2 and found.parts[0].name == "same.root" and not found.missing
+    assert score(files[1], inferer, f"{tmp_path}/parts/", mjj_min=0, resume=True).files_resumed == 1
+    assert len(collected(tmp_path / "parts").parts) == 2
+
+
+def test_a_merged_file_is_not_written_among_the_parts(scored, tmp_path):
+    """With --overwrite it took the place of a part; a search read its events and those of the parts."""
+    parts = shutil.copytree(scored, tmp_path / "parts")
+    for name in ("1.root", "merged.root"):
+        with pytest.raises(hepvae.FileError, match="is in the folder of the parts"):
+            merge_parts(collected(parts), parts / name, overwrite=True)
+    assert collected(parts, check=True).missing == []
+
+
+def test_more_shares_than_files_cost_nothing(inputs):
+    sources = [Source(str(path)) for path in sorted(inputs.iterdir())]
+    assert share(sources, 999_999_999, 999_999_999, ReadOptions()) == []
+    assert share(sources, 1, 999_999_999, ReadOptions()) == share(sources, 1, FILES, ReadOptions())
 
 
 def test_memory_does_not_grow_with_the_number_of_files(inputs, inferer, tmp_path):

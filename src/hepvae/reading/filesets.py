@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,15 @@ from typing import Any
 
 from ..errors import FileError, LayoutError, one_line
 
-__all__ = ["Dataset", "FilesetEntry", "cross_section", "entries_of", "is_fileset", "read_fileset"]
+__all__ = [
+    "Dataset",
+    "FilesetEntry",
+    "check_cross_sections",
+    "cross_section",
+    "entries_of",
+    "is_fileset",
+    "read_fileset",
+]
 
 #: What the cross-section (pb) is called in the metadata of a dataset.
 CROSS_SECTIONS = ("xsec", "xs", "cross_section", "crosssection")
@@ -50,12 +59,21 @@ def read_fileset(path: str) -> list[FilesetEntry]:
         It cannot be read, or is no fileset.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
     except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"{path}: no fileset can be read from it: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise LayoutError(f"{path}: expected a fileset, as {{dataset: {{'files': {{path: tree}}}}}}")
     return list(entries_of(content, path))
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, in which no name comes twice: the first of two would be lost."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice!r} comes twice in one place")
+    return values
 
 
 def entries_of(fileset: Mapping[Any, Any], where: str) -> Iterator[FilesetEntry]:
@@ -97,6 +115,14 @@ def _entries(entry: Mapping[str, Any], at: str) -> int | None:
         return None if entries is None else int(entries)
     except (TypeError, ValueError) as error:
         raise LayoutError(f"{at}: expected steps [[first, last], ...] and num_entries, numbers") from error
+
+
+def check_cross_sections(where: str, *metadata: Mapping[str, Any]) -> None:
+    """Raise `LayoutError` where metadata of one dataset, of several filesets, say different cross-sections."""
+    known = {cross_section(one, where) for one in metadata}
+    if len(known) > 1:
+        values = " and ".join("none" if one is None else f"{one:g} pb" for one in known)
+        raise LayoutError(f"{where}: its filesets have different cross-sections, {values}: expected one")
 
 
 def cross_section(metadata: Mapping[str, Any], where: str) -> float | None:

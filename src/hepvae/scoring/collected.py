@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -15,15 +16,19 @@ import numpy.typing as npt
 from ..errors import FileError
 from ..output.files import check_output
 from ..output.folders import OutputFolder, is_folder, open_folder
-from ..reading.filesets import cross_section
-from .formats import read_columns
+from ..reading.filesets import check_cross_sections, cross_section
+from ..reading.sources import Source
+from .formats import provenance_of, read_columns
 from .merging import merge_files
-from .parts import RECORD, Record, inputs_of
+from .parts import INPUTS, RECORD, Record, inputs_of
 from .report import ScoreReport
 
 __all__ = ["Collected", "collected", "merge_parts", "picobarns_of", "read_sample"]
 
 logger = logging.getLogger(__name__)
+
+#: What a merged file calls the cross-section (pb) that a weight of one stands for, beside how it was scored.
+PER_WEIGHT = "picobarns_per_weight"
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,25 @@ class Collected:
             sums[name] = total, cross_section(metadata, self.folder.path(name))
         return sums
 
-    @property
-    def picobarns_per_weight(self) -> float | None:
-        """Cross-section that a weight of one stands for; None where no fileset says it, or of several datasets."""
-        if len(self.metadata) != 1:
-            return None
-        ((total, picobarns),) = self.weights().values()
-        return None if picobarns is None or not total else picobarns / total
+    def picobarns(self) -> dict[str, float]:
+        """Cross-section that a weight of one stands for, by dataset; empty where no fileset says it.
+
+        Raises
+        ------
+        FileError
+            Only some of the datasets have one.
+        """
+        known = {
+            name: picobarns / total if total else 0.0
+            for name, (total, picobarns) in self.weights().items()
+            if picobarns is not None
+        }
+        if known and (without := sorted(self.metadata.keys() - known.keys())):
+            raise FileError(
+                f"{self.folder.path(without[0])}: has no cross-section, as {min(known)} has: expected xsec"
+                " in the metadata of all datasets"
+            )
+        return known
 
 
 def collected(address: str | Path, *, check: bool = False) -> Collected:
@@ -109,15 +126,20 @@ def collected(address: str | Path, *, check: bool = False) -> Collected:
     metadata: dict[str, Mapping[str, Any]] = {}
     reference: tuple[str, Record] | None = None
     # That of most inputs decides on their order, as that of all of them where shares or single files were scored.
-    calls = sorted(inputs_of(folder, names), key=lambda call: (-len(call[1]["inputs"]), call[1]["inputs"]))
-    for prefix, listed in calls:
-        metadata[prefix.rstrip("/")] = listed.get("metadata") or {}
-        for name, path, _, failure in listed["inputs"]:
-            name = prefix + name
+    calls = sorted(inputs_of(folder, names), key=lambda call: (-len(call[1]["inputs"]), json.dumps(call[1])))
+    for list_name, listed in calls:
+        dataset = os.path.dirname(list_name)
+        check_cross_sections(
+            folder.path(dataset), metadata.setdefault(dataset, listed["metadata"]), listed["metadata"]
+        )
+        for name, path, tree, failure in listed["inputs"]:
+            name = os.path.join(dataset, name)
             record = Record.read(folder, name) if name + RECORD in there else None
             missing = None
             if record is None or record.size is None or name not in there:
                 missing = failure or (record and record.report.failure) or f"{path}: is not scored yet"
+            elif (record.input[0], record.tree) != (path, tree):
+                missing = f"{folder.path(name)}: is the part of another input, {record.input[0]}, not of {path}"
             elif check and not record.is_whole(folder, name):
                 missing = f"{folder.path(name)}: is not as its record says: --resume scores it again"
             elif reference is None:
@@ -133,15 +155,32 @@ def collected(address: str | Path, *, check: bool = False) -> Collected:
     return Collected(folder, list(parts.values()), metadata)
 
 
-def picobarns_of(paths: Sequence[str]) -> float | None:
-    """As `Collected.picobarns_per_weight`, of scored files: None where they are not the parts of one dataset."""
-    folders = {os.path.dirname(path) for path in paths}
-    if len(folders) != 1:
-        return None
-    try:
-        return collected(folders.pop()).picobarns_per_weight
-    except FileError:  # no parts
-        return None
+def picobarns_of(paths: Sequence[str]) -> list[float]:
+    """As `Collected.picobarns`, of each of some scored files, parts or merged; empty where it is known of none.
+
+    Raises
+    ------
+    FileError
+        It is known of some only.
+    """
+    of_parts: dict[str, float | None] = {}
+    for folder in {os.path.dirname(path) for path in paths}:
+        if any(map(INPUTS.fullmatch, open_folder(folder or ".").names_in(""))):
+            found = collected(folder or ".")
+            picobarns = found.picobarns().get("")
+            of_parts |= {os.path.join(folder, one.name): picobarns for one in found.parts}
+    known: list[float | None] = []
+    for path in paths:
+        if path in of_parts:
+            known.append(of_parts[path])
+        else:
+            known.append(provenance_of(Source(path)).get(PER_WEIGHT))
+    if any(one is not None for one in known) and None in known:
+        raise FileError(
+            f"{paths[known.index(None)]}: no cross-section is known of it, and of others is: expected parts of"
+            " datasets with xsec, or none"
+        )
+    return [one for one in known if one is not None]
 
 
 def read_sample(
@@ -151,8 +190,10 @@ def read_sample(
 
     Where a fileset has the cross-section of the parts, weights are pb; or events, with a luminosity (fb^-1).
     """
+    per_event = 1000 * luminosity if luminosity else 1
     if not is_folder(path):
-        return read_columns(path, names)
+        values, weight, provenance = read_columns(path, names)
+        return values, weight * provenance.get(PER_WEIGHT, 1 / per_event) * per_event, provenance
     found = collected(path)
     if found.missing:
         logger.warning("%s: %d of %d inputs have no part", path, len(found.missing), len(found.parts))
@@ -160,9 +201,11 @@ def read_sample(
     if not read:
         raise FileError(f"{path}: no part is there: {found.parts[0].missing}")
     values, weights, provenances = zip(*read)
-    picobarns = found.picobarns_per_weight
-    scale = 1.0 if picobarns is None else picobarns * (1000 * luminosity if luminosity else 1)
-    return np.concatenate(values), scale * np.concatenate(weights), provenances[0]
+    picobarns = found.picobarns()
+    if picobarns:
+        datasets = [os.path.dirname(part.name) for part in found.parts if part.missing is None]
+        weights = tuple(weight * picobarns[of] * per_event for weight, of in zip(weights, datasets))
+    return np.concatenate(values), np.concatenate(weights), provenances[0]
 
 
 def merge_parts(found: Collected, output: str | Path, *, overwrite: bool = False) -> None:
@@ -180,13 +223,23 @@ def merge_parts(found: Collected, output: str | Path, *, overwrite: bool = False
     Raises
     ------
     FileError, LayoutError
-        No part is there, one cannot be read or has other columns, or they are of another format.
+        No part is there, one cannot be read or has other columns, or they are of another format; or of several
+        datasets with cross-sections; or the output is in their folder.
     """
     output = Path(output)
+    picobarns = found.picobarns()
+    if len(picobarns) > 1:
+        raise FileError(
+            f"{found.folder.address}: has datasets with cross-sections, whose weights do not add up:"
+            f" {', '.join(sorted(picobarns))}: expected one of them, {found.folder.path(min(picobarns))}"
+        )
+    if Path(os.path.realpath(found.folder.address)) in output.resolve().parents:
+        raise FileError(f"{output}: is in the folder of the parts, which is a sample: expected another folder")
     check_output(output, overwrite=overwrite)
     there = [part for part in found.parts if part.missing is None]
     suffixes = sorted({Path(part.name).suffix for part in there})
     if suffixes != [output.suffix]:
         given = " and ".join(suffixes) or "missing"
         raise FileError(f"{output}: the parts are {given}: expected a name that ends so")
-    merge_files([found.folder.path(part.name) for part in there], output)
+    of_dataset = [(PER_WEIGHT, value) for value in picobarns.values()]
+    merge_files([found.folder.path(part.name) for part in there], output, dict(of_dataset))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ PLACES, PLACES_AT = struct.Struct(">qq"), 18
 VERSION, VERSION_AT, LONG = struct.Struct(">h"), 4, 1000
 
 
-def merge_files(paths: Sequence[str], output: Path) -> None:
-    """Write the rows of scored files of equal options, one after the other.
+def merge_files(paths: Sequence[str], output: Path, further: Mapping[str, Any]) -> None:
+    """Write the rows of scored files of equal options, one after the other; the file appears when it is whole.
 
     Parameters
     ----------
-    output : Path
-        With the suffix of the files: ``.root`` or ``.parquet``. It appears when it is whole.
+    output : path
+        With the suffix of the files, ``.root`` or ``.parquet``.
+    further : dict
+        To be stored beside how they were scored.
 
     Raises
     ------
@@ -40,14 +43,20 @@ def merge_files(paths: Sequence[str], output: Path) -> None:
         require("pyarrow", str(output))
     with whole_file(output) as temporary:
         try:
-            (_merge_parquet if output.suffix == ".parquet" else _merge_root)(paths, temporary)
+            (_merge_parquet if output.suffix == ".parquet" else _merge_root)(paths, temporary, further)
         except HepvaeError:
             raise
         except Exception as error:  # whatever a damaged file makes uproot or pyarrow raise
+            if isinstance(error, OSError) and error.errno is not None:  # of the disk
+                raise
             raise FileError(f"{output}: cannot be merged: {one_line(error)}") from error
 
 
-def _merge_root(paths: Sequence[str], output: Path) -> None:
+def _with(provenance: str, further: Mapping[str, Any]) -> str:
+    return json.dumps({**json.loads(provenance), **further})
+
+
+def _merge_root(paths: Sequence[str], output: Path, further: Mapping[str, Any]) -> None:
     """Write the rows of TTrees one after the other; nothing is decompressed.
 
     Baskets are copied as they are, but for their place in the file; uproot then writes the header of the tree.
@@ -67,7 +76,7 @@ def _merge_root(paths: Sequence[str], output: Path) -> None:
                 with uproot.open(path, object_cache=None, array_cache=None) as file:
                     check_columns(path, columns, file[TREE].keys())
                     _append(merged, new, file[TREE], path)
-        new[PROVENANCE] = provenance
+        new[PROVENANCE] = _with(provenance, further)
 
 
 def _baskets(path: str) -> int:
@@ -134,7 +143,7 @@ def _append(merged: Any, new: Any, tree: Any, path: str) -> None:
     ours.write_updates(sink)
 
 
-def _merge_parquet(paths: Sequence[str], output: Path) -> None:
+def _merge_parquet(paths: Sequence[str], output: Path, further: Mapping[str, Any]) -> None:
     """Write the rows of Parquet files one after the other, `ROWS_AT_ONCE` at a time: pyarrow copies no pages."""
     import fsspec
     from pyarrow.parquet import ParquetFile, ParquetWriter
@@ -152,6 +161,8 @@ def _merge_parquet(paths: Sequence[str], output: Path) -> None:
                 schema = file.schema_arrow
             if file.metadata.num_rows:
                 break
+    provenance = _with(schema.metadata[PROVENANCE.encode()].decode(), further)
+    schema = schema.with_metadata({**schema.metadata, PROVENANCE: provenance})
     with ParquetWriter(output, schema, write_page_checksum=True) as merged:
         for path in paths:
             with opened(path) as file:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from ..errors import FileError, HepvaeError, LayoutError, OptionError, without_t
 from ..jets.health import Health
 from ..output.folders import Checksum, OutputFolder
 from ..reading.dijets import iterate_source
+from ..reading.filesets import check_cross_sections
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source, file_size, stamp, without_suffix
@@ -34,6 +36,7 @@ from .form import Rows, ScoredForm
 from .options import OutputOptions
 
 __all__ = [
+    "INPUTS",
     "RECORD",
     "Part",
     "PartWriter",
@@ -48,7 +51,7 @@ __all__ = [
 #: What follows the name of a part in that of its record.
 RECORD = ".json"
 #: The list of the inputs of a call.
-INPUTS = re.compile(r"(?P<folder>.*/)?inputs-[0-9a-f]{16}\.json")
+INPUTS = re.compile(r"(.*/)?inputs-(?P<digest>[0-9a-f]{16})\.json")
 #: Of the options in a record: machines differ in them, and scores only in their last digits.
 OF_MACHINE = ("tuning",)
 
@@ -56,18 +59,30 @@ OF_MACHINE = ("tuning",)
 def part_names(sources: list[Source], suffix: str) -> list[str]:
     """A name for the part of each file: its own; of several of one name, with a digest of where they are."""
     names = [_plain_name(source) for source in sources]
-    for i in [i for i, name in enumerate(names) if names.count(name) > 1]:
-        address = json.dumps([without_tokens(sources[i].absolute.path), sources[i].tree])
-        names[i] += f"-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
+    number = Counter(names)
+    for i in [i for i, name in enumerate(names) if number[name] > 1]:
+        names[i] += f"-{_digest(json.dumps([without_tokens(sources[i].absolute.path), sources[i].tree]))[:8]}"
     return [name + suffix for name in names]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain_name(source: Source) -> str:
     """Of a file without its folders and its suffix, of letters that every storage takes."""
-    parts = [without_suffix(source.path.partition("?")[0].rstrip("/").rpartition("/")[2])]
-    if source.dataset is not None:
-        parts.insert(0, source.dataset.name)
-    return "/".join(re.sub(r"^[.-]|[^\w.+-]", "_", part) or "_" for part in parts)
+    name = _plain(without_suffix(source.path.partition("?")[0].rstrip("/").rpartition("/")[2]))
+    return name if source.dataset is None else f"{_dataset_folder(source.dataset.name)}/{name}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"^[.-]|[^\w.+-]", "_", name) or "_"
+
+
+def _dataset_folder(name: str) -> str:
+    """Of a dataset: its name; with a digest where that has letters that not every storage takes."""
+    plain = _plain(name)
+    return plain if plain == name else f"{plain}-{_digest(name)[:8]}"
 
 
 def share(sources: list[Source], number: int, of: int, read: ReadOptions) -> list[int]:
@@ -87,7 +102,7 @@ def share(sources: list[Source], number: int, of: int, read: ReadOptions) -> lis
         them would score a file, or none.
     """
     sizes = [0 if source.failure else file_size(source, read.access) for source in sources]
-    loads, mine = [0] * of, []
+    loads, mine = [0] * min(of, len(sources)), []
     for i in sorted(range(len(sources)), key=lambda i: (-sizes[i], i)):
         least = loads.index(min(loads))
         loads[least] += max(sizes[i], 1)
@@ -112,15 +127,17 @@ class Record:
 
     def write(self, folder: OutputFolder, part: str) -> None:
         """Beside a part."""
+        values = {**vars(self), "report": self.report.to_dict()}
         with folder.new(part + RECORD) as path:
-            path.write_text(json.dumps({**vars(self), "report": self.report.to_dict()}, indent=1) + "\n")
+            path.write_text(json.dumps({**values, "sha256": _digest(json.dumps(values))}, indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: OutputFolder, part: str) -> Record | None:
-        """Of a part; None where there is none, or none of this version."""
+        """Of a part; None where there is none, or it is damaged or not of this version."""
         try:
             values = json.loads(folder.read(part + RECORD) or b"")
-            return cls(**{**values, "report": FileReport.from_dict(values["report"])})
+            whole = values.pop("sha256") == _digest(json.dumps(values))
+            return cls(**{**values, "report": FileReport.from_dict(values["report"])}) if whole else None
         except (TypeError, KeyError, ValueError, AttributeError, RecursionError):
             return None
 
@@ -170,19 +187,25 @@ class Parts:
         writing: OutputOptions,
     ):
         self.folder, self.options = folder, json.loads(json.dumps(options))
-        names = part_names(sources, suffix)
+        there = set(folder.names())
+        before = dict(inputs_of(folder, there))
+        names = _names_kept(folder, there, before, sources, part_names(sources, suffix))
         for source, name in zip(sources, names):
             path = folder.path(name)
             if os.path.exists(path) and os.path.exists(source.path) and os.path.samefile(path, source.path):
                 raise OptionError(f"{path}: is an input file, and would be overwritten by its own scores")
         self.mine = [Part(sources[i].absolute, names[i]) for i in mine]
-        there = set(folder.names())
         self.reports: list[FileReport | None] = [self._report(part, there, writing) for part in self.mine]
         """Of parts that are there already."""
         for name, content in _inputs(sources, names, self.options).items():
             if name not in there:
-                with folder.new(name) as listed:
-                    listed.write_text(content)
+                with folder.new(name) as new:
+                    new.write_text(content)
+            ours = {one[0] for one in json.loads(content)["inputs"]}
+            for other, listed in before.items():
+                of_parts = {one[0] for one in listed["inputs"]}
+                if other != name and os.path.dirname(other) == os.path.dirname(name) and of_parts <= ours:
+                    folder.remove(other)  # what it says is out of date
 
     def _report(self, part: Part, there: set[str], writing: OutputOptions) -> FileReport | None:
         """Of a part that is kept; None of one that is to be written."""
@@ -193,7 +216,7 @@ class Parts:
         if not writing.resume:
             raise FileError(f"{path}: exists already: expected another folder, --resume or --overwrite")
         if record is None:
-            problem = "is there without a record"
+            problem = "is there without a whole record"
         elif record.input[:1] != (now := stamp(part.source.path))[:1] or record.tree != part.source.tree:
             problem = f"is the part of another input, {record.input[0]}"
         elif changed := record.changed(self.options):
@@ -201,7 +224,8 @@ class Parts:
         elif record.input == now and record.is_whole(self.folder, part.name):
             return record.report
         if problem and not writing.overwrite:
-            raise FileError(f"{path}: {problem}: expected another folder, or --overwrite")
+            anew = "--resume with --overwrite" if record is None else "--overwrite"
+            raise FileError(f"{path}: {problem}: expected another folder, or {anew}")
         return None
 
     def fail(self, part: Part, report: FileReport) -> None:
@@ -214,6 +238,42 @@ class Parts:
         self.folder.remove_temporaries(name for part in self.mine for name in (part.name, part.name + RECORD))
 
 
+def _names_kept(
+    folder: OutputFolder,
+    there: set[str],
+    lists: dict[str, dict[str, Any]],
+    sources: list[Source],
+    names: list[str],
+) -> list[str]:
+    """Names of parts, as earlier calls with the same inputs have chosen them.
+
+    Raises
+    ------
+    FileError
+        An input has a part of another format.
+    """
+    before = {
+        (os.path.dirname(name), path, tree): part
+        for name, listed in lists.items()
+        for part, path, tree in (
+            (os.path.join(os.path.dirname(name), one[0]), *one[1:3]) for one in listed["inputs"]
+        )
+        if part in there
+    }
+    kept = []
+    for source, name in zip(sources, names):
+        known = before.get((os.path.dirname(name), *_listed(source)), name)
+        if os.path.splitext(known)[1] != os.path.splitext(name)[1]:
+            raise FileError(f"{folder.path(known)}: is a part of another format: expected another folder")
+        kept.append(known)
+    return kept
+
+
+def _listed(source: Source) -> tuple[str, str | None]:
+    """What stands for an input in the lists."""
+    return without_tokens(source.absolute.path), source.tree
+
+
 def _inputs(sources: list[Source], names: list[str], options: dict[str, Any]) -> dict[str, str]:
     """The lists of inputs, by their names: one in the folder of each dataset."""
     listed: dict[str, dict[str, Any]] = {}
@@ -221,17 +281,15 @@ def _inputs(sources: list[Source], names: list[str], options: dict[str, Any]) ->
         folder, slash, part = name.rpartition("/")
         metadata = source.dataset.metadata if source.dataset else {}
         of_folder = listed.setdefault(folder + slash, {"metadata": metadata, "inputs": []})
-        of_folder["inputs"].append([part, without_tokens(source.absolute.path), source.tree, source.failure])
+        check_cross_sections(source.dataset.name if source.dataset else name, of_folder["metadata"], metadata)
+        of_folder["inputs"].append([part, *_listed(source), source.failure])
     everywhere = {name: value for name, value in options.items() if name not in OF_MACHINE}
     contents = {folder: json.dumps({"options": everywhere, **one}, indent=1) for folder, one in listed.items()}
-    return {
-        f"{folder}inputs-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json": text
-        for folder, text in contents.items()
-    }
+    return {f"{folder}inputs-{_digest(text)[:16]}.json": text for folder, text in contents.items()}
 
 
 def inputs_of(folder: OutputFolder, names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The lists of inputs of the calls that wrote to a folder, each with the folder in it that it is of.
+    """The lists of inputs of the calls that wrote to a folder, each with its name.
 
     Raises
     ------
@@ -241,11 +299,18 @@ def inputs_of(folder: OutputFolder, names: Iterable[str]) -> Iterator[tuple[str,
     for name in names:
         if match := INPUTS.fullmatch(name):
             try:
-                listed = json.loads(folder.read(name) or b"")
-                listed["inputs"] = [tuple(map(str, one[:2])) + tuple(one[2:]) for one in listed["inputs"]]
-                yield match["folder"] or "", listed
-            except (TypeError, KeyError, ValueError, RecursionError) as error:
-                raise LayoutError(f"{folder.path(name)}: is no list of inputs of hepvae score") from error
+                content = folder.read(name)
+                if content is None:  # another call has removed it
+                    continue
+                if _digest(content.decode())[:16] != match["digest"]:
+                    raise ValueError("it was changed")
+                listed = json.loads(content)
+            except ValueError as error:
+                raise LayoutError(
+                    f"{folder.path(name)}: is no list of inputs of hepvae score, or damaged: remove it, then"
+                    " hepvae score with --resume writes it again"
+                ) from error
+            yield name, listed
 
 
 def recorded_runtime(folder: OutputFolder) -> str | None:

@@ -108,8 +108,8 @@ def _expected_per_weight(options: SearchOptions, files: SampleFiles, samples: di
     if options.cross_section is not None:
         return 1000 * options.luminosity * options.cross_section / weight
     known = picobarns_of([path for _, _, paths in files.scored[:1] for path in paths])
-    if known is not None:
-        return 1000 * options.luminosity * known
+    if known:  # as weights of several datasets are loaded
+        return 1000 * options.luminosity * max(known)
     if files.inputs:
         try:
             return 1000 * options.luminosity * picobarns_per_weight(files.to_read)

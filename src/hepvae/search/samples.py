@@ -20,6 +20,7 @@ from ..reading.dijets import iterate_dijets
 from ..reading.layouts import EVENT_COLUMNS, IDENTIFIERS
 from ..reading.sources import Source, resolve, stamp
 from ..reading.tables import open_table
+from ..scoring.collected import picobarns_of
 from ..scoring.files import score_files
 from ..scoring.formats import MASK, ScoredFile, open_scored, provenance_of
 from ..scoring.options import OBSERVABLES
@@ -223,6 +224,9 @@ def load_sample(
     columns = {column: values[kept] for column, values in columns.items()}
     mjj = columns["mjj"].astype(np.float64)
     weight = columns["genWeight"].astype(np.float64) if "genWeight" in columns else np.ones_like(mjj)
+    if len(set(picobarns := picobarns_of([part.path for part in parts]))) > 1:  # of several datasets
+        lengths = [len(part.values["mjj"]) for part in parts]
+        weight *= np.repeat(np.array(picobarns) / max(picobarns), lengths)[kept]
     if len(mjj) == 0 or weight.min() < 0 or not weight.sum() > 0:
         raise DataError(
             f"{name}: {len(mjj)} scored events, weights add up to {weight.sum():g}: expected some, none below zero"
