@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import uproot
@@ -129,7 +131,10 @@ def test_array_jobs_write_the_parts_of_one_process(batch_system, tmp_path, rng):
         script = ANALYSIS / "score_array.sh"
         command = ["sbatch", "--parsable", "--array=1-4", f"--output={tmp_path}/task-%a.log", *given, script]
         command += [*files, *options, f"--output={tmp_path / 'there'}/"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        # Jobs get the environment of who submits them: with the command hepvae of this one.
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        return done.stdout.strip()
 
     subprocess.run(["scancel", f"{submit()}_2"], check=True)
     wait_for_jobs()

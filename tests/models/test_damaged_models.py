@@ -83,6 +83,7 @@ def test_refused_or_the_same(tmp_path, suffix, signal_jets):
             outcomes["refused"] += 1
         else:
             for name, values in expected.items():
-                assert np.allclose(values, losses[name], rtol=1e-6), f"seed {seed}: other {name}"
+                # Without its digest a graph may compute the distances itself, which rounds otherwise.
+                assert np.allclose(values, losses[name], rtol=1e-5), f"seed {seed}: other {name}"
             outcomes["same"] += 1
     assert outcomes["refused"] > 50, outcomes

@@ -411,8 +411,8 @@ def picobarns_per_weight(files: Any) -> float:
                 raise LayoutError(
                     f"{source.path}: no tree {RUNS} with xsec and genEventSumw: the cross-section has to be given"
                 )
-            cross_sections.append(file[RUNS]["xsec"].array(library="np"))
-            weights.append(file[RUNS]["genEventSumw"].array(library="np"))
+            cross_sections.append(ak.to_numpy(file[RUNS]["xsec"].array()))
+            weights.append(ak.to_numpy(file[RUNS]["genEventSumw"].array()))
     xsec, sums = np.concatenate(cross_sections), np.concatenate(weights)
     if not (sums.sum() > 0 and xsec.mean() > 0):
         raise DataError(f"{RUNS}: cross-sections or weights are not above zero")

@@ -33,7 +33,7 @@ class RootTable(Table):
         try:
             if self.directory is None or GENERATED not in self.directory.get(RUNS, ()):
                 return None
-            return float(self.directory[RUNS][GENERATED].array(library="np").sum())
+            return float(ak.sum(self.directory[RUNS][GENERATED].array()))
         except Exception as error:
             raise file_error(self.where, error, f"tree {RUNS!r} cannot be read") from error
 
