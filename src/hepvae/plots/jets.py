@@ -152,7 +152,8 @@ def plot_event(
             particles[..., 0] -= axis[..., 0]
             particles[..., 1] = wrapped(particles[..., 1] - axis[..., 1])
     seen = np.concatenate([particles[particles[..., 2] > CONSTITUENT_PT] for particles in rows.values()])
-    reach = max(1.0, 1.08 * float(np.abs(seen[:, :2]).max(initial=0)))
+    # The texts at the upper and lower edges have a tenth of the height each, where no particle is.
+    reach = max(1.0, 1.3 * float(np.abs(seen[:, :2]).max(initial=0)))
     with drawing(options) as canvas:
         from matplotlib.colors import LogNorm
 
