@@ -7,15 +7,16 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import ModuleType
 
 from .errors import MissingPackageError
 
-__all__ = ["quiet_stderr", "quiet_tensorflow", "require"]
+__all__ = ["quiet_stderr", "quiet_tensorflow", "require", "versions"]
 
 #: What XRootD's client should do sooner than its defaults; variables like XRD_CONNECTIONWINDOW take precedence.
 XROOTD_TIMES_S = {
@@ -74,6 +75,15 @@ def require(name: str, what: str) -> ModuleType:
         raise MissingPackageError(
             f"{what}: needs {name}, which is not installed: pip install {package}"
         ) from error
+
+
+def versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """Versions of packages, for a record; None where one is not installed."""
+    found: dict[str, str | None] = dict.fromkeys(packages)
+    for package in found:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def _import_fsspec_xrootd(name: str) -> ModuleType:

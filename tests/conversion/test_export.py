@@ -9,7 +9,8 @@ import pytest
 
 import hepvae
 from hepvae import export_onnx, model_path
-from hepvae.conversion.export import _check_graph, without_gemm_warnings
+from hepvae.conversion.export import _check_graph
+from hepvae.conversion.tensorflow_graph import without_gemm_warnings
 from hepvae.models.bundled import MODELS, reference_jets
 
 pytest.importorskip("tensorflow")

@@ -4,7 +4,8 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepvae.jets.quality import REASONS, examine_jets
+from hepvae.jets.quality import examine_jets
+from hepvae.jets.reasons import REASONS
 
 
 def test_each_bad_jet_counts_once_under_its_reason():

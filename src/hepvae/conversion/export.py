@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError, OptionError
-from ..extras import require
+from ..extras import require, versions
 from ..inference import load_inferer
 from ..inference.onnx_graph import write_model
 from ..models.bundled import reference_jets
@@ -30,13 +27,13 @@ from ..models.contract import (
     RecoLoss,
 )
 from ..output.files import check_output, make_folder, whole_file
-from .parity import TOLERANCE, Parity, compare
+from .parity import TOLERANCE, Parity, as_written, held
 from .rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
 
 if TYPE_CHECKING:
     from ..models.jet_model import JetModel
 
-__all__ = ["export_onnx", "least_particles", "reco_loss_of", "traceable"]
+__all__ = ["ExportKind", "Writer", "export_onnx", "exported", "least_particles", "reco_loss_of", "traceable"]
 
 OPSET = 18
 
@@ -84,46 +81,71 @@ def export_onnx(
     >>> hepvae.load_inferer("model.onnx").runtime
     'onnxruntime'
     """
-    path = Path(path)
-    if path.suffix != ".onnx":
-        raise OptionError(f"{path}: expected a name that ends in .onnx")
-    check_output(make_folder(path.parent) / path.name)
     tf2onnx, onnx = require("tf2onnx", "export"), require("onnx", "export")
+
+    def built(of: JetModel, path: Path) -> Writer:
+        proto = _converted(tf2onnx, onnx, of)
+        _check_graph(proto, tuple(of.card.outputs), path)
+        metadata = {
+            CARD_KEY: of.card.to_json(),
+            LEAST_PARTICLES_KEY: str(least_particles(of.card)),
+            **reco_loss_of(of),
+        }
+
+        def write(file: Path, record: Mapping[str, str]) -> None:
+            onnx.checker.check_model(proto, full_check=True)
+            write_model(proto, file, {**metadata, **record})
+
+        return write
+
+    about = {"opset": OPSET, "versions": versions(("tensorflow", "keras", "tf2onnx", "onnxruntime"))}
+    return exported(model, Path(path), jets, tolerance, ExportKind("ONNX Runtime", ".onnx", built, about))
+
+
+#: Writes the file of a model to a path, with what else its metadata are to have.
+Writer = Callable[[Path, Mapping[str, str]], None]
+
+
+@dataclass(frozen=True)
+class ExportKind:
+    """One kind of file."""
+
+    runtime: str
+    """That reads it, for messages."""
+    suffix: str
+    build: Callable[[JetModel, Path], Writer]
+    """Converts a model; the path is for messages."""
+    about: Mapping[str, Any]
+    """What the record of the export has besides the `Parity`."""
+
+
+def exported(
+    model: JetModel | str | Path, path: Path, jets: npt.ArrayLike | None, tolerance: float, kind: ExportKind
+) -> Parity:
+    """Write the file of a model, compared with TensorFlow before it appears; see `export_onnx`."""
+    if path.suffix != kind.suffix:
+        raise OptionError(f"{path}: expected a name that ends in {kind.suffix}")
+    check_output(make_folder(path.parent) / path.name)
     from ..models.jet_model import JetModel
     from ..models.vae import load_vae
 
     if not isinstance(model, JetModel):
         model = load_vae(Path(model) / "model.keras" if Path(model).is_dir() else model)
-    jets = reference_jets(model.card.spec) if jets is None else np.asarray(jets, np.float32)
-    if len(jets) == 0:
+    padded = reference_jets(model.card.spec) if jets is None else np.asarray(jets, np.float32)
+    if len(padded) == 0:
         raise ModelError(f"{path}: an export needs jets to be checked on, and there are none")
-
-    proto = _converted(tf2onnx, onnx, model)
-    _check_graph(proto, tuple(model.card.outputs), path)
-    with whole_file(path) as onnx_file, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
+    write = kind.build(model, path)
+    with whole_file(path) as temporary, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
         keras_file = Path(folder, "model.keras")
         model.save(keras_file)
-        about = {
-            CARD_KEY: model.card.to_json(),
-            LEAST_PARTICLES_KEY: str(least_particles(model.card)),
-            **reco_loss_of(model),
-        }
-        _write(onnx, proto, onnx_file, about)
+        write(temporary, {})
         try:
-            as_exported = load_inferer(onnx_file, batching=False, compiled_distances=False)
+            as_exported = as_written(temporary)
         except ModelError as error:  # which names the temporary file
-            raise ModelError(str(error).replace(str(onnx_file.absolute()), str(path))) from error
-        parity = compare(load_inferer(keras_file), as_exported, jets)
-        if not parity.holds(tolerance):
-            raise ModelError(f"{path}: TensorFlow and ONNX Runtime differ by more than {tolerance:g}: {parity}")
-        record = {
-            "opset": OPSET,
-            "jets": parity.jets,
-            "worst_relative_difference": parity.worst,
-            "events_that_change_sides": parity.moved,
-            "versions": {p: version(p) for p in ("tensorflow", "keras", "tf2onnx", "onnxruntime")},
-        }
-        _write(onnx, proto, onnx_file, {**about, EXPORT_KEY: json.dumps(record, indent=1)})
+            raise ModelError(str(error).replace(str(temporary.absolute()), str(path))) from error
+        losses = load_inferer(keras_file)(padded), as_exported(padded)
+        parity = held(*losses, f"{path}: TensorFlow and {kind.runtime} differ", tolerance)
+        write(temporary, {EXPORT_KEY: json.dumps({**parity.record(), **kind.about}, indent=1)})
     return parity
 
 
@@ -161,23 +183,6 @@ def least_particles(card: ModelCard) -> int:
     return max(1, int(card.hyperparameters.get("neighbours", 0)))
 
 
-@contextmanager
-def without_gemm_warnings() -> Iterator[None]:
-    """tf2onnx warns, on the root logger, of each product in float64 that it leaves as it is."""
-    root = logging.getLogger()
-    handlers = root.handlers[:]  # and gives it a handler, where there is none
-
-    def other(record: logging.LogRecord) -> bool:
-        return "Gemm rewriter" not in record.getMessage()
-
-    root.addFilter(other)
-    try:
-        yield
-    finally:
-        root.removeFilter(other)
-        root.handlers[:] = handlers
-
-
 def _check_graph(proto: Any, expected: Sequence[str], path: Path) -> None:
     """The traps of tf2onnx with Keras 3: lost names, constants as inputs, random numbers."""
     inputs = [node.name for node in proto.graph.input]
@@ -193,28 +198,3 @@ def _check_graph(proto: Any, expected: Sequence[str], path: Path) -> None:
             f"{path}: converted graph draws random numbers ({', '.join(sorted(random))}): expected the decoder to"
             " take z_mean, as a score must be the same twice"
         )
-
-
-def store_weights_in_float32(onnx: Any, graph: Any) -> None:
-    """Weights that a foreign model uses in float64 may be float32 in Keras; tf2onnx writes them out as float64.
-
-    Half the file. ONNX Runtime casts them once, when it loads the model.
-    """
-    casts = []
-    for tensor in graph.initializer:
-        if tensor.data_type != onnx.TensorProto.DOUBLE:
-            continue
-        values = onnx.numpy_helper.to_array(tensor)
-        single = values.astype(np.float32)
-        if values.size > 1 and np.array_equal(single, values):
-            name = tensor.name
-            tensor.CopyFrom(onnx.numpy_helper.from_array(single, f"{name}/float32"))
-            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.DOUBLE))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-def _write(onnx: Any, proto: Any, path: Path, metadata: dict[str, str]) -> None:
-    onnx.checker.check_model(proto, full_check=True)
-    write_model(proto, path, metadata)

@@ -7,26 +7,19 @@ found again in it as they are in `rewrites`; see `inference.litert_file` for wha
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
-from ..errors import ModelError, OptionError, one_line
-from ..extras import quiet_stderr, require
-from ..inference import load_inferer
+from ..errors import ModelError, one_line
+from ..extras import quiet_stderr, require, versions
 from ..inference.litert import outputs_of
 from ..inference.litert_file import LiteRtFile, find_sizes, graph_problem, write_litert
-from ..models.bundled import reference_jets
-from ..models.contract import CARD_KEY, EXPORT_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY
-from ..output.files import check_output, make_folder, whole_file
-from .export import least_particles, reco_loss_of, traceable
-from .parity import TOLERANCE, Parity, compare
+from ..models.contract import CARD_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY
+from .export import ExportKind, Writer, exported, least_particles, reco_loss_of, traceable
+from .parity import TOLERANCE, Parity
 from .rewrites import TRACED_JETS, TRACED_PARTICLES
 
 if TYPE_CHECKING:
@@ -58,36 +51,19 @@ def export_litert(
     >>> hepvae.load_inferer("model.tflite").runtime
     'litert'
     """
-    path = Path(path)
-    if path.suffix != ".tflite":
-        raise OptionError(f"{path}: expected a name that ends in .tflite")
-    check_output(make_folder(path.parent) / path.name)
     require("ai_edge_litert", "export to LiteRT")
-    from ..models.jet_model import JetModel
-    from ..models.vae import load_vae
 
-    if not isinstance(model, JetModel):
-        model = load_vae(Path(model) / "model.keras" if Path(model).is_dir() else Path(model))
-    padded = reference_jets(model.card.spec) if jets is None else np.asarray(jets, np.float32)
-    if len(padded) == 0:
-        raise ModelError(f"{path}: an export needs jets to be checked on, and there are none")
-    file = _converted(model, path)
-    with whole_file(path) as temporary, tempfile.TemporaryDirectory(prefix="hepvae-export-") as folder:
-        keras_file = Path(folder, "model.keras")
-        model.save(keras_file)
-        write_litert(temporary, file)
-        parity = compare(load_inferer(keras_file), load_inferer(temporary), padded)
-        if not parity.holds(tolerance):
-            raise ModelError(f"{path}: TensorFlow and LiteRT differ by more than {tolerance:g}: {parity}")
-        record = {
-            "jets": parity.jets,
-            "worst_relative_difference": parity.worst,
-            "events_that_change_sides": parity.moved,
-            "versions": {p: version(p) for p in ("tensorflow", "keras", "ai-edge-litert")},
-        }
-        file.metadata[EXPORT_KEY] = json.dumps(record, indent=1)
-        write_litert(temporary, file)
-    return parity
+    def built(of: JetModel, path: Path) -> Writer:
+        file = _converted(of, path)
+
+        def write(to: Path, record: Mapping[str, str]) -> None:
+            file.metadata.update(record)
+            write_litert(to, file)
+
+        return write
+
+    about = {"versions": versions(("tensorflow", "keras", "ai-edge-litert"))}
+    return exported(model, Path(path), jets, tolerance, ExportKind("LiteRT", ".tflite", built, about))
 
 
 def _converted(model: JetModel, path: Path) -> LiteRtFile:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MOST_MOVED", "TOLERANCE", "WORKING_POINTS", "Parity", "compare", "compare_losses"]
+from ..errors import ModelError
+from ..inference.inferer import Inferer
+from ..inference.loading import load_inferer
+
+__all__ = [
+    "MOST_MOVED",
+    "TOLERANCE",
+    "WORKING_POINTS",
+    "Parity",
+    "as_written",
+    "compare",
+    "compare_losses",
+    "held",
+]
 
 #: Largest difference of an output for any jet, over the larger of its |value| and the median |value|. A loss that
 #: is small beside others has rounding of large numbers in it, which no decision depends on.
@@ -41,6 +55,14 @@ class Parity:
     def holds(self, tolerance: float = TOLERANCE) -> bool:
         """Whether both are within what is allowed."""
         return self.worst <= tolerance and self.moved <= MOST_MOVED
+
+    def record(self) -> dict[str, float]:
+        """As the metadata of a file keep it."""
+        return {
+            "jets": self.jets,
+            "worst_relative_difference": self.worst,
+            "events_that_change_sides": self.moved,
+        }
 
     def __str__(self) -> str:
         points = " and ".join(f"{point:.0%}" for point in WORKING_POINTS)
@@ -82,6 +104,21 @@ def compare_losses(first: Losses, second: Losses) -> Parity:
     key = "loss" if "loss" in names else names[0]
     moved = _moved(*(_of_events(np.asarray(side[key], np.float64)) for side in (first, second))) if jets else 0.0
     return Parity(worst.jets, worst.worst, worst.jet, worst.loss, worst.values, moved)
+
+
+def held(first: Losses, second: Losses, what: str, tolerance: float = TOLERANCE) -> Parity:
+    """Compare outputs of the same jets; ModelError, which says what differs, where that is more than allowed."""
+    parity = compare_losses(first, second)
+    if not parity.holds(tolerance):
+        raise ModelError(f"{what} by more than {tolerance:g}: {parity}")
+    return parity
+
+
+def as_written(path: Path) -> Inferer:
+    """A file as its runtime runs it: no blocks, no distances by the compiled loop; LiteRT has none of its own."""
+    if path.suffix == ".tflite":
+        return load_inferer(path)
+    return load_inferer(path, batching=False, compiled_distances=path.suffix != ".onnx")
 
 
 def _of_events(loss: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 from ..errors import HepvaeError, ModelError, one_line
 from ..extras import require
 from ..models.contract import INPUT, JETS_AXIS, RECONSTRUCTION
-from .export import OPSET, store_weights_in_float32, without_gemm_warnings
+from .export import OPSET
 from .rewrites import TRACED_JETS, rewrite
 
 __all__ = ["ConstantGraph", "constants_only", "converted"]
@@ -240,5 +242,42 @@ def _by_tf2onnx(
         raise ModelError(
             f"{where}: tf2onnx lost the names of inputs or outputs: expected {INPUT}, {', '.join(names)}"
         )
-    store_weights_in_float32(onnx, proto.graph)
+    _store_weights_in_float32(onnx, proto.graph)
     return proto
+
+
+@contextmanager
+def without_gemm_warnings() -> Iterator[None]:
+    """tf2onnx warns, on the root logger, of each product in float64 that it leaves as it is."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]  # and gives it a handler, where there is none
+
+    def other(record: logging.LogRecord) -> bool:
+        return "Gemm rewriter" not in record.getMessage()
+
+    root.addFilter(other)
+    try:
+        yield
+    finally:
+        root.removeFilter(other)
+        root.handlers[:] = handlers
+
+
+def _store_weights_in_float32(onnx: Any, graph: Any) -> None:
+    """Weights that a foreign model uses in float64 may be float32 in Keras; tf2onnx writes them out as float64.
+
+    Half the file. ONNX Runtime casts them once, when it loads the model.
+    """
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.DOUBLE:
+            continue
+        values = onnx.numpy_helper.to_array(tensor)
+        single = values.astype(np.float32)
+        if values.size > 1 and np.array_equal(single, values):
+            name = tensor.name
+            tensor.CopyFrom(onnx.numpy_helper.from_array(single, f"{name}/float32"))
+            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.DOUBLE))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

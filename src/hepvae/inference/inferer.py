@@ -19,7 +19,7 @@ from ..models.contract import RECONSTRUCTION
 from .batching import Batcher
 from .blocks import Tuning
 from .runtime import InferenceOptions, Runtime
-from .transport import bytes_to_carry, digest, local_file, unpickle
+from .transport import bytes_to_carry, digest, kept, local_file
 
 __all__ = ["Inferer"]
 
@@ -74,7 +74,8 @@ class Inferer:
 
     def __reduce__(self) -> tuple[Callable[..., Inferer], tuple[Any, ...]]:
         content = self._content or bytes_to_carry(self.path, self.sha256, self.options.travels)
-        return unpickle, (type(self), self._runtime, self.path, self.options, self.sha256, self.card, content)
+        given = (self._runtime, self.path, self.options, self.sha256, self.card, content)
+        return type(self).unpickled, given
 
     @classmethod
     def unpickled(
@@ -86,11 +87,15 @@ class Inferer:
         card: ModelCard,
         content: bytes | None,
     ) -> Inferer:
-        """What was pickled, not opened yet."""
-        inferer = cls.__new__(cls)
-        inferer._restore(runtime, path, options)
-        inferer.sha256, inferer.card, inferer._content = sha256, card, content
-        return inferer
+        """What was pickled, not opened yet; one object however often it is unpickled in this process."""
+
+        def new() -> Inferer:
+            inferer = cls.__new__(cls)
+            inferer._restore(runtime, path, options)
+            inferer.sha256, inferer.card, inferer._content = sha256, card, content
+            return inferer
+
+        return kept((cls, runtime, path, repr(options), sha256), new)
 
     @property
     def runtime(self) -> str:

@@ -15,20 +15,21 @@ import tarfile
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..errors import ModelError
 from ..models.contract import SAVED_MODEL
 from ..output.files import whole_file
 
 if TYPE_CHECKING:
-    from ..models.card import ModelCard
-    from .inferer import Inferer
-    from .runtime import InferenceOptions, Runtime, Travels
+    from .runtime import Travels
 
-__all__ = ["MOST_BYTES", "bytes_to_carry", "digest", "local_file", "unpickle"]
+T = TypeVar("T")
+
+__all__ = ["MOST_BYTES", "bytes_to_carry", "digest", "kept", "local_file"]
 
 #: Larger files stay where they are, unless the user wants them to travel: Dask sends them with each task.
 MOST_BYTES = 32 * 2**20
@@ -36,7 +37,7 @@ MOST_BYTES = 32 * 2**20
 KEPT = 8
 
 _lock = threading.Lock()
-_kept: OrderedDict[tuple[object, ...], Inferer] = OrderedDict()
+_kept: OrderedDict[tuple[object, ...], object] = OrderedDict()
 
 
 def _content(path: Path) -> bytes:
@@ -86,24 +87,15 @@ def bytes_to_carry(path: Path, sha256: str, travels: Travels | None) -> bytes | 
     return content
 
 
-def unpickle(
-    kind: type[Inferer],
-    runtime: type[Runtime],
-    path: Path,
-    options: InferenceOptions,
-    sha256: str,
-    card: ModelCard,
-    content: bytes | None,
-) -> Inferer:
+def kept(key: tuple[object, ...], unpickled: Callable[[], T]) -> T:
     """The inferer of a pickle: the one that this process has already, if it was unpickled before."""
-    key = kind, runtime, path, repr(options), sha256
     with _lock:
         if key not in _kept:
-            _kept[key] = kind.unpickled(runtime, path, options, sha256, card, content)
+            _kept[key] = unpickled()
             while len(_kept) > KEPT:
                 _kept.popitem(last=False)
         _kept.move_to_end(key)
-        return _kept[key]
+        return cast("T", _kept[key])
 
 
 def local_file(path: Path, sha256: str, content: bytes | None) -> Path:

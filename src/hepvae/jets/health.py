@@ -8,7 +8,8 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from .quality import Counts, ExaminedJets, examine_jets
+from .quality import ExaminedJets, examine_jets
+from .reasons import Counts
 from .spec import InputSpec
 
 __all__ = ["Health"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import njit, types
 
 from ..execution.compiled import compiled
-from .quality import EMPTY, NEGATIVE, NOT_FINITE, NOT_OWN
+from .reasons import EMPTY, NEGATIVE, NOT_FINITE, NOT_OWN
 
 __all__ = ["examine", "pad", "sums"]
 
@@ -64,7 +64,7 @@ def examine(
     axis_phi: Floats,
     radius: float,
 ) -> npt.NDArray[np.uint8]:
-    """Why each jet cannot be scored, as `quality.REASONS` numbers it. The axes are empty where there are none."""
+    """Why each jet cannot be scored, as `reasons.REASONS` numbers it. The axes are empty where there are none."""
     reasons = np.zeros(len(counts), np.uint8)
     for jet in range(len(counts)):
         empty, negative, finite = True, False, True

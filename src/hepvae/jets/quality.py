@@ -1,8 +1,7 @@
-"""Why a jet cannot be scored: the one table of reasons, and jets examined against it."""
+"""Jets examined: which of them can be scored, and why others cannot."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,38 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from .padding import FlatJets, flatten_jets, pad_into
+from .reasons import REASONS, Counts
 from .spec import InputSpec
 
-__all__ = ["JET_RADIUS", "REASONS", "Counts", "ExaminedJets", "examine_jets", "pad_scorable", "too_many_not_own"]
+__all__ = ["JET_RADIUS", "ExaminedJets", "examine_jets", "pad_scorable", "too_many_not_own"]
 
 #: Radius parameter of the large-radius jets (AK8) of all layouts. Jets of 160,000 simulated dijets have their
 #: axis within 5e-4 of the direction of their summed constituents.
 JET_RADIUS = 0.8
 
-#: Numbers of the reasons, 0 for none; a jet counts under the first that holds.
-EMPTY, NOT_FINITE, NEGATIVE, NOT_OWN, LOSS_NOT_FINITE = 1, 2, 3, 4, 5
-REASONS = {
-    EMPTY: "without constituents",  # none, or none with pt
-    NOT_FINITE: "with a value that is not finite",
-    NEGATIVE: "with a negative pt",
-    NOT_OWN: "with constituents that are not its own",  # their sum points elsewhere
-    LOSS_NOT_FINITE: "with a loss that is not finite",  # finite values can be so large that their squares are not
-}
-
 #: So many jets with constituents of others are a mistake in the links, if they are more than that share.
 LEAST_NOT_OWN, SHARE_NOT_OWN = 5, 1e-3
-
-
-class Counts(dict[str, int]):
-    """Numbers by reason."""
-
-    def add(self, other: Mapping[str, int]) -> None:
-        """Add the numbers of another one."""
-        for reason, number in other.items():
-            self[reason] = self.get(reason, 0) + number
-
-    def __str__(self) -> str:
-        return ", ".join(f"{number} {reason}" for reason, number in self.items())
 
 
 @dataclass(frozen=True)
@@ -51,7 +29,7 @@ class ExaminedJets:
 
     flat: FlatJets
     reason: npt.NDArray[np.uint8]
-    """(jets,): a number of `REASONS`, or 0."""
+    """(jets,): a number of `reasons.REASONS`, or 0."""
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:

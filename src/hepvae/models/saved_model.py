@@ -25,27 +25,12 @@ OF_WEIGHTS = ("SaveV2", "RestoreV2", "MergeV2Checkpoints")
 #: Functions of TensorFlow's that do so.
 SAVERS = ("__inference__traced_save", "__inference__traced_restore")
 RANDOM_OPERATORS = (
-    *(
-        "RandomStandardNormal",
-        "RandomUniform",
-        "RandomUniformInt",
-        "TruncatedNormal",
-        "ParameterizedTruncatedNormal",
-    ),
-    *("Multinomial", "RandomGamma", "RandomPoissonV2", "RandomShuffle", "RngReadAndSkip", "RngSkip"),
-    *("StatelessRandomNormal", "StatelessRandomNormalV2", "StatelessRandomUniform", "StatelessRandomUniformV2"),
-    *(
-        "StatelessTruncatedNormal",
-        "StatelessTruncatedNormalV2",
-        "StatelessMultinomial",
-        "StatefulStandardNormalV2",
-    ),
-    *(
-        "StatefulUniform",
-        "StatefulTruncatedNormal",
-        "StatelessRandomUniformFullIntV2",
-        "StatelessRandomUniformIntV2",
-    ),
+    *("RandomStandardNormal", "RandomUniform", "RandomUniformInt", "TruncatedNormal"),
+    *("ParameterizedTruncatedNormal", "Multinomial", "RandomGamma", "RandomPoissonV2", "RandomShuffle"),
+    *("RngReadAndSkip", "RngSkip", "StatelessRandomNormal", "StatelessRandomNormalV2", "StatelessRandomUniform"),
+    *("StatelessRandomUniformV2", "StatelessTruncatedNormal", "StatelessTruncatedNormalV2"),
+    *("StatelessMultinomial", "StatefulStandardNormalV2", "StatefulUniform", "StatefulTruncatedNormal"),
+    *("StatelessRandomUniformFullIntV2", "StatelessRandomUniformIntV2"),
 )
 #: A graph is far smaller than the weights, which are in other files.
 MOST_BYTES = 2**28

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,15 @@ from uuid import uuid4
 
 from ..errors import FileError
 
-__all__ = ["already_there", "check_output", "make_folder", "temporary_name", "temporary_of", "whole_file"]
+__all__ = [
+    "already_there",
+    "check_output",
+    "make_folder",
+    "temporary_name",
+    "temporary_of",
+    "whole_file",
+    "whole_folder",
+]
 
 #: Names of files that are being written: hidden, unlike those of any other process; the suffix stays, as it tells
 #: some writers what to write.
@@ -68,14 +77,35 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     check_output(path)
     temporary = path.with_name(temporary_name(path.name))
-    try:
+    with _fault_of(path, temporary):
         yield temporary
         if temporary.exists():
             os.replace(temporary, path)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` to write to, which takes its place when the block ends well."""
+    make_folder(path.parent)
+    temporary, old = (path.with_name(temporary_name(path.name)) for _ in range(2))
+    with _fault_of(path, temporary):
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _fault_of(path: Path, temporary: Path) -> Iterator[None]:
+    """Faults of the system as those of an output, whose temporary form is removed."""
+    try:
+        yield
     except OSError as error:
         if isinstance(error, FileError):
             raise
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):  # of a disk that is read-only now
-            temporary.unlink(missing_ok=True)
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)

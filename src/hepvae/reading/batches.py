@@ -12,7 +12,8 @@ import numpy.typing as npt
 from ..errors import LayoutError, UnscoredJetsWarning
 from ..extras import require
 from ..jets.padding import pad_into
-from ..jets.quality import Counts, examine_jets
+from ..jets.quality import examine_jets
+from ..jets.reasons import Counts
 from ..jets.selection import Selection
 from ..jets.spec import InputSpec
 from ..options import check_whole_number

@@ -73,17 +73,8 @@ def read_dijets(
     >>> str(events.jets.constituents.pt.type)
     '100 * 2 * var * float32'
     """
-    chunks = iterate_dijets(
-        files,
-        step_size=None,
-        schema=schema,
-        tree=tree,
-        entry_start=entry_start,
-        entry_stop=entry_stop,
-        columns=columns,
-        spec=spec,
-    )
-    return ak.concatenate(list(chunks))
+    options = ReadOptions(tree, schema, None, carried=columns).of_spec(spec)
+    return ak.concatenate(list(iterate_files(files, options, entry_start, entry_stop)))
 
 
 def iterate_dijets(

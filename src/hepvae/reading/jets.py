@@ -67,21 +67,9 @@ def read_jets(
     >>> str(entries.jets.constituents.pt.type)
     '3 * var * var * float32'
     """
-    chunks = iterate_jets(
-        files,
-        step_size=None,
-        collection=collection,
-        columns=columns,
-        schema=schema,
-        tree=tree,
-        entry_start=entry_start,
-        entry_stop=entry_stop,
-        candidates=candidates,
-        links=links,
-        jet_radius=jet_radius,
-        spec=spec,
-    )
-    return ak.concatenate(list(chunks))
+    jets = JetCollection(collection, candidates, links, jet_radius)
+    options = ReadOptions(tree, schema, None, carried=columns, jets=jets).of_spec(spec)
+    return ak.concatenate(list(iterate_files(files, options, entry_start, entry_stop, all_jets=True)))
 
 
 def iterate_jets(

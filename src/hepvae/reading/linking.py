@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..jets.padding import RADIUS
-from ..jets.quality import JET_RADIUS, NOT_OWN, examine_jets, too_many_not_own
+from ..jets.quality import JET_RADIUS, examine_jets, too_many_not_own
+from ..jets.reasons import NOT_OWN
 from ..jets.selection import dijet_events, load_vector
 from .layouts import (
     EVENT_COLUMNS,

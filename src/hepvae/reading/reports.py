@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import without_tokens
 from ..jets.health import Health
-from ..jets.quality import Counts
+from ..jets.reasons import Counts
 from .layouts import SCHEMAS
 
 __all__ = ["FileReport"]

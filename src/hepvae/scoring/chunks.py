@@ -17,7 +17,8 @@ from ..inference import Inferer
 from ..jets.features import FEATURES
 from ..jets.health import Health
 from ..jets.padding import FlatJets, flatten_jets
-from ..jets.quality import Counts, ExaminedJets, examine_jets
+from ..jets.quality import ExaminedJets, examine_jets
+from ..jets.reasons import Counts
 from ..jets.spec import InputSpec
 from ..reading.dijets import iterate_source
 from ..reading.layouts import JET_COLUMNS

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from ..errors import OptionError, SpecError, UnscoredJetsWarning
 from ..jets.padding import NOMINAL_PT, FlatJets
-from ..jets.quality import LOSS_NOT_FINITE, Counts, ExaminedJets, examine_jets
+from ..jets.quality import ExaminedJets, examine_jets
+from ..jets.reasons import LOSS_NOT_FINITE, Counts
 from ..jets.spec import InputSpec
 from ..models.card import ModelCard
 from ..reading.lazy import is_lazy, map_lazily

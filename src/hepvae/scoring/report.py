@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..jets.health import Health
-from ..jets.quality import Counts
+from ..jets.reasons import Counts
 from ..reading.reports import FileReport
 
 __all__ = ["ScoreReport"]

@@ -1,0 +1,207 @@
+"""Adopted networks of ONNX: their graphs with what stands before and behind them, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelError, one_line
+from ..extras import require
+from ..inference.onnx_graph import check_sizes, keep_outputs
+from ..models.contract import INPUT, JETS_AXIS, PARTICLES_AXIS, RECONSTRUCTION
+from .adapter import network_inputs, outputs_of
+from .adopted import FURTHER, REGROUPED, Adoption, Array, Losses, write_graph
+from .networks import OnnxNetwork
+from .onnx_ops import OnnxOps, Value
+from .parity import Parity, compare_losses
+
+__all__ = ["adopt_onnx"]
+
+#: What ONNX Runtime of the oldest supported release reads.
+IR_VERSION = 10
+
+
+def adopt_onnx(adoption: Adoption) -> dict[str, Parity]:
+    """Write ``model.onnx``, checked against the networks as they came; see `adoption.adopt`."""
+    networks, path, n_particles = adoption.networks, adoption.onnx_file, adoption.card.spec.n_particles
+    used = [
+        adoption.selected({name: name for name in network.outputs}, keys)
+        for network, keys in zip(networks, adoption.keys)
+    ]
+    for network, names in zip(networks, used):
+        network.check_random(list(names.values()))
+    _check_sizes(adoption)
+    free = adoption.takes_any_particles and len(networks) == 1
+    write_graph(_built(adoption, used, free=free), path, adoption.metadata())
+    source = adoption.source_losses(_SourceRun(adoption, used))
+    least = n_particles
+    if free:
+        least = _shortest(adoption)
+        write_graph(_built(adoption, used, free=free), path, adoption.metadata(least=least))
+    parities = {"source": adoption.check_written(source)}
+    write_graph(_built(adoption, used, free=free), path, adoption.metadata(parities, least=least))
+    return parities
+
+
+def _check_sizes(adoption: Adoption) -> None:
+    """Refuse tensors that are too large, before ONNX Runtime folds constants or allocates anything."""
+    axes = {one.tensor: one.axes.split(", ") for one in adoption.card.inputs}
+    lengths = {one.tensor: one.n_particles for one in adoption.card.inputs}
+
+    def size(tensor: str, place: int, _: str) -> int | None:
+        if place == 0:
+            return 1
+        of_tensor = axes.get(tensor, [])
+        return lengths[tensor] if place < len(of_tensor) and of_tensor[place] == "particles" else None
+
+    model, *decoders = adoption.networks
+    check_sizes(model.proto, model.where, size)
+    for decoder in decoders:
+        check_sizes(decoder.proto, decoder.where, lambda _, place, __: 1 if place == 0 else None)
+
+
+def _built(adoption: Adoption, used: list[dict[str, str]], *, free: bool) -> Any:
+    """The whole graph: from ``particles`` to the outputs of the card."""
+    card, networks, batch_size = adoption.card, adoption.networks, adoption.record.batch_size
+    onnx = networks[0].onnx
+    opset = max(network.opset for network in networks)
+    protos = []
+    for name, network in zip(("model", "decoder"), networks):
+        proto = network.proto
+        if network.opset != opset:
+            proto = onnx.version_converter.convert_version(proto, opset)
+        protos.append(onnx.compose.add_prefix(proto, f"{name}/"))
+    spec, helper = card.spec, onnx.helper
+    before, after = OnnxOps(onnx, opset, "hepvae/input"), OnnxOps(onnx, opset, "hepvae/output")
+    length = None if free else spec.n_particles
+    particles = Value(before, INPUT, (batch_size, length, spec.shape[1]))
+    first = networks[0]
+    for name, value in network_inputs(particles, card, before).items():
+        _wire(onnx, before, value, f"model/{name}", first.types[name])
+    raw: dict[str, Value] = {}
+    for prefix, network, names in zip(("model", "decoder"), networks, used):
+        for what, name in names.items():
+            raw[what] = _float_value(onnx, after, f"{prefix}/{name}", network.types[name], network.outputs[name])
+    nodes = [*before.nodes, *protos[0].graph.node]
+    initializers = [*protos[0].graph.initializer]
+    if len(networks) > 1:
+        entry = OnnxOps(onnx, opset, "hepvae/z")
+        z_mean = raw["z_mean"]
+        name = adoption.decoder_input
+        _wire(onnx, entry, Value(entry, z_mean.name, z_mean.shape), f"decoder/{name}", networks[1].types[name])
+        casts = [node for node in after.nodes if z_mean.name in node.output]
+        nodes += [*casts, *entry.nodes, *protos[1].graph.node]
+        after.nodes = [node for node in after.nodes if node not in casts]
+        initializers += [*entry.constants, *protos[1].graph.initializer]
+    padded = Value(after, INPUT, particles.shape)
+    outputs = outputs_of(padded, raw, card, after, by_product=True, free=free)
+    nodes += after.nodes
+    jets: int | str = batch_size or JETS_AXIS
+    values = []
+    for name, value in outputs.items():
+        nodes.append(helper.make_node("Identity", [value.name], [name]))
+        shape: tuple[Any, ...] = (jets,)
+        if name == RECONSTRUCTION:
+            shape = (jets, PARTICLES_AXIS if free else value.shape[1], value.shape[2])
+        values.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
+    entry_shape = (jets, PARTICLES_AXIS if free else spec.n_particles, spec.shape[1])
+    graph = helper.make_graph(
+        nodes,
+        "hepvae",
+        [helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, entry_shape)],
+        values,
+        [*before.constants, *initializers, *after.constants],
+    )
+    imports = {o.domain: max(int(o.version), 1) for proto in protos for o in proto.opset_import}
+    imports[""] = opset
+    imports.pop("ai.onnx", None)
+    proto = helper.make_model(
+        graph,
+        opset_imports=[
+            helper.make_opsetid(d, v) for d, v in imports.items() if d == "" or d in {n.domain for n in nodes}
+        ],
+    )
+    proto.ir_version = min(proto.ir_version, IR_VERSION)
+    keep_outputs(proto, list(outputs))
+    return proto
+
+
+def _wire(onnx: Any, ops: OnnxOps, value: Value, name: str, kind: int) -> None:
+    """Give a value the name, and the type, that an input of a network has."""
+    if kind != onnx.TensorProto.FLOAT:
+        value = ops.cast(value, onnx.helper.tensor_dtype_to_np_dtype(kind))
+    ops.nodes.append(onnx.helper.make_node("Identity", [value.name], [name]))
+
+
+def _float_value(onnx: Any, ops: OnnxOps, name: str, kind: int, shape: Any) -> Value:
+    """An output of a network in float32."""
+    value = Value(ops, name, shape or (None, None))
+    return value if kind == onnx.TensorProto.FLOAT else ops.cast(value, np.float32)
+
+
+def _session(model: str | bytes, where: str) -> Any:
+    """Of ONNX Runtime as it is, silent, on one thread."""
+    runtime = require("onnxruntime", "adopt")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # a dozen classes of its own
+        raise ModelError(f"{where}: ONNX Runtime cannot load it: {one_line(error)}") from error
+
+
+class _SourceRun:
+    """The networks as they came, on ONNX Runtime: from padded jets to the outputs in use."""
+
+    def __init__(self, adoption: Adoption, used: list[dict[str, str]]) -> None:
+        sessions = [_session(n.proto.SerializeToString(), n.where) for n in adoption.networks]
+        self._adoption, self._parts = adoption, list(zip(adoption.networks, sessions, used))
+
+    def __call__(self, batch: Array) -> dict[str, Any]:
+        tensors: dict[str, Any] = {}
+        inputs: Mapping[str, Any] = network_inputs(batch, self._adoption.card, np)
+        for network, session, names in self._parts:
+            if tensors:
+                inputs = {self._adoption.decoder_input: tensors["z_mean"]}
+            try:
+                results = session.run(list(names.values()), _typed(network, inputs))
+            except Exception as error:  # as above
+                raise ModelError(
+                    f"{network.where}: ONNX Runtime fails on {len(batch)} jets: {one_line(error)}"
+                ) from error
+            tensors |= zip(names, results)
+        return tensors
+
+
+def _typed(network: OnnxNetwork, values: Mapping[str, Any]) -> dict[str, Any]:
+    kind = network.onnx.helper.tensor_dtype_to_np_dtype
+    return {name: np.ascontiguousarray(value, kind(network.types[name])) for name, value in values.items()}
+
+
+def _shortest(adoption: Adoption) -> int:
+    """The shortest particle axis with the same losses; ModelError where more padding changes them."""
+    padded, n_particles = adoption.padded, adoption.card.spec.n_particles
+    session = _session(str(adoption.onnx_file), adoption.onnx_file.name)
+
+    def at(jets: Array) -> Losses:
+        names = list(adoption.card.outputs.names)
+        try:
+            parts = [session.run(names, {INPUT: jets[i : i + 256]}) for i in range(0, len(jets), 256)]
+        except Exception as error:  # a dozen classes of ONNX Runtime's own
+            raise ModelError(
+                f"{adoption.card.where}: fails on {jets.shape[1]} particles: {one_line(error)}"
+            ) from error
+        return {name: np.concatenate(values) for name, values in zip(names, zip(*parts))}
+
+    adoption.check_padding(at(padded), at(np.pad(padded, ((0, 0), (0, FURTHER), (0, 0)))))
+    few = padded[(padded[:, FURTHER:] == 0).all(axis=(1, 2))]
+    if len(few) < 2 * REGROUPED or n_particles <= FURTHER:
+        return n_particles
+    try:
+        shorter = at(np.ascontiguousarray(few[:, :FURTHER]))
+    except ModelError:
+        return n_particles
+    return FURTHER if compare_losses(at(few), shorter).holds() else n_particles
