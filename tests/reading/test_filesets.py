@@ -15,7 +15,7 @@ from hepvae.reading.sources import resolve
 from hepvae.scoring.collected import collected, picobarns_of, read_sample
 from hepvae.scoring.formats import read_scores
 from hepvae.scoring.parts import part_names
-from hepvae.search.samples import load_sample
+from hepvae.search.samples import SampleFiles, load_sample
 
 
 @pytest.fixture
@@ -67,8 +67,15 @@ def test_a_fileset_is_an_input_wherever_files_are(files, tmp_path, form, in_memo
         ({"one": {"files": {}}}, "dataset 'one': expected 'files'"),
         ({"one": 3}, "dataset 'one': expected 'files'"),
         ({"one": {"files": {"a.root": 3}}}, "one.*a.root: expected a path, and the name of a tree"),
-        ({"one": {"files": {"a.root": {"steps": [[0, 5], [7, 9]]}}}}, "its steps leave out entries"),
-        ({"one": {"files": {"a.root": {"steps": [[0, 5]], "num_entries": 9}}}}, "its steps leave out entries"),
+        (
+            {"one": {"files": {"a.root": {"steps": [[0, 5], [4, 9]]}}}},
+            r"step \[4, 9\]: expected entries of the file",
+        ),
+        ({"one": {"files": {"a.root": {"steps": [[-1, 5]]}}}}, r"step \[-1, 5\]: expected entries of the file"),
+        (
+            {"one": {"files": {"a.root": {"steps": [[0, 5]], "num_entries": 4}}}},
+            r"step \[0, 5\]: expected entries",
+        ),
         ({"one": {"files": {"a.root": {"steps": [0]}}}}, "expected steps"),
     ],
 )
@@ -83,6 +90,91 @@ def test_a_file_that_has_other_entries_than_its_fileset_says(files, tmp_path):
     fileset = {"one": {"files": {files[0]: {"object_path": "Events", "num_entries": 21}}}}
     with pytest.raises(hepvae.FileError, match="has 20 entries, its fileset says 21"):
         hepvae.read_dijets(fileset)
+
+
+@pytest.fixture
+def stepped(files):
+    """As coffea's ``max_chunks`` and ``slice_chunks`` leave a fileset: parts of a file, and all of another."""
+    some = {"object_path": "Events", "steps": [[2, 7], [7, 9], [12, 20]], "num_entries": 20}
+    every = {"object_path": "Events", "steps": [[0, 11], [11, 20]], "num_entries": 20}
+    return {"one": {"files": {files[0]: some, files[1]: every}, "metadata": {"xsec": 3.0}}}
+
+
+def test_steps_that_leave_out_entries(files, stepped, tmp_path, capsys):
+    """They were refused, though `max_chunks` of coffea gives nothing else."""
+    with uproot.update(files[0]) as file:
+        file["Runs"] = {"genEventSumw": np.array([1000.0])}
+    with uproot.update(files[1]) as file:
+        file["Runs"] = {"genEventSumw": np.array([300.0])}
+    sources = resolve(stepped)
+    assert [source.span for source in sources] == [(2, 9), (12, 20), None]
+    assert len(hepvae.read_dijets(stepped)) == sum(
+        len(hepvae.read_dijets(files[0], entry_start=start, entry_stop=stop)) for start, stop in ((2, 9), (12, 20))
+    ) + len(hepvae.read_dijets(files[1]))
+    fileset = tmp_path / "fileset.json"
+    fileset.write_text(json.dumps(stepped))
+    command = ["score", str(fileset), "--model", "conv", "--mjj-min", "0", "--pt-min", "0"]
+    assert main([*command, "--output", str(tmp_path / "whole.root")]) == 0
+    output = tmp_path / "scored"
+    for share in ("1/2", "2/2"):
+        assert main([*command, "--split", share, "--output", f"{output}/"]) == 0
+    names = [path.name for path in sorted((output / "one").glob("*.root"))]
+    assert names == ["0_12-20.root", "0_2-9.root", "1.root"]
+    record = json.loads((output / "one" / "0_2-9.root.json").read_text())
+    assert record["input"][0] == f"{files[0]}[2:9]" and record["report"]["events_read"] == 7
+    events = [
+        uproot.open(output / "one" / name)["Events/event"].array() for name in ("0_2-9.root", "0_12-20.root")
+    ]
+    written = uproot.open(tmp_path / "whole.root")["Events"].arrays(["event", "score"], library="np")
+    with uproot.open(files[0]) as file:
+        every = file["Events/event"].array(library="np")
+    assert set(np.concatenate(events)) <= {*every[2:9], *every[12:]} and len(np.concatenate(events)) > 5
+    assert written["event"][: sum(map(len, events))].tolist() == np.concatenate(events).tolist()
+    # The sum of weights of generation is that of the share of the entries.
+    assert collected(output).weights()["one"] == (pytest.approx(750 + 300), 3.0)
+    capsys.readouterr()
+    assert main([*command, "--output", f"{output}/", "--resume"]) == 0
+    assert "3 of 3 files were scored already" in capsys.readouterr().err
+    assert main(["report", str(output), "--check"]) == 0
+    # The rest of the file, named later, has a part of its own.
+    some = stepped["one"]["files"][files[0]]
+    fileset.write_text(
+        json.dumps({**stepped, "one": {**stepped["one"], "files": {files[0]: {**some, "steps": [[9, 12]]}}}})
+    )
+    assert main([*command, "--output", f"{output}/", "--resume"]) == 0
+    assert main(["report", str(output)]) == 0
+    assert "38 read from 4 files" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_steps_on_dask_workers(stepped, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    inferer = hepvae.load_inferer(hepvae.model_path("conv"), threads=1)
+    options = {"step_size": 3, "mjj_min": 0, "pt_min": 0}
+    hepvae.score_files(stepped, inferer, f"{tmp_path}/here/", **options)
+    with distributed.Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as client:
+        hepvae.score_files(stepped, inferer, f"{tmp_path}/there/", client=client, **options)
+        hepvae.score_files(stepped, inferer, tmp_path / "there.root", client=client, **options)
+    read = [uproot.open(path)["Events"].arrays(library="np") for path in sorted(tmp_path.glob("here/one/*.root"))]
+    for path, expected in zip(sorted(tmp_path.glob("there/one/*.root")), read, strict=True):
+        columns = uproot.open(path)["Events"].arrays(library="np")
+        assert all(columns[name].tobytes() == expected[name].tobytes() for name in expected)
+    whole = uproot.open(tmp_path / "there.root")["Events/score"].array(library="np")
+    assert whole.tolist() == np.concatenate([read[i]["score"] for i in (1, 0, 2)]).tolist()
+
+
+def test_steps_where_every_entry_counts(files, stepped, tmp_path):
+    for options in ({"friend": True}, {"jets": "all"}):
+        with pytest.raises(hepvae.OptionError, match=r"0\.root\[2:9\]: its fileset leaves out entries"):
+            hepvae.score_files(stepped, hepvae.load_inferer("conv"), tmp_path / "s.root", **options)
+    with pytest.raises(hepvae.LayoutError, match=r"0\.root\[2:9\]: .*: expected scored files: hepvae score"):
+        SampleFiles.of("QCD", stepped)
+    (tmp_path / "a.json").write_text(json.dumps(stepped))
+    (tmp_path / "b.json").write_text(json.dumps({**stepped, "one": {**stepped["one"], "files": [files[0]]}}))
+    with pytest.raises(hepvae.LayoutError, match="expected each entry of a dataset once"):
+        resolve([tmp_path / "a.json", tmp_path / "b.json"])
+    beyond = {"one": {"files": {files[0]: {"object_path": "Events", "steps": [[15, 21]]}}}}
+    with pytest.raises(hepvae.FileError, match="has 20 entries, its fileset names those up to 21"):
+        hepvae.read_dijets(beyond)
 
 
 def test_datasets_get_folders_and_their_cross_section(files, tmp_path, capsys):

@@ -178,6 +178,7 @@ def iterate_source(
 
     They are those of `iterate_dijets`, or with ``all_jets`` those of `iterate_jets`, with the number of the entry
     in the file as ``entry``. Of a file with one jet an entry they are jets, if ``single_jets`` allows for them.
+    ``entries`` are counted from the first that a fileset names.
 
     What fails for a reason that may pass is tried again on the file opened anew, and goes on with the chunk
     that failed: no chunk is given twice.
@@ -249,13 +250,18 @@ def _chunks(
                 raise
             schema = None
         name = None if schema is None else schema.name
-        if done is not None and (table.num_entries, name) != (report.entries, report.schema):
-            raise FileError(f"{source.path}: is another file now than when its first entries were read")
         if source.entries not in (None, table.num_entries):
             raise FileError(f"{table.where}: has {table.num_entries} entries, its fileset says {source.entries}")
-        report.schema, report.entries = name, table.num_entries
+        begin, end = source.span or (0, table.num_entries)
+        if end > table.num_entries:
+            raise FileError(f"{table.where}: has {table.num_entries} entries, its fileset names those up to {end}")
+        if done is not None and (end - begin, name) != (report.entries, report.schema):
+            raise FileError(f"{source.path}: is another file now than when its first entries were read")
+        report.schema, report.entries = name, end - begin
         if source.dataset is not None and report.generated_weights is None:
-            report.generated_weights = table.generated_weights()
+            generated = table.generated_weights()
+            # Of some entries: their share of all.
+            report.generated_weights = generated and generated * (end - begin) / max(table.num_entries, 1)
         per_event = [
             column for column in (schema.event_columns if schema else EVENT_COLUMNS) if column in table.names
         ]
@@ -274,7 +280,7 @@ def _chunks(
             schema = schema.with_columns(options.columns, options.jet_columns, table.names, table.where)
         carried = _matching(options.carried, table.names, table.where)
         branches = list(dict.fromkeys([*schema.branches, *per_event, *carried]))
-        start, stop = (int(min(entry, table.num_entries)) for entry in entries)
+        start, stop = (int(min(begin + entry, end)) for entry in entries)
         if done is not None:
             start = done
             if start >= stop:

@@ -14,12 +14,16 @@ from ..errors import FileError, LayoutError, one_line
 __all__ = [
     "Dataset",
     "FilesetEntry",
+    "Span",
     "check_cross_sections",
     "cross_section",
     "entries_of",
     "is_fileset",
     "read_fileset",
 ]
+
+#: Some entries of a file: the first, and that after the last.
+Span = tuple[int, int]
 
 #: What the cross-section (pb) is called in the metadata of a dataset.
 CROSS_SECTIONS = ("xsec", "xs", "cross_section", "crosssection")
@@ -43,6 +47,8 @@ class FilesetEntry:
     tree: str | None = None
     entries: int | None = None
     """How many the fileset says there are."""
+    span: Span | None = None
+    """Those that are read, where its steps leave out others."""
 
 
 def is_fileset(files: Mapping[Any, Any]) -> bool:
@@ -82,7 +88,7 @@ def entries_of(fileset: Mapping[Any, Any], where: str) -> Iterator[FilesetEntry]
     Raises
     ------
     LayoutError
-        It is none, or its steps leave out entries of a file.
+        It is none, or its steps have entries of a file twice.
     """
     for name, value in fileset.items():
         described = value if isinstance(value, Mapping) else {"files": value}
@@ -99,22 +105,25 @@ def entries_of(fileset: Mapping[Any, Any], where: str) -> Iterator[FilesetEntry]
             of_file = entry.get("object_path")
             if not isinstance(path, str) or not (of_file is None or isinstance(of_file, str)):
                 raise LayoutError(f"{at}: expected a path, and the name of a tree")
-            yield FilesetEntry(path, dataset, of_file or tree, _entries(entry, at))
+            entries, spans = _entries(entry, at)
+            for span in spans:
+                yield FilesetEntry(path, dataset, of_file or tree, entries, span)
 
 
-def _entries(entry: Mapping[str, Any], at: str) -> int | None:
-    """How many entries a file has, by its steps or as it says; `LayoutError` where steps leave out some."""
-    steps, entries = entry.get("steps"), entry.get("num_entries")
+def _entries(entry: Mapping[str, Any], at: str) -> tuple[int | None, list[Span | None]]:
+    """How many entries a file has, where that is said, and those that its steps name; None where they are all."""
     try:
-        if steps:
-            starts, stops = zip(*sorted((int(start), int(stop)) for start, stop in steps))
-            whole = starts[0] == 0 and starts[1:] == stops[:-1] and entries in (None, stops[-1])
-            if not whole:
-                raise LayoutError(f"{at}: its steps leave out entries: expected all of a file, or no steps")
-            return int(stops[-1])
-        return None if entries is None else int(entries)
+        entries = None if entry.get("num_entries") is None else int(entry["num_entries"])
+        steps = sorted((int(start), int(stop)) for start, stop in entry.get("steps") or ())
     except (TypeError, ValueError) as error:
         raise LayoutError(f"{at}: expected steps [[first, last], ...] and num_entries, numbers") from error
+    spans: list[Span] = []
+    for start, stop in steps:
+        end = spans[-1][1] if spans else 0
+        if not end <= start <= stop <= (stop if entries is None else entries):
+            raise LayoutError(f"{at}: step [{start}, {stop}]: expected entries of the file, each in one step")
+        spans[-1:] = [(spans[-1][0], stop)] if spans and start == end else [*spans[-1:], (start, stop)]
+    return entries, [None] if not spans or spans == [(0, entries)] else [*spans]
 
 
 def check_cross_sections(where: str, *metadata: Mapping[str, Any]) -> None:

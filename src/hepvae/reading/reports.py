@@ -27,7 +27,7 @@ class FileReport:
     path: str
     """As the user or the glob named it, without the token of an address."""
     entries: int = 0
-    """Entries of the tree."""
+    """Entries of the tree, or of those that a fileset names."""
     events_read: int = 0
     """Entries that were read."""
     events_without_dijet: int = 0

@@ -9,14 +9,15 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ..errors import FileError, OptionError, TransientError, one_line, without_tokens
+from ..errors import FileError, LayoutError, OptionError, TransientError, one_line, without_tokens
 from ..storage.access import ACCESS, Access
 from ..storage.servers import address_parts, eos_address, has_magic, is_folder, match, size_of
-from .filesets import Dataset, FilesetEntry, entries_of, is_fileset, read_fileset
+from .filesets import Dataset, FilesetEntry, Span, entries_of, is_fileset, read_fileset
 
 __all__ = [
     "HDF5_SUFFIXES",
@@ -63,10 +64,22 @@ class Source:
     """That a fileset has it in."""
     entries: int | None = field(default=None, compare=False)
     """How many a fileset says there are."""
+    span: Span | None = None
+    """The entries that are read, where a fileset leaves out others."""
 
     @property
     def is_remote(self) -> bool:
         return "://" in self.path
+
+    @property
+    def name(self) -> str:
+        """What reports and records call it: its path without a token, and its span."""
+        return without_tokens(self.path) + (f"[{self.span[0]}:{self.span[1]}]" if self.span else "")
+
+    @property
+    def stamp(self) -> list[str | int]:
+        """What tells it from an earlier file of its name, and from other entries of the file; see `stamp`."""
+        return [self.absolute.name, *stamp(self.path)[1:]]
 
     @property
     def absolute(self) -> Source:
@@ -100,8 +113,10 @@ def resolve(
         A pattern or a folder gives no file (unless kept), or nothing is named.
     OptionError
         Something else than names is given.
+    LayoutError
+        Filesets name entries of a file twice.
     """
-    sources: dict[tuple[object, str, Dataset | None], Source] = {}
+    sources: dict[tuple[object, str, Dataset | None, Span | None], Source] = {}
     failures: list[FileError] = []
     for given in _given(files, tree):
         for source, error in _expanded(given, access):
@@ -111,14 +126,27 @@ def resolve(
                 failures.append(error)
                 source = replace(source, failure=str(error))
             path = source.path
-            key = path if error else _same(path), source.tree or TREE, source.dataset
+            key = path if error else _same(path), source.tree or TREE, source.dataset, source.span
             known = sources.setdefault(key, source)
             if known.path != path and path not in known.also:
                 log.info("%s: is the same file as %s, read once", path, known.path)
                 sources[key] = replace(known, also=(*known.also, path))
     if len(failures) >= len(sources):
         raise failures[0] if failures else FileError("no input files named")
+    _check_spans(sources)
     return list(sources.values())
+
+
+def _check_spans(sources: Mapping[Any, Source]) -> None:
+    """Raise `LayoutError` where filesets name entries of a file twice."""
+    of_files: dict[tuple[object, ...], list[Source]] = {}
+    for key, source in sources.items():
+        of_files.setdefault(key[:-1], []).append(source)
+    for same in of_files.values():
+        same.sort(key=lambda source: source.span or (0, 0))
+        for first, second in pairwise(same):
+            if first.span is None or second.span is None or second.span[0] < first.span[1]:
+                raise LayoutError(f"{first.name} and {second.name}: expected each entry of a dataset once")
 
 
 def _given(files: Files, tree: str | None) -> Iterator[Source]:
@@ -143,7 +171,7 @@ def _given(files: Files, tree: str | None) -> Iterator[Source]:
 
 def _of_fileset(entries: Iterable[FilesetEntry], tree: str | None) -> Iterator[Source]:
     for one in entries:
-        yield Source(one.path, one.tree or tree, dataset=one.dataset, entries=one.entries)
+        yield Source(one.path, one.tree or tree, dataset=one.dataset, entries=one.entries, span=one.span)
 
 
 def _expanded(given: Source, access: Access) -> Iterator[tuple[Source, FileError | None]]:
@@ -258,7 +286,7 @@ def stamp(path: str) -> list[str | int]:
 
 
 def file_size(source: Source, access: Access) -> int:
-    """Bytes of a file; 0 of one that is not there, or whose server has no sizes (``https://``).
+    """Bytes of a file, or of its span; 0 of one that is not there, or whose server has no sizes (``https://``).
 
     Raises
     ------
@@ -267,8 +295,12 @@ def file_size(source: Source, access: Access) -> int:
     """
     try:
         if source.path.startswith("root://"):
-            return size_of(source.path, access)
-        return 0 if source.is_remote else os.path.getsize(source.path)
+            size = size_of(source.path, access)
+        else:
+            size = 0 if source.is_remote else os.path.getsize(source.path)
+        if source.span and source.entries:
+            size = size * (source.span[1] - source.span[0]) // source.entries
+        return size
     except TransientError:
         raise
     except (FileError, OSError):

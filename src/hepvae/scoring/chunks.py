@@ -209,7 +209,7 @@ class ChunkScorer:
         self, source: Source, read: ReadOptions, entries: tuple[int, float], chunks: int = 1
     ) -> tuple[FileReport, Rows | None]:
         """The report and the rows of the first chunk of some entries; None where the file failed."""
-        report = FileReport(source.path, health=Health.of(self.inferer.spec))
+        report = FileReport(source.name, health=Health.of(self.inferer.spec))
         try:
             with closing(
                 iterate_source(source, report, read, entries=entries, all_jets=self.config.all_jets)

@@ -185,6 +185,12 @@ def stream_scores(
     read = read.of_spec(inferer.spec)
     sources = resolve(files, read.tree, read.access, keep_failures=True)
     _check_carried(config, read, writing)
+    for source in sources:
+        if source.span is not None and (writing.friend or config.all_jets):
+            raise OptionError(
+                f"{source.name}: its fileset leaves out entries: expected all of a file, with num_entries, since a"
+                " friend and jets 'all' have a row for each"
+            )
     if writing.resume and callable(config.strategy.strategy):
         raise OptionError(
             f"resume: whether {config.strategy.name!r} is the function of the killed call cannot be told: expected"
@@ -222,7 +228,7 @@ class _Call:
 
     def reports(self, sources: list[Source], known: list[FileReport | None]) -> list[FileReport]:
         """Of some files: those that are known, and new ones."""
-        new = (FileReport(source.path, health=Health.of(self.inferer.spec)) for source in sources)
+        new = (FileReport(source.name, health=Health.of(self.inferer.spec)) for source in sources)
         return [old or one for old, one in zip(known, new)]
 
     def scored_here(self, sources: list[Source], reports: list[FileReport]) -> Chunks:

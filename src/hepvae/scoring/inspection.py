@@ -51,7 +51,7 @@ def inspect_sources(files: Files, read: ReadOptions, n_particles: int) -> list[F
     """As `inspect_files`, with options that are there."""
     n_particles = check_whole_number("n_particles", n_particles)
     sources = resolve(files, read.tree, read.access, keep_failures=True)
-    reports = [FileReport(source.path, health=Health(n_particles)) for source in sources]
+    reports = [FileReport(source.name, health=Health(n_particles)) for source in sources]
     chunks = iterate_sources(sources, reports, read, single_jets=True)
     with event_bar("reading", reports) as look, closing(read_ahead(chunks)) as ahead:
         for report, events in ahead:

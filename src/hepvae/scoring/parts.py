@@ -23,14 +23,14 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from ..errors import FileError, HepvaeError, LayoutError, OptionError, without_tokens
+from ..errors import FileError, HepvaeError, LayoutError, OptionError
 from ..jets.health import Health
 from ..output.folders import Checksum, OutputFolder
 from ..reading.dijets import iterate_source
 from ..reading.filesets import check_cross_sections
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
-from ..reading.sources import Source, file_size, stamp, without_suffix
+from ..reading.sources import Source, file_size, without_suffix
 from .chunks import ChunkScorer, scored_chunks
 from .form import Rows, ScoredForm
 from .options import OutputOptions
@@ -61,7 +61,7 @@ def part_names(sources: list[Source], suffix: str) -> list[str]:
     names = [_plain_name(source) for source in sources]
     number = Counter(names)
     for i in [i for i, name in enumerate(names) if number[name] > 1]:
-        names[i] += f"-{_digest(json.dumps([without_tokens(sources[i].absolute.path), sources[i].tree]))[:8]}"
+        names[i] += f"-{_digest(json.dumps(_listed(sources[i])))[:8]}"
     return [name + suffix for name in names]
 
 
@@ -72,6 +72,8 @@ def _digest(text: str) -> str:
 def _plain_name(source: Source) -> str:
     """Of a file without its folders and its suffix, of letters that every storage takes."""
     name = _plain(without_suffix(source.path.partition("?")[0].rstrip("/").rpartition("/")[2]))
+    if source.span is not None:
+        name += f"_{source.span[0]}-{source.span[1]}"
     return name if source.dataset is None else f"{_dataset_folder(source.dataset.name)}/{name}"
 
 
@@ -116,7 +118,7 @@ class Record:
     """What is beside a part."""
 
     input: list[str | int]
-    """Its file, as `stamp` gives it."""
+    """Its `Source.stamp`."""
     tree: str | None
     options: dict[str, Any]
     """All that the scores depend on."""
@@ -217,7 +219,7 @@ class Parts:
             raise FileError(f"{path}: exists already: expected another folder, --resume or --overwrite")
         if record is None:
             problem = "is there without a whole record"
-        elif record.input[:1] != (now := stamp(part.source.path))[:1] or record.tree != part.source.tree:
+        elif record.input[:1] != (now := part.source.stamp)[:1] or record.tree != part.source.tree:
             problem = f"is the part of another input, {record.input[0]}"
         elif changed := record.changed(self.options):
             problem = f"was scored with other: {', '.join(changed)}"
@@ -231,7 +233,7 @@ class Parts:
     def fail(self, part: Part, report: FileReport) -> None:
         """Record why a file has no part."""
         self.folder.remove(part.name)
-        Record(stamp(part.source.path), part.source.tree, self.options, report).write(self.folder, part.name)
+        Record(part.source.stamp, part.source.tree, self.options, report).write(self.folder, part.name)
 
     def clean(self) -> None:
         """Remove what killed processes have left of the parts."""
@@ -271,7 +273,7 @@ def _names_kept(
 
 def _listed(source: Source) -> tuple[str, str | None]:
     """What stands for an input in the lists."""
-    return without_tokens(source.absolute.path), source.tree
+    return source.absolute.name, source.tree
 
 
 def _inputs(sources: list[Source], names: list[str], options: dict[str, Any]) -> dict[str, str]:
@@ -337,7 +339,7 @@ class PartWriter:
         If they are the whole file its part is written, else a file of rows, whose name is given with the report.
         """
         scorer = self.scorer
-        report = FileReport(part.source.path, health=Health.of(scorer.inferer.spec))
+        report = FileReport(part.source.name, health=Health.of(scorer.inferer.spec))
         try:
             with _spool() as spool, closing(self._chunks(part, report, read, entries, chunks)) as some:
                 for _, rows in scored_chunks(some, scorer.inferer, scorer.config):
@@ -404,7 +406,7 @@ class PartWriter:
             columns = [(name, rows.dtype[name].str) for name in rows.dtype.names or ()]
             self.form.write(path, columns, [(report, rows)])
             found = Checksum.of(path)
-            record = Record(stamp(source.path), source.tree, self.options, report, found.size, found.adler32)
+            record = Record(source.stamp, source.tree, self.options, report, found.size, found.adler32)
             record.write(self.folder, part.name)
 
 

@@ -17,7 +17,7 @@ from ..output.folders import LocalFolder, open_output
 from ..output.journal import Journal
 from ..reading.dijets import check_columns
 from ..reading.reports import FileReport
-from ..reading.sources import Source, stamp
+from ..reading.sources import Source
 from .form import Columns, Rows
 
 __all__ = ["UnfinishedScores", "unfinished"]
@@ -52,7 +52,7 @@ class UnfinishedScores:
 
     def __init__(self, journal: Journal, sources: list[Source], allowed: Sequence[str]):
         self._journal, self._sources, self._allowed = journal, sources, allowed
-        self._keys = [json.dumps([*stamp(source.path), source.tree]) for source in sources]
+        self._keys = [json.dumps([*source.stamp, source.tree]) for source in sources]
         self._files = [f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.rows" for key in self._keys]
         self._parts: dict[int, _Part] = {}
         for i, (key, name) in enumerate(zip(self._keys, self._files)):

@@ -134,6 +134,11 @@ class SampleFiles:
         inputs: list[Source] = []
         scored: list[tuple[ModelCard, str, list[str]]] = []
         for source in resolve(files):
+            if source.span is not None:
+                raise LayoutError(
+                    f"{source.name}: its fileset leaves out entries: expected scored files: hepvae score with this"
+                    " fileset and --output DIR/"
+                )
             provenance = provenance_of(source)
             if not provenance:
                 inputs.append(source)
@@ -335,7 +340,7 @@ def score_sample(
         "version": __version__,
         "sha256": inferer.sha256,
         "runtime": inferer.runtime,
-        "inputs": [[*stamp(source.path), source.tree] for source in resolve(files)],
+        "inputs": [[*source.stamp, source.tree] for source in resolve(files)],
         "observables": list(observables),
     }
     known = _recorded(record)

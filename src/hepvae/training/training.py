@@ -132,7 +132,7 @@ def train(
     require("tf2onnx", "training")  # needed at its end: better missed now
     sources = resolve(files)
     what = {
-        "files": [source.path for source in sources],
+        "files": [source.name for source in sources],
         "model": architecture,
         "spec": spec.to_dict(),
         "hyperparameters": hyperparameters,
