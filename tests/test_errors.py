@@ -23,6 +23,6 @@ def test_names_on_the_terminal_without_tokens():
 
 
 def test_stored_options_without_tokens():
-    from hepvae.execution.command import _plain
+    from hepvae.execution.session import _plain
 
     assert _plain([f"root://h//f.root?authz={TOKEN}", 3]) == ["root://h//f.root?authz=***", 3]

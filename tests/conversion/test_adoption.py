@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 import hepvae
 from hepvae import FileError, InputSpec, ModelError, adopt, load_inferer, pad_particles
 from hepvae.conversion.adoption import draft_card
-from hepvae.models.foreign import draft, read_card
+from hepvae.models.foreign_draft import draft
+from hepvae.models.foreign_file import read_card
 from hepvae.scoring.formats import open_scored
 
 SAMPLE = hepvae.sample_path("qcdSig")

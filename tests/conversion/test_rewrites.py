@@ -8,7 +8,8 @@ import pytest
 
 import hepvae
 from hepvae import load_inferer, model_path
-from hepvae.conversion.rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
+from hepvae.conversion.free_axes import TRACED_JETS, TRACED_PARTICLES
+from hepvae.conversion.rewrites import rewrite
 from hepvae.errors import ModelError
 from hepvae.models.bundled import DETECTOR, MODELS
 from hepvae.models.contract import INPUT

@@ -8,7 +8,8 @@ import math
 import pytest
 
 from hepvae import InputSpec, ModelError
-from hepvae.models.foreign import NetworkFeature, read_card, resolved
+from hepvae.models.foreign import NetworkFeature, resolved
+from hepvae.models.foreign_file import read_card
 
 CARD = """
 name = "my-vae"

@@ -7,7 +7,8 @@ from helpers.dijet_files import random_tables, write_events
 
 import hepvae
 from hepvae import LayoutError, OptionError, read_dijets
-from hepvae.reading.layouts import SCHEMAS, Counts, Formula, find_schema
+from hepvae.reading.declarations import Counts, Formula
+from hepvae.reading.layouts import SCHEMAS, find_schema
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

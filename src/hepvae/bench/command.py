@@ -13,7 +13,9 @@ import click
 
 from ..conversion.parity import TOLERANCE
 from ..errors import OptionError
-from ..execution.command import PATH, Command, Number, Whole, built, effective_options, option
+from ..execution.command import Command, built, option
+from ..execution.option_types import PATH, Number, Whole
+from ..execution.session import effective_options
 from ..inference import runtime_names
 from ..models.bundled import DETECTOR, MODELS
 from ..options import check_choice, check_number, check_whole_number

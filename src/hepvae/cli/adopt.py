@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ..errors import OptionError
-from ..execution.command import PATH, Command, option
+from ..execution.command import Command, option
+from ..execution.option_types import PATH
 from ..output.files import whole_file
 from ..output.text import terminal_text
 

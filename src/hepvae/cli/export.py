@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ..execution.command import PATH, Command, option
+from ..execution.command import Command, option
+from ..execution.option_types import PATH
 from ..output.text import terminal_text
 
 

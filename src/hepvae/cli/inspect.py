@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..execution.command import Command, Whole, option
+from ..execution.command import Command, option
+from ..execution.option_types import Whole
 from ..output.text import console, terminal_text
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport

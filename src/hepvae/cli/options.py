@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..execution.command import PATH, Choice, Number, Whole, built, option
+from ..execution.command import built, option
+from ..execution.option_types import PATH, Choice, Number, Whole
 from ..inference import runtime_names
 from ..jets.selection import REGIONS, Selection
 from ..models.bundled import MODELS

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from ..errors import OptionError
-from ..execution.command import Command, Number, Whole, option
+from ..execution.command import Command, option
+from ..execution.option_types import Number, Whole
 from ..options import check_choice, check_number
 from ..output.files import check_output, whole_file
 from ..output.text import terminal_text

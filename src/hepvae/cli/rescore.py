@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..execution.command import PATH, Command
+from ..execution.command import Command
+from ..execution.option_types import PATH
 from ..output.text import terminal_text
 from ..scoring.strategy import ScoreStrategy
 from . import options

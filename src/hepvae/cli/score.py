@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from ..execution.command import Choice, Command, Whole, built, option
+from ..execution.command import Command, built, option
+from ..execution.option_types import Choice, Whole
 from ..inference import load_inferer, named_model, runtime_names
 from ..jets.selection import Selection
 from ..output.folders import is_folder, open_folder

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from ..execution.command import PATH, Choice, Command, Number, Whole, option
+from ..execution.command import Command, option
+from ..execution.option_types import PATH, Choice, Number, Whole
 from ..search.fits import CRITERIA
 from ..search.options import DEFAULT_MODELS, SearchOptions, SignalFiles
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from ..execution.command import PATH, Command, Number, Whole, option
+from ..execution.command import Command, option
+from ..execution.option_types import PATH, Number, Whole
 from ..output.text import terminal_text
 
 

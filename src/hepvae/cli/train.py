@@ -9,7 +9,9 @@ from typing import Literal, NamedTuple
 
 import click
 
-from ..execution.command import PATH, Choice, Command, Number, Whole, built, effective_options, option
+from ..execution.command import Command, built, option
+from ..execution.option_types import PATH, Choice, Number, Whole
+from ..execution.session import effective_options
 from ..jets.selection import REGIONS, Region
 from ..models import ARCHITECTURES, ArchitectureName
 from ..models.losses import DISTANCES

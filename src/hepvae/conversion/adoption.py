@@ -19,13 +19,17 @@ from ..extras import versions
 from ..jets.padding import pad_particles
 from ..models.bundled import reference_jets
 from ..models.card import ADOPTED, ModelCard, Reconstruction
-from ..models.foreign import ForeignCard, Values, draft, read_card, resolved
+from ..models.foreign import ForeignCard, Values, resolved
+from ..models.foreign_draft import draft
+from ..models.foreign_file import read_card
 from ..output.files import already_there, whole_folder
 from ..reading.dijets import read_dijets
 from .adapter import invertible
 from .adopted import REGROUPED, Adoption, Array, compiled_distances
-from .networks import OnnxNetwork, TensorFlowNetwork, load_network
+from .network import TensorFlowNetwork
+from .networks import load_network
 from .onnx_adoption import adopt_onnx
+from .onnx_network import OnnxNetwork
 from .parity import Parity
 from .tensorflow_adoption import adopt_tensorflow
 
@@ -55,7 +59,7 @@ def adopt(
     model : path or object
         A ``.keras`` or ``.h5`` file, a SavedModel folder, an ``.onnx`` file; a Keras model or a ``ModelProto``.
     card : path or mapping
-        What the model does not say itself: a TOML file, or what it would hold (see `models.foreign`).
+        What the model does not say itself: a TOML file, or what it would hold (see `models.foreign_file`).
     decoder : path or object, optional
         Where ``model`` is an encoder: what takes its ``z_mean``.
     output : path

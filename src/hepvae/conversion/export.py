@@ -27,8 +27,9 @@ from ..models.contract import (
     RecoLoss,
 )
 from ..output.files import check_output, make_folder, whole_file
+from .free_axes import TRACED_JETS, TRACED_PARTICLES
 from .parity import TOLERANCE, Parity, as_written, held
-from .rewrites import TRACED_JETS, TRACED_PARTICLES, rewrite
+from .rewrites import rewrite
 
 if TYPE_CHECKING:
     from ..models.jet_model import JetModel

@@ -19,8 +19,8 @@ from ..inference.litert import outputs_of
 from ..inference.litert_file import LiteRtFile, find_sizes, graph_problem, write_litert
 from ..models.contract import CARD_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY
 from .export import ExportKind, Writer, exported, least_particles, reco_loss_of, traceable
+from .free_axes import TRACED_JETS, TRACED_PARTICLES
 from .parity import TOLERANCE, Parity
-from .rewrites import TRACED_JETS, TRACED_PARTICLES
 
 if TYPE_CHECKING:
     from ..models.card import ModelCard

@@ -2,233 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import json
 import sys
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import HepvaeError, MissingPackageError, ModelError, OptionError, one_line
+from ..errors import ModelError, one_line
 from ..extras import require
-from ..inference.onnx_graph import RANDOM, read_model
-from ..models.contract import TRAINED
+from ..inference.onnx_graph import read_model
 from ..models.saved_model import check_saved_model
+from .keras_networks import keras_network, read_keras
+from .network import Network, TensorFlowNetwork, dims
+from .onnx_network import OnnxNetwork
 
-__all__ = ["Network", "OnnxNetwork", "Shape", "TensorFlowNetwork", "load_network", "random_error", "selected"]
-
-Shape = tuple[int | None, ...]
-
-#: Operators of ONNX that hold other graphs.
-CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
-DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
-#: What this release of ONNX Runtime runs at least.
-OLDEST_OPSET = 13
-NEWER_OPSET = 18
-#: Of a graph whose functions are resolved, and of functions inside functions.
-MOST_OPERATORS, MOST_NESTED = 100_000, 50
-#: Configurations of models are kilobytes.
-MOST_CONFIGURATION = 2**26
-
-
-class Network:
-    """A network with named inputs and outputs; shapes as far as it tells them, None for what may vary."""
-
-    inputs: dict[str, Shape | None]
-    outputs: dict[str, Shape | None]
-    #: What wrote it, for the record.
-    tool: str
-
-    @property
-    def batch_size(self) -> int | None:
-        """Jets that it takes at once; None: any number."""
-        sizes = {shape[0] for shape in self.inputs.values() if shape}
-        return next((size for size in sizes if size is not None), None)
-
-
-def selected(values: Mapping[str, Any], key: str | int, where: str, what: str) -> Any:
-    """One of the outputs of a network, by name or position; ModelError says what it has instead."""
-    names = list(values)
-    if isinstance(key, int) and key < len(names):
-        return values[names[key]]
-    if isinstance(key, str) and key in values:
-        return values[key]
-    raise ModelError(f"{where}: {what} is {key!r}: the model has the outputs {', '.join(names) or 'none'}")
-
-
-class OnnxNetwork(Network):
-    """A network as a graph of ONNX, in one of the versions that this module writes to.
-
-    Parameters
-    ----------
-    proto : ModelProto
-    where : str
-        For messages.
-    """
-
-    def __init__(self, proto: Any, where: str) -> None:
-        self.onnx = require("onnx", where)
-        _check_onnx(self.onnx, proto, where)
-        if proto.functions:
-            proto = _inlined(self.onnx, proto, where)
-        self.proto, self.where = _converted(self.onnx, proto, where), where
-        self.tool = f"{proto.producer_name} {proto.producer_version}".strip() or "unknown"
-        weights = {tensor.name for tensor in self.proto.graph.initializer}
-        self.inputs = {v.name: _shape(v) for v in self.proto.graph.input if v.name not in weights}
-        self.outputs = {v.name: _shape(v) for v in self.proto.graph.output}
-        self.types = {
-            v.name: v.type.tensor_type.elem_type for v in (*self.proto.graph.input, *self.proto.graph.output)
-        }
-
-    @property
-    def opset(self) -> int:
-        """Of ONNX's own operators."""
-        return next(int(o.version) for o in self.proto.opset_import if o.domain in ("", "ai.onnx"))
-
-    def check_random(self, outputs: list[str]) -> None:
-        """Refuse random operators that outputs in use need."""
-        needed, random = set(outputs), None
-        for node in reversed(self.proto.graph.node):
-            if needed.intersection(node.output):
-                needed.update(node.input)
-                training = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]
-                if node.op_type in RANDOM or (training and self._true(node.input[2])):
-                    random = node
-        if random is not None:
-            raise random_error(self.where, random.op_type, random.name or random.output[0])
-
-    def _true(self, name: str) -> bool:
-        for tensor in self.proto.graph.initializer:
-            if tensor.name == name:
-                return bool(self.onnx.numpy_helper.to_array(tensor).any())
-        return True
-
-
-def random_error(where: str, kind: str, name: str) -> ModelError:
-    return ModelError(
-        f"{where}: operator {kind} {name!r} is random, and an output in use needs it: scores would differ from"
-        " call to call; name z_mean in [output] and give encoder and decoder apart (--decoder), so that the mean"
-        ' is decoded (z = "mean")'
-    )
-
-
-def _shape(value: Any) -> Shape | None:
-    kind = value.type.tensor_type
-    if not kind.HasField("shape"):
-        return None
-    return tuple(int(d.dim_value) if d.dim_value > 0 else None for d in kind.shape.dim)
-
-
-def _check_onnx(onnx: Any, proto: Any, where: str) -> None:
-    """Refuse control flow, weights in other files, operators that are not ONNX's."""
-    nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
-    ours = {(f.domain, f.name) for f in proto.functions}
-    tensors = [*proto.graph.initializer]
-    for node in nodes:
-        held = any(a.HasField("g") or len(a.graphs) for a in node.attribute)
-        if held or node.op_type in CONTROL_FLOW:
-            raise ModelError(f"{where}: operator {node.op_type} {node.name!r} is control flow: expected none")
-        if node.domain not in DOMAINS and (node.domain, node.op_type) not in ours:
-            raise ModelError(
-                f"{where}: operator {node.op_type} {node.name!r} of {node.domain!r}: expected operators of ONNX"
-            )
-        for attribute in node.attribute:
-            tensors += [attribute.t, *attribute.tensors]
-    for tensor in tensors:
-        if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise ModelError(
-                f"{where}: has weights in other files: expected all in the model file"
-                " (PyTorch: torch.onnx.export(..., external_data=False))"
-            )
-    if proto.graph.sparse_initializer:
-        raise ModelError(f"{where}: has sparse weights: expected dense ones")
-
-
-def _inlined(onnx: Any, proto: Any, where: str) -> Any:
-    """PyTorch's dynamo exporter writes functions: their nodes take their place."""
-    _check_functions(proto, where)
-    try:
-        from onnx import inliner
-
-        inlined = inliner.inline_local_functions(proto)
-    except Exception as error:  # of an extension module
-        raise ModelError(f"{where}: functions of its graph cannot be resolved: {one_line(error)}") from error
-    _check_onnx(onnx, inlined, where)
-    return inlined
-
-
-def _check_functions(proto: Any, where: str) -> None:
-    """Refuse functions that would never end, or become too many operators."""
-    functions = {(f.domain, f.name): f for f in proto.functions}
-    counts: dict[tuple[str, str], int] = {}
-
-    def count(nodes: Any, within: tuple[tuple[str, str], ...]) -> int:
-        total = 0
-        for node in nodes:
-            key = (node.domain, node.op_type)
-            if key in within or len(within) > MOST_NESTED:
-                raise ModelError(f"{where}: function {node.op_type} calls itself, or nests too deep")
-            if key in functions and key not in counts:
-                counts[key] = count(functions[key].node, (*within, key))
-            total += counts.get(key, 1)
-        return total
-
-    if (total := count(proto.graph.node, ())) > MOST_OPERATORS:
-        raise ModelError(f"{where}: its functions have {total:.3g} operators: expected at most {MOST_OPERATORS}")
-
-
-def _converted(onnx: Any, proto: Any, where: str) -> Any:
-    opsets = [o for o in proto.opset_import if o.domain in ("", "ai.onnx")]
-    if not opsets:  # of classical models only
-        proto.opset_import.append(onnx.helper.make_opsetid("", NEWER_OPSET))
-        return proto
-    if opsets[0].version >= OLDEST_OPSET:
-        return proto
-    try:
-        return onnx.version_converter.convert_version(proto, NEWER_OPSET)
-    except Exception as error:  # of an extension module
-        raise ModelError(
-            f"{where}: opset {opsets[0].version} cannot be converted to {NEWER_OPSET}: {one_line(error)};"
-            f" export it with opset {OLDEST_OPSET} or later"
-        ) from error
-
-
-class TensorFlowNetwork(Network):
-    """A network that TensorFlow can call while it traces a graph.
-
-    Parameters
-    ----------
-    call : callable
-        From tensors by name to outputs: a tensor, a sequence, or by name.
-    inputs, outputs : dicts of str to shape
-        Empty where it does not tell.
-    keep : object
-        What must live as long as the network.
-    """
-
-    def __init__(
-        self,
-        call: Callable[[Mapping[str, Any]], Any],
-        inputs: dict[str, Shape | None],
-        outputs: dict[str, Shape | None],
-        tool: str,
-        where: str,
-        keep: object = None,
-    ) -> None:
-        self._call, self.inputs, self.outputs, self.tool, self.where = call, inputs, outputs, tool, where
-        self._keep = keep
-
-    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Outputs by name, in their order."""
-        values = self._call(inputs)
-        if isinstance(values, Mapping):
-            return dict(values)
-        parts = list(values) if isinstance(values, (list, tuple)) else [values]
-        names = list(self.outputs) if len(self.outputs) == len(parts) else [str(i) for i in range(len(parts))]
-        return dict(zip(names, parts))
+__all__ = ["load_network"]
 
 
 def load_network(model: Any, *, custom: Mapping[str, Any] | Path | str | None, trust_code: bool) -> Network:
@@ -259,130 +46,7 @@ def load_network(model: Any, *, custom: Mapping[str, Any] | Path | str | None, t
         return OnnxNetwork(read_model(path), str(path))
     if path.suffix not in (".keras", ".h5", ".hdf5"):
         raise ModelError(f"{path}: expected .keras, .h5, .onnx or the folder of a SavedModel")
-    names = _names(custom)
-    trusted = trust_code or custom is not None
-    if path.suffix == ".keras":
-        configuration, keras, tool = _keras_archive(path)
-    else:
-        configuration, keras, tool = _keras_h5(path)
-    if not trusted:
-        _check_code(configuration, path)
-    scope = names if trusted else {}
-    try:
-        with _quiet():
-            loaded = keras.models.load_model(str(path), custom_objects=scope, compile=False, safe_mode=not trusted)
-    # Keras raises whatever its reading of a foreign file runs into, the code in it included.
-    except Exception as error:
-        hint = "" if trusted else "; a model with code of its own needs --custom FILE.py, or --trust-code"
-        if trusted:
-            hint = "; expected all names that its code needs in --custom FILE.py"
-        raise ModelError(f"{path}: Keras cannot load it: {one_line(error)}{hint}") from error
-    return _keras_network(loaded, tool, str(path))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warnings of Keras on what it was compiled with, and how old its format is."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _names(custom: Mapping[str, Any] | Path | str | None) -> dict[str, Any]:
-    if custom is None:
-        return {}
-    if isinstance(custom, Mapping):
-        return dict(custom)
-    path = Path(custom)
-    if not path.is_file():
-        raise OptionError(f"{path}: no such file with custom names")
-    spec = importlib.util.spec_from_file_location(f"hepvae_custom_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise OptionError(f"{path}: expected a Python file with custom names")
-    require("tensorflow", str(path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except ImportError as error:
-        if error.name == "tf_keras":
-            require("tf_keras", str(path))
-        raise MissingPackageError(f"{path}: cannot be imported: {one_line(error)}") from error
-    except Exception as error:  # whatever the code of a user runs into
-        raise OptionError(f"{path}: fails when it is imported: {one_line(error)}") from error
-    return {name: value for name, value in vars(module).items() if not name.startswith("__")}
-
-
-def _keras_archive(path: Path) -> tuple[Any, Any, str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("config.json").file_size > MOST_CONFIGURATION:
-                raise ModelError(f"{path}: config.json is larger than {MOST_CONFIGURATION >> 20} MiB")
-            configuration = json.loads(archive.read("config.json"))
-            about = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else {}
-            weights = archive.read("model.weights.h5")
-    except ModelError:
-        raise
-    except Exception as error:  # zipfile and JSON, of a damaged file
-        raise ModelError(f"{path}: not a .keras file: {one_line(error)}") from error
-    if configuration.get("registered_name") in TRAINED:
-        raise ModelError(
-            f"{path}: is a model that hepvae trained: expected 'hepvae export', which adopts it as it is"
-        )
-    from ..models.vae import check_weights
-
-    try:
-        check_weights(weights)
-    except Exception as error:  # h5py, of a damaged file
-        raise ModelError(f"{path}: {one_line(error) if not isinstance(error, HepvaeError) else error}") from error
-    version = str(about.get("keras_version", "3"))
-    keras = require("tf_keras", str(path)) if version.startswith("2.") else require("keras", str(path))
-    return configuration, keras, f"keras {version}"
-
-
-def _keras_h5(path: Path) -> tuple[Any, Any, str]:
-    h5py = require("h5py", str(path))
-    try:
-        with h5py.File(path) as file:
-            configuration, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "2")
-            foreign: list[str] = []
-            file.visititems_links(lambda n, link: None if isinstance(link, h5py.HardLink) else foreign.append(n))
-    except OSError as error:
-        raise ModelError(f"{path}: not an HDF5 file: {one_line(error)}") from error
-    if foreign:
-        raise ModelError(f"{path}: weights {foreign[0]!r} are not in the file itself")
-    if configuration is None:
-        raise ModelError(f"{path}: has weights only: expected a whole model (model.save, not save_weights)")
-    version = version.decode() if isinstance(version, bytes) else str(version)
-    try:
-        parsed = json.loads(configuration)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: its configuration is not JSON: {one_line(error)}") from error
-    keras = require("keras" if version.startswith("3") else "tf_keras", str(path))
-    return parsed, keras, f"keras {version}"
-
-
-def _check_code(configuration: Any, path: Path) -> None:
-    """Refuse code in a configuration: ``Lambda`` layers, and classes that are not Keras' own."""
-    left = [configuration]
-    while left:
-        part = left.pop()
-        if isinstance(part, Mapping):
-            name, module = part.get("class_name"), part.get("module")
-            foreign = isinstance(module, str) and module.split(".")[0] not in ("keras", "tf_keras", "builtins")
-            if name in ("Lambda", "__lambda__", "function") or foreign:
-                given = part.get("config")
-                which = f" {given.get('name')!r}" if isinstance(given, Mapping) else ""
-                raise ModelError(
-                    f"{path}: {name}{which}"
-                    " brings code along, which would run: add --trust-code if you know where the file comes from,"
-                    " or --custom FILE.py with the names that it needs"
-                )
-            left += part.values()
-        elif isinstance(part, list):
-            left += part
+    return read_keras(path, custom, trust_code)
 
 
 def _of_object(model: Any) -> Network:
@@ -393,58 +57,8 @@ def _of_object(model: Any) -> Network:
     if any(name.startswith(("keras.", "tf_keras.")) for name in names):
         module = "tf_keras" if any(name.startswith("tf_keras.") for name in names) else "keras"
         version = getattr(sys.modules.get(module), "__version__", "")
-        return _keras_network(model, f"{module} {version}", getattr(model, "name", "model"))
+        return keras_network(model, f"{module} {version}", getattr(model, "name", "model"))
     raise ModelError(f"model is a {names[0]}: expected a path, a Keras model or an ONNX ModelProto")
-
-
-def _keras_network(model: Any, tool: str, where: str) -> TensorFlowNetwork:
-    require("tensorflow", where)
-    _check_backend(where, tool)
-    symbolic = getattr(model, "inputs", None)
-    inputs = {_plain(t.name): _dims(t.shape) for t in symbolic or ()}
-    outputs: dict[str, Shape | None] = {}
-    if symbolic:
-        tensors = list(getattr(model, "outputs", None) or ())
-        named = list(getattr(model, "output_names", None) or ())
-        if len(set(named)) != len(tensors):
-            named = [str(i) for i in range(len(tensors))]
-        outputs = {name: _dims(t.shape) for name, t in zip(named, tensors)}
-    arguments = _call_arguments(model)
-
-    def call(values: Mapping[str, Any]) -> Any:
-        tensors: Any = dict(values) if len(values) > 1 else next(iter(values.values()))
-        if inputs and len(values) > 1:
-            structure = getattr(model, "_inputs_struct", None)
-            tensors = [values[name] for name in inputs] if not isinstance(structure, dict) else tensors
-        return model(tensors, **arguments)
-
-    return TensorFlowNetwork(call, inputs, outputs, tool, where, model)
-
-
-def _check_backend(where: str, tool: str) -> None:
-    keras = sys.modules.get("keras")
-    if keras is not None and tool.startswith("keras 3") and keras.backend.backend() != "tensorflow":
-        raise ModelError(f"{where}: Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow")
-
-
-def _call_arguments(model: Any) -> dict[str, bool]:
-    try:
-        parameters = inspect.signature(model.call).parameters.values()
-    except (TypeError, ValueError):
-        return {}
-    takes = any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
-    return {"training": False} if takes else {}
-
-
-def _plain(name: str) -> str:
-    return name.partition(":")[0]
-
-
-def _dims(shape: Any) -> Shape | None:
-    try:
-        return tuple(None if d is None else int(d) for d in shape)
-    except (TypeError, ValueError):
-        return None
 
 
 def _saved_model(path: Path) -> TensorFlowNetwork:
@@ -461,8 +75,8 @@ def _saved_model(path: Path) -> TensorFlowNetwork:
         raise ModelError(f"{path}: has no signature to serve: expected one, as Keras' model.export writes it")
     signature = signatures[name]
     specs = signature.structured_input_signature[1]
-    inputs = {key: _dims(spec.shape) for key, spec in sorted(specs.items())}
-    outputs = {key: _dims(spec.shape) for key, spec in sorted(signature.structured_outputs.items())}
+    inputs = {key: dims(spec.shape) for key, spec in sorted(specs.items())}
+    outputs = {key: dims(spec.shape) for key, spec in sorted(signature.structured_outputs.items())}
 
     def call(values: Mapping[str, Any]) -> Any:
         return signature(**values)

@@ -20,10 +20,10 @@ from ..models.foreign import ForeignCard
 from ..models.saved_model import RANDOM_OPERATORS, check_operators
 from .adapter import network_inputs, outputs_of
 from .adopted import FURTHER, Adoption, Array, Losses, write_graph
+from .free_axes import TRACED_JETS
 from .litert import litert_file
-from .networks import random_error
+from .network import random_error
 from .parity import Parity, as_written, held
-from .rewrites import TRACED_JETS
 from .tensorflow_graph import constants_only, converted
 
 __all__ = ["adopt_tensorflow"]

@@ -15,7 +15,8 @@ from ..errors import HepvaeError, ModelError, one_line
 from ..extras import require
 from ..models.contract import INPUT, JETS_AXIS, RECONSTRUCTION
 from .export import OPSET
-from .rewrites import TRACED_JETS, rewrite
+from .free_axes import TRACED_JETS
+from .rewrites import rewrite
 
 __all__ = ["ConstantGraph", "constants_only", "converted"]
 

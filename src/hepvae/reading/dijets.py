@@ -14,7 +14,8 @@ from ..errors import DataError, FileError, HepvaeError, LayoutError, OptionError
 from ..jets.spec import InputSpec
 from ..options import check_whole_number, nearest
 from ..storage.access import Attempts, file_error
-from .layouts import EVENT_COLUMNS, SCHEMAS, Schema, SchemaName, find_schema
+from .declarations import EVENT_COLUMNS, Schema
+from .layouts import SCHEMAS, SchemaName, find_schema
 from .linking import Linking, settle_weights
 from .options import STEP_SIZE, ReadOptions
 from .reports import FileReport

@@ -15,16 +15,7 @@ from ..jets.padding import RADIUS
 from ..jets.quality import JET_RADIUS, examine_jets, too_many_not_own
 from ..jets.reasons import NOT_OWN
 from ..jets.selection import dijet_events, load_vector
-from .layouts import (
-    EVENT_COLUMNS,
-    JET_COLUMNS,
-    Collections,
-    Counts,
-    Formula,
-    JetByJet,
-    Schema,
-    branches_of,
-)
+from .declarations import EVENT_COLUMNS, JET_COLUMNS, Collections, Counts, Formula, JetByJet, Schema, branches_of
 
 __all__ = ["Linking", "settle_weights", "weight_columns"]
 

@@ -13,17 +13,8 @@ from ..errors import HepvaeError, LayoutError
 from ..jets.padding import NOMINAL_PT
 from ..jets.selection import dijets
 from ..jets.spec import InputSpec
-from .layouts import (
-    EVENT_COLUMNS,
-    FAT_JETS,
-    JET_COLUMNS,
-    Collections,
-    Formula,
-    JetCollection,
-    Schema,
-    SchemaName,
-    find_schema,
-)
+from .declarations import EVENT_COLUMNS, JET_COLUMNS, Collections, Formula, Schema
+from .layouts import FAT_JETS, JetCollection, SchemaName, find_schema
 from .linking import Linking, settle_weights, weight_columns
 from .sources import Source
 from .tables import open_table

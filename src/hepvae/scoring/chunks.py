@@ -20,8 +20,8 @@ from ..jets.padding import FlatJets, flatten_jets
 from ..jets.quality import ExaminedJets, examine_jets
 from ..jets.reasons import Counts
 from ..jets.spec import InputSpec
+from ..reading.declarations import JET_COLUMNS
 from ..reading.dijets import iterate_source
-from ..reading.layouts import JET_COLUMNS
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source

@@ -19,8 +19,9 @@ from ..jets.selection import Cuts, Region, Selection
 from ..options import check_names
 from ..output.folders import is_folder, open_folder
 from ..output.journal import Journal
+from ..reading.declarations import JET_COLUMNS
 from ..reading.dijets import iterate_sources
-from ..reading.layouts import FAT_JETS, JET_COLUMNS, JetCollection, SchemaName, known_branches
+from ..reading.layouts import FAT_JETS, JetCollection, SchemaName, known_branches
 from ..reading.options import STEP_SIZE, ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Files, Source, resolve

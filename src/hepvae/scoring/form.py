@@ -13,7 +13,8 @@ import numpy.typing as npt
 from numpy.lib.recfunctions import drop_fields, rename_fields
 
 from ..inference import Inferer
-from ..reading.layouts import EVENT_COLUMNS, FAT_JETS, JET_COLUMNS, SCHEMAS
+from ..reading.declarations import EVENT_COLUMNS, JET_COLUMNS
+from ..reading.layouts import FAT_JETS, SCHEMAS
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from .formats import MASK, ROWS_AT_ONCE, write_jets, write_scores

@@ -12,7 +12,7 @@ from ..jets.features import FEATURES
 from ..jets.selection import Selection
 from ..options import check_choice, check_flag
 from ..output.folders import OutputFolder, open_output
-from ..reading.layouts import JET_COLUMNS
+from ..reading.declarations import JET_COLUMNS
 from ..storage.access import ACCESS, Access
 from .formats import check_format
 from .strategy import ScoreStrategy

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, OptionError
-from ..execution.command import effective_options
 from ..execution.progress import progress_bar
+from ..execution.session import effective_options
 from ..jets.selection import select_dijets
 from ..output.text import console as plain_console
 from ..reading.dijets import read_dijets

@@ -31,7 +31,7 @@ from ..plots.histograms import (
     score_histogram,
     score_label,
 )
-from ..reading.layouts import IDENTIFIERS
+from ..reading.declarations import IDENTIFIERS
 from . import conclusions
 from .companion import OBSERVABLES as OBSERVABLES_OF_WINDOWS
 from .counting import Counting

@@ -16,8 +16,8 @@ from ..errors import DataError, LayoutError
 from ..jets.selection import REGIONS
 from ..models.card import ModelCard
 from ..output.files import make_folder
+from ..reading.declarations import EVENT_COLUMNS, IDENTIFIERS
 from ..reading.dijets import iterate_dijets
-from ..reading.layouts import EVENT_COLUMNS, IDENTIFIERS
 from ..reading.sources import Source, resolve, stamp
 from ..reading.tables import open_table
 from ..scoring.collected import picobarns_of

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, FileError, HepvaeError
-from ..execution.command import NOTICE
 from ..execution.progress import progress_bar
+from ..execution.session import NOTICE
 from ..extras import require
 from ..output.files import whole_file
 from .jets import Batch, Indices, StoredJets, batches, lengths

@@ -17,7 +17,7 @@ from ...jets.kinematics import wrapped
 from ...jets.spec import MOST_PARTICLES
 from ...options import nearest
 from ...storage.access import ACCESS, Access, file_error
-from ..layouts import IDENTIFIERS
+from ..declarations import IDENTIFIERS
 from ..sources import Source
 from .base import Table
 from .datasets import check_stored, own_dataset

@@ -1,0 +1,72 @@
+"""Types of the options of commands: numbers in a range, one of some names, paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..options import check_choice, check_number, check_whole_number
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]  # generic for type checkers only, in older releases
+else:
+    ParamType = click.ParamType
+
+
+__all__ = ["PATH", "Choice", "Number", "Whole", "long_name"]
+
+#: Type of an option that is a path.
+PATH = click.Path(path_type=Path)
+
+
+class Number(ParamType):
+    """A finite or infinite number in a range; see `check_number`."""
+
+    name = "number"
+
+    def __init__(self, lowest: float = -float("inf"), highest: float = float("inf"), unit: str = ""):
+        self.lowest, self.highest, self.unit = lowest, highest, unit
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = float(value)
+        return check_number(_named(param), value, lowest=self.lowest, highest=self.highest, unit=self.unit)
+
+
+class Whole(ParamType):
+    """A whole number in a range; see `check_whole_number`."""
+
+    name = "integer"
+
+    def __init__(self, lowest: int = 1, highest: int | None = None):
+        self.lowest, self.highest = lowest, highest
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = int(value)
+        return check_whole_number(_named(param), value, lowest=self.lowest, highest=self.highest)
+
+
+class Choice(click.Choice[str]):
+    """One of some names; an error has the most similar."""
+
+    def __init__(self, choices: Iterable[str]):
+        super().__init__(list(choices))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return check_choice(_named(param), value, [str(name) for name in self.choices])
+
+
+def _named(param: click.Parameter | None) -> str:
+    return long_name(param) if isinstance(param, click.Option) else str(param and param.human_readable_name)
+
+
+def long_name(param: click.Parameter) -> str:
+    """``--output`` of ``-o``, ``--output``."""
+    return max(param.opts, key=len)
