@@ -25,8 +25,9 @@ from hepvae.reading.options import ReadOptions
 from hepvae.reading.reports import FileReport
 from hepvae.reading.sources import Source, stamp
 from hepvae.scoring.collected import collected, merge_parts
+from hepvae.scoring.form import ScoredForm
 from hepvae.scoring.options import OutputOptions
-from hepvae.scoring.parts import Parts, part_names, share
+from hepvae.scoring.parts import Parts, Record, part_names, share
 
 FILES = 5
 
@@ -415,3 +416,34 @@ def test_memory_does_not_grow_with_the_number_of_files(inputs, inferer, tmp_path
         tracemalloc.stop()
         assert len(report.files) == number
     assert left[1] - left[0] < 16 * 8_000
+
+
+@pytest.mark.parametrize("moment", ["before its record", "after its record"])
+def test_the_same_call_at_the_same_time(inputs, inferer, tmp_path, monkeypatch, moment):
+    """What one call was writing was removed by the other; a part of one and the record of the other were mixed."""
+    parts, begun = f"{tmp_path}/parts/", []
+    write = ScoredForm.write if moment == "before its record" else Record.write
+
+    def interrupted(*given):
+        write(*given)
+        if not begun:
+            begun.append(True)
+            assert not score(inputs, inferer, parts, mjj_min=0, resume=True).failed
+
+    monkeypatch.setattr(ScoredForm if write is ScoredForm.write else Record, "write", interrupted)
+    if moment == "after its record":
+        monkeypatch.setattr(Parts, "clean", lambda self: None)
+    assert not score(inputs, inferer, parts, mjj_min=0).failed
+    assert begun and collected(parts, check=True).missing == []
+    assert len(list((tmp_path / "parts").iterdir())) == 2 * FILES + 1
+
+
+def test_two_processes_write_the_same_parts(inputs, tmp_path):
+    """An array job that was submitted again while the first one ran."""
+    command = [sys.executable, "-m", "hepvae", "score", str(inputs), "--model=conv", "--mjj-min=0", "--resume"]
+    command.append(f"--output={tmp_path}/parts/")
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    said = [one.communicate(timeout=300) for one in running]
+    assert [one.returncode for one in running] == [0, 0], said
+    assert collected(tmp_path / "parts", check=True).missing == []
+    assert not [path for path in (tmp_path / "parts").iterdir() if temporary_of(path.name)]

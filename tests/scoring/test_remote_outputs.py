@@ -14,6 +14,8 @@ from helpers.output_server import output_server
 import hepvae
 import hepvae.storage.servers
 from hepvae.cli import main
+from hepvae.extras import XROOTD_TIMES_S
+from hepvae.scoring.form import ScoredForm
 from hepvae.scoring.unfinished import unfinished
 
 pytestmark = [
@@ -155,3 +157,31 @@ def test_no_token_is_in_a_record(server, files, tmp_path):
         assert report.files_resumed == said and not report.failed
     records = [path.read_text() for path in server.folder.glob("scores/*.json")]
     assert len(records) == 3 and not any("secret" in record or "other" in record for record in records)
+
+
+@pytest.mark.slow
+def test_the_server_dies_while_a_part_is_written(server, files, monkeypatch, capsys):
+    """The whole run ended, though only that file fails."""
+    for name in ("ConnectionWindow", "StreamErrorWindow"):
+        monkeypatch.setitem(XROOTD_TIMES_S, name, 1)
+    write, written = ScoredForm.write, []
+
+    def dying(*given):
+        if len(written) == 2:
+            server.start()
+        write(*given)
+        written.append(given)
+        if len(written) == 2:
+            server.kill()
+
+    monkeypatch.setattr(ScoredForm, "write", dying)
+    impatient = [*OPTIONS, "--timeout=5", f"--output={server.address}scores/"]
+    assert main(["score", *files, *impatient]) == 1
+    said = capsys.readouterr().err
+    assert "scores/1.root: " in said and "1.root: that it failed is not recorded: " in said
+    assert [name for name in server.names() if name.endswith("0.root") or name.endswith("2.root")] == [
+        *("scores/0.root", "scores/2.root")
+    ]
+    assert main(["score", *files, *impatient, "--resume"]) == 0
+    assert "2 of 3 files were scored already" in capsys.readouterr().err
+    assert main(["report", f"{server.address}scores/", "--check"]) == 0

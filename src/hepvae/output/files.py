@@ -16,6 +16,7 @@ __all__ = [
     "already_there",
     "check_output",
     "make_folder",
+    "new_run",
     "temporary_name",
     "temporary_of",
     "whole_file",
@@ -27,9 +28,14 @@ __all__ = [
 TEMPORARY = re.compile(r"(?P<folder>.*/)?\.[0-9a-f]{16}\.(?P<name>[^/]+)")
 
 
-def temporary_name(name: str) -> str:
-    """Of a file while it is written, in the same folder."""
-    return f".{uuid4().hex[:16]}.{name}"
+def new_run() -> str:
+    """What the names of temporary files of one piece of work begin with."""
+    return uuid4().hex[:8]
+
+
+def temporary_name(name: str, run: str = "") -> str:
+    """Of a file while it is written, in the same folder; ``run`` is one of `new_run`."""
+    return f".{(run + uuid4().hex)[:16]}.{name}"
 
 
 def temporary_of(name: str) -> str | None:
@@ -69,14 +75,14 @@ def check_output(path: Path, *, overwrite: bool = True) -> None:
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path, run: str = "") -> Iterator[Path]:
     """A file beside ``path`` to write to, which takes its place when the block ends well.
 
     A block that leaves no file there leaves ``path`` as it was.
     """
     path = Path(path)
     check_output(path)
-    temporary = path.with_name(temporary_name(path.name))
+    temporary = path.with_name(temporary_name(path.name, run))
     with _fault_of(path, temporary):
         yield temporary
         if temporary.exists():

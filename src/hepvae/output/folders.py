@@ -6,15 +6,15 @@ import os
 import tempfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import FileError, OptionError
 from ..storage import servers
 from ..storage.access import ACCESS, Access
-from .files import already_there, check_output, make_folder, temporary_name, temporary_of, whole_file
+from .files import already_there, check_output, make_folder, new_run, temporary_name, temporary_of, whole_file
 
 __all__ = ["Checksum", "LocalFolder", "OutputFolder", "RemoteFolder", "is_folder", "open_folder", "open_output"]
 
@@ -46,6 +46,8 @@ class OutputFolder(ABC):
 
     address: str
     """As the user names it."""
+    run: str
+    """Of the work that writes to it, see `temporary_name`: the same on all workers."""
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -91,17 +93,25 @@ class OutputFolder(ABC):
     def temporary(self, name: str) -> str:
         """A name for something that a file is made of, which `remove_temporaries` removes."""
         folder, slash, last = name.rpartition("/")
-        return folder + slash + temporary_name(last)
+        return folder + slash + temporary_name(last, self.run)
 
-    def remove_temporaries(self, names: Iterable[str]) -> None:
-        """Remove what killed processes have left of some files."""
+    def remove_temporaries(self, names: Iterable[str], before: Collection[str] | None = None) -> None:
+        """Remove what killed processes have left of some files.
+
+        Parameters
+        ----------
+        before : collection of str, optional
+            Files that were there before this work began. Of later ones only its own are removed: another process
+            may write to the folder at the same time.
+        """
         wanted = set(names)
         for folder in {os.path.dirname(name) for name in wanted}:
             for name in (os.path.join(folder, last) for last in self.names_in(folder)):
                 of = name
                 while (outer := temporary_of(of)) is not None:  # what is made of a temporary file, too
                     of = outer
-                if of != name and of in wanted:
+                ours = os.path.basename(name).startswith(f".{self.run}")
+                if of != name and of in wanted and (ours or before is None or name in before):
                     self.remove(name)
 
 
@@ -110,6 +120,7 @@ class LocalFolder(OutputFolder):
     """A folder of this machine, made where it is not there."""
 
     address: str
+    run: str = field(default_factory=new_run, compare=False)
 
     def __post_init__(self) -> None:
         # Of workers, which have other working directories.
@@ -131,7 +142,7 @@ class LocalFolder(OutputFolder):
     def new(self, name: str) -> AbstractContextManager[Path]:
         path = Path(self.path(name))
         make_folder(path.parent)
-        return whole_file(path)
+        return whole_file(path, self.run)
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -164,6 +175,7 @@ class RemoteFolder(OutputFolder):
 
     address: str
     access: Access = ACCESS
+    run: str = field(default_factory=new_run, compare=False)
 
     def names(self) -> list[str]:
         return servers.files_below(self.address, self.access)
@@ -182,9 +194,8 @@ class RemoteFolder(OutputFolder):
     @contextmanager
     def new(self, name: str) -> Iterator[Path]:
         address = self.path(name)
-        folder, _, last = name.rpartition("/")
         with tempfile.TemporaryDirectory(prefix="hepvae-") as here:
-            path = Path(here, last)
+            path = Path(here, os.path.basename(name))
             try:
                 yield path
             except OSError as error:
@@ -193,9 +204,7 @@ class RemoteFolder(OutputFolder):
                 why = f"its copy in {here} cannot be written: {error.strerror or error}: another folder: TMPDIR"
                 raise FileError(f"{address}: {why}") from error
             if path.exists():
-                servers.upload(
-                    path, address, lambda: self.path(os.path.join(folder, temporary_name(last))), self.access
-                )
+                servers.upload(path, address, lambda: self.path(self.temporary(name)), self.access)
 
     def read(self, name: str) -> bytes | None:
         return servers.content(self.path(name), self.access)

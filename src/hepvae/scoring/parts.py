@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import re
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from ..errors import FileError, HepvaeError, LayoutError, OptionError
+from ..errors import FileError, HepvaeError, LayoutError, OptionError, TransientError
 from ..jets.health import Health
 from ..output.folders import Checksum, OutputFolder
 from ..reading.dijets import iterate_source
@@ -48,10 +49,14 @@ __all__ = [
     "share",
 ]
 
+logger = logging.getLogger(__name__)
+
 #: What follows the name of a part in that of its record.
 RECORD = ".json"
 #: The list of the inputs of a call.
 INPUTS = re.compile(r"(.*/)?inputs-(?P<digest>[0-9a-f]{16})\.json")
+#: How often a part is written that another call writes at the same time.
+TURNS = 3
 #: Of the options in a record: machines differ in them, and scores only in their last digits.
 OF_MACHINE = ("tuning",)
 
@@ -189,7 +194,7 @@ class Parts:
         writing: OutputOptions,
     ):
         self.folder, self.options = folder, json.loads(json.dumps(options))
-        there = set(folder.names())
+        there = self._before = set(folder.names())
         before = dict(inputs_of(folder, there))
         names = _names_kept(folder, there, before, sources, part_names(sources, suffix))
         for source, name in zip(sources, names):
@@ -231,13 +236,20 @@ class Parts:
         return None
 
     def fail(self, part: Part, report: FileReport) -> None:
-        """Record why a file has no part."""
-        self.folder.remove(part.name)
-        Record(part.source.stamp, part.source.tree, self.options, report).write(self.folder, part.name)
+        """Record why a file has no part, if the folder can be written to now."""
+        try:
+            self.folder.remove(part.name)
+            Record(part.source.stamp, part.source.tree, self.options, report).write(self.folder, part.name)
+        except HepvaeError as error:
+            logger.warning("%s: that it failed is not recorded: %s", part.source.name, error)
 
     def clean(self) -> None:
-        """Remove what killed processes have left of the parts."""
-        self.folder.remove_temporaries(name for part in self.mine for name in (part.name, part.name + RECORD))
+        """Remove what killed processes have left of the parts, if the folder can be written to now."""
+        try:
+            names = (name for part in self.mine for name in (part.name, part.name + RECORD))
+            self.folder.remove_temporaries(names, self._before)
+        except HepvaeError as error:
+            logger.warning("what processes that ended have left is not removed: %s", error)
 
 
 def _names_kept(
@@ -377,11 +389,20 @@ class PartWriter:
             for piece in pieces:
                 self.folder.remove(piece)
         except HepvaeError as error:
-            record = Record.read(self.folder, part.name)
-            # Of a worker that was lost after it had done this.
-            if record is None or record.report != report or not record.is_whole(self.folder, part.name):
-                report.failure = str(error)
+            self._fail(part, report, error)
         return report
+
+    def _is_written(self, part: Part, report: FileReport) -> bool:
+        """Whether a part is there, of a process that counted the same."""
+        record = Record.read(self.folder, part.name)
+        return record is not None and record.report == report and record.is_whole(self.folder, part.name)
+
+    def _fail(self, part: Part, report: FileReport, error: HepvaeError) -> None:
+        """Say why a part could not be written, unless another process has: one that was lost, or another call."""
+        with suppress(HepvaeError):
+            if not isinstance(error, TransientError) and self._is_written(part, report):
+                return
+        report.failure = str(error)
 
     def written(
         self, parts: list[Part], scored: Generator[tuple[FileReport, Rows | None], None, None]
@@ -399,15 +420,26 @@ class PartWriter:
                 yield report, None
 
     def _write(self, part: Part, report: FileReport, spool: _Spool) -> None:
-        """The part, and before it its record."""
+        """The part, and before it its record; in the report, why that was not possible."""
+        try:
+            self._publish(part, report, spool.rows())
+        except HepvaeError as error:
+            self._fail(part, report, error)
+
+    def _publish(self, part: Part, report: FileReport, rows: Rows) -> None:
+        """Part and record; again, where another call has mixed its own with them."""
         source = part.source
-        with self.folder.new(part.name) as path:
-            rows = spool.rows()
-            columns = [(name, rows.dtype[name].str) for name in rows.dtype.names or ()]
-            self.form.write(path, columns, [(report, rows)])
-            found = Checksum.of(path)
-            record = Record(source.stamp, source.tree, self.options, report, found.size, found.adler32)
-            record.write(self.folder, part.name)
+        columns = [(name, rows.dtype[name].str) for name in rows.dtype.names or ()]
+        for _ in range(TURNS):
+            with self.folder.new(part.name) as path:
+                self.form.write(path, columns, [(report, rows)])
+                found = Checksum.of(path)
+                record = Record(source.stamp, source.tree, self.options, report, found.size, found.adler32)
+                record.write(self.folder, part.name)
+            there = Record.read(self.folder, part.name)
+            if (there and there.adler32 == record.adler32) or self._is_written(part, report):
+                return
+        raise FileError(f"{self.folder.path(part.name)}: other processes write it again and again")
 
 
 @dataclass
