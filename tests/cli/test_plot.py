@@ -29,3 +29,17 @@ def test_columns_names_formats_and_histograms(tmp_path, capsys, monkeypatch):
         assert main(["plot", *samples, *wrong]) in (1, 2)
         said = capsys.readouterr().err
         assert message in said and said.count("\n") == 1
+
+
+def test_weights_that_are_no_cross_sections_are_not_scaled_in_silence(tmp_path, capsys):
+    """A stack of generator weights had a luminosity above it, without a word."""
+    for name in ("qcdSig", "GtoWW15na"):
+        hepvae.score_files(hepvae.sample_path(name), hepvae.load_inferer("conv"), tmp_path / f"{name}.root")
+    samples = [f"QCD={tmp_path}/qcdSig.root", f"Data={tmp_path}/GtoWW15na.root"]
+    command = ["plot", *samples, "--data=Data", "--lumi=59.8", f"--output={tmp_path}/a.png"]
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert "QCD: no cross-section of its events is known: they are not scaled to 59.8 fb-1" in said
+    assert "Data: " not in said
+    assert main([*command, "--scale=QCD=2", "--overwrite"]) == 0
+    assert capsys.readouterr().err == ""

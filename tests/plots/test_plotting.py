@@ -12,7 +12,7 @@ import pytest
 
 import hepvae
 from hepvae.plots import plot_history, plot_reconstruction, plot_scores
-from hepvae.plots.histograms import observable_histogram, score_histogram
+from hepvae.plots.histograms import observable_histogram, score_histogram, variables_histogram
 
 
 def words(figure):
@@ -136,3 +136,13 @@ def test_reconstruction_has_the_ratio_to_the_input(tmp_path, rng):
     ratio = lower.patches[-1].get_data().values
     assert np.nanmin(ratio) == np.nanmax(ratio) == 2
     assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_error_bars_of_few_events_are_intervals_of_poisson():
+    """They were symmetric: one event had a bar down to zero, which a logarithmic axis does not show."""
+    samples = {"Data": [5.0, 50.0, 50.0, 50.0], "QCD": [5.0, 50.0]}
+    columns = {name: (np.array(values)[:, None], np.ones(len(values))) for name, values in samples.items()}
+    figure = plot_scores(variables_histogram(columns, ["mjj"], bins=4), data="Data", stack=["QCD"])
+    (points,) = (one for one in figure.axes[0].containers if one.get_label() == "Data")
+    bars = np.array([segment[:, 1] for segment in points[2][0].get_segments()])
+    assert bars == pytest.approx(np.array([[0.1728, 3.2995], [1.3671, 5.9182]]), abs=1e-3)

@@ -95,3 +95,10 @@ def test_what_is_no_scored_file(tmp_path, file, error, message):
 def test_the_input_is_not_overwritten(scored_file):
     with pytest.raises(hepvae.OptionError, match="is the input"):
         rescore_file(scored_file, scored_file, overwrite=True)
+
+
+def test_a_folder_of_parts_is_merged_first(tmp_path, conv, capsys):
+    hepvae.score_files(SAMPLE, conv, f"{tmp_path}/parts/")
+    command = ["rescore", f"{tmp_path}/parts", "--strategy=max", f"--output={tmp_path}/other.root"]
+    assert main(command) == 2
+    assert "parts: is a folder: expected a scored file, as hepvae merge makes" in capsys.readouterr().err

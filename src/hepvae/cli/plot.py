@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from ..options import check_choice, check_number
 from ..output.files import check_output, whole_file
 from ..output.text import terminal_text
 from .options import overwrite_option
+
+logger = logging.getLogger(__name__)
 
 #: No figure shows more.
 MOST_BINS = 10_000
@@ -64,7 +67,7 @@ def plot(
     from ..plots import plot_jet_against_jet, plot_scores
     from ..plots.histograms import score_label, variables_histogram
     from ..plots.style import PlotOptions
-    from ..scoring.collected import read_sample
+    from ..scoring.collected import PER_WEIGHT, read_sample
 
     samples = _named(scored)
     variables = [name.strip() for name in variable.split(",")]
@@ -82,6 +85,12 @@ def plot(
     for name, path in samples.items():
         values, weight, provenance = read_sample(path, variables, luminosity=lumi)
         columns[name] = values, weight * factors.get(name, 1.0)
+        if lumi and (data or stack) and PER_WEIGHT not in provenance and name not in (data, *factors):
+            logger.warning(
+                "%s: no cross-section of its events is known: they are not scaled to %g fb-1, but as"
+                " --scale %s=FACTOR says",
+                *(name, lumi, name),
+            )
         scores.add((_model_of(provenance), provenance.get("strategy")))
         losses = (provenance.get("card") or {}).get("losses", ("reco_loss",))
         if "reco_loss" not in losses:  # a loss of the model's own, without a unit

@@ -30,13 +30,19 @@ FAR_APART = 10
 class _Sample:
     """A dataset of a histogram over one axis, in events or normalised to one."""
 
-    def __init__(self, histogram: Hist[Any], name: str, *, normalise: bool):
+    def __init__(self, histogram: Hist[Any], name: str, *, normalise: bool, counted: bool = False):
         one: Any = histogram[{"dataset": name}]
         every, inside = one.values(flow=True).sum(), one.values().sum()
         scale = 1 / every if normalise else 1.0
         self.name = name
         self.values: Floats = one.values() * scale
         self.variances: Floats = one.variances() * scale**2
+        self.errors: Floats = np.stack([np.sqrt(self.variances)] * 2)
+        """(2, bins): error bars below and above; of events that are counted, central 68 % intervals of Poisson."""
+        if counted:
+            from hist.intervals import poisson_interval
+
+            self.errors = np.abs(poisson_interval(self.values, self.variances) - self.values)
         self.outside = float(1 - inside / every) if every > 0 else 0.0
 
     @property
@@ -60,7 +66,8 @@ def plot_scores(
     histogram : hist.Hist
         Axes ``dataset`` and another, as `hepvae.plots.histograms` gives them.
     data : str, optional
-        The dataset that is drawn as points.
+        The dataset that is drawn as points, with central 68 % intervals of Poisson (Garwood, Biometrika 28 (1936)
+        437).
     stack : collection of str
         Datasets that are filled and drawn on top of each other; with ``data``, the ratio is that to their sum,
         without, the panel has S / sqrt(B) of the other datasets.
@@ -73,7 +80,7 @@ def plot_scores(
     if normalise is None:
         normalise = data is None and not stack
     names = list(histogram.axes[0])
-    samples = {name: _Sample(histogram, name, normalise=normalise) for name in names}
+    samples = {name: _Sample(histogram, name, normalise=normalise, counted=name == data) for name in names}
     with drawing(options) as canvas:
         two = len(samples) > 1
         upper, lower = canvas.with_lower_panel() if two else (canvas.figure.subplots(), None)
@@ -135,17 +142,17 @@ def _draw_samples(
     filled_bins, smallest = np.zeros(len(centres), bool), np.inf
     for name, sample in samples.items():
         color, values = colors[name], sample.values
-        uncertainty = np.sqrt(sample.variances)
         seen = values > 0
+        errors = sample.errors[:, seen]
         if name in stack:
             axes.stairs(below + values, edges, baseline=below, fill=True, color=color, label=sample.label)
             below, spread = below + values, spread + sample.variances
         elif name == data:
-            axes.errorbar(centres[seen], values[seen], uncertainty[seen], fmt="ko", label=sample.label, zorder=3)
+            axes.errorbar(centres[seen], values[seen], errors, fmt="ko", label=sample.label, zorder=3)
         else:
             style: dict[str, Any] = {"fill": True, "alpha": 0.3} if _is_filled(name) else {"linewidth": 2.5}
             axes.stairs(values, edges, color=color, label=sample.label, **style)
-            axes.errorbar(centres[seen], values[seen], uncertainty[seen], fmt="none", color=color, linewidth=1.5)
+            axes.errorbar(centres[seen], values[seen], errors, fmt="none", color=color, linewidth=1.5)
         if seen.any():
             smallest = min(smallest, values[seen].min())
         filled_bins |= seen
@@ -191,7 +198,7 @@ def _draw_ratios(
     for sample in samples:
         seen = known & (sample.values > 0)
         ratio = sample.values[seen] / expected[seen]
-        error = np.sqrt(sample.variances[seen]) / expected[seen]
+        error = sample.errors[:, seen] / expected[seen]
         axes.errorbar(centres[seen], ratio, error, fmt="o", markersize=5, linewidth=1.5, color=colors[sample.name])
         shown.extend(ratio)
     low, high = min(shown), max(shown)

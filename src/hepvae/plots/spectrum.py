@@ -169,12 +169,10 @@ def _errors(spectrum: Spectrum) -> tuple[Floats, Floats]:
     if spectrum.variances is not None:
         deviation = np.sqrt(spectrum.variances)
         return deviation, deviation
-    from scipy.stats import chi2, norm
+    from hist.intervals import poisson_interval
 
-    tail = norm.sf(1)
-    counts = spectrum.counts
-    low = np.where(counts > 0, counts - chi2.ppf(tail, 2 * np.maximum(counts, 1)) / 2, 0)
-    return low, chi2.isf(tail, 2 * (counts + 1)) / 2 - counts
+    low, high = np.abs(poisson_interval(spectrum.counts) - spectrum.counts)
+    return low, high
 
 
 def plot_p_values(

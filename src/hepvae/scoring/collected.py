@@ -23,7 +23,7 @@ from .merging import merge_files
 from .parts import INPUTS, RECORD, Record, inputs_of
 from .report import ScoreReport
 
-__all__ = ["Collected", "collected", "merge_parts", "picobarns_of", "read_sample"]
+__all__ = ["PER_WEIGHT", "Collected", "collected", "merge_parts", "picobarns_of", "read_sample"]
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +188,8 @@ def read_sample(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
     """As `read_columns`, of a scored file, or of all parts in a folder.
 
-    Where a fileset has the cross-section of the parts, weights are pb; or events, with a luminosity (fb^-1).
+    Where a fileset has the cross-section of the parts, weights are pb; or events, with a luminosity (fb^-1). The
+    provenance has `PER_WEIGHT` then.
     """
     per_event = 1000 * luminosity if luminosity else 1
     if not is_folder(path):
@@ -205,6 +206,7 @@ def read_sample(
     if picobarns:
         datasets = [os.path.dirname(part.name) for part in found.parts if part.missing is None]
         weights = tuple(weight * picobarns[of] * per_event for weight, of in zip(weights, datasets))
+        provenances[0][PER_WEIGHT] = picobarns[datasets[0]]
     return np.concatenate(values), np.concatenate(weights), provenances[0]
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..errors import LayoutError, OptionError
 from ..models.card import ModelCard
 from ..output.files import whole_file
+from ..output.folders import is_folder
 from .formats import MASK, ROWS_AT_ONCE, Block, ScoredFile, open_scored, write_scores
 from .options import OutputOptions
 from .strategy import Convention, ScoreStrategy, Strategy
@@ -79,6 +80,8 @@ def write_rescored(
     path: str | Path, output: str | Path, strategy: ScoreStrategy, *, overwrite: bool = False
 ) -> tuple[ScoreStrategy, str]:
     """As `rescore_file`, of a strategy that is there; and what the score of a jet is."""
+    if is_folder(path):
+        raise OptionError(f"{path}: is a folder: expected a scored file, as hepvae merge makes of all its parts")
     output = Path(output)
     OutputOptions(overwrite=overwrite).check(output)
     if output.exists() and os.path.exists(path) and os.path.samefile(path, output):
