@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.dijet_files import random_tables, write_events
+from helpers.output_server import output_server
 from helpers.places import NEEDS_PACKAGE, REAL_DATA
 
 import hepvae
@@ -52,6 +53,12 @@ def inferer(runtime):
 
 
 @pytest.fixture(scope="session")
+def conv():
+    """The same on ONNX Runtime alone."""
+    return hepvae.load_inferer("conv")
+
+
+@pytest.fixture(scope="session")
 def served_folder():
     """A folder that an XRootD server can read whoever it runs as: a sample, and a file that is none."""
     with tempfile.TemporaryDirectory(prefix="hepvae-served-") as folder:  # pytest's own are closed to others
@@ -62,6 +69,20 @@ def served_folder():
         deep.mkdir(parents=True)
         (deep / "b.root").write_text("no ROOT file")
         yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def running_server():
+    with output_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server):
+    """An XRootD server that writes, without files."""
+    for path in running_server.folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return running_server
 
 
 @pytest.fixture(scope="session")

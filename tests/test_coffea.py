@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from helpers.nano import nano_events
 from helpers.places import ANALYSIS, REAL_DATA
 
 import hepvae
@@ -20,7 +20,7 @@ from hepvae.scoring.formats import read_scores
 
 pytest.importorskip("coffea")
 from coffea import processor
-from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
+from coffea.nanoevents import NanoAODSchema
 
 from hepvae.coffea import DijetScoreProcessor
 
@@ -42,39 +42,24 @@ NEEDED = {
 }
 
 
-@pytest.fixture(scope="module")
-def inferer():
-    return hepvae.load_inferer(hepvae.model_path("conv"))
-
-
-def nano_events(path, mode, **options):
-    return NanoEventsFactory.from_root(
-        {str(path): "Events"},
-        schemaclass=NanoAODSchema,
-        mode=mode,
-        metadata={"dataset": Path(path).stem},
-        **options,
-    ).events()
-
-
 @pytest.mark.parametrize("mode", ["eager", "virtual"])
-def test_two_lines_in_a_processor(inferer, mode):
+def test_two_lines_in_a_processor(conv, mode):
     path = hepvae.sample_path("GtoWW15na")
-    scores = hepvae.score_dijets(nano_events(path, mode, entry_stop=300), inferer)
-    expected = hepvae.score_dijets(hepvae.read_dijets(path, entry_stop=300), inferer)
+    scores = hepvae.score_dijets(nano_events(path, mode, entry_stop=300), conv)
+    expected = hepvae.score_dijets(hepvae.read_dijets(path, entry_stop=300), conv)
     assert len(scores) == 300
     for name in ("score", "j1_loss", "j2_loss", "mjj", "event"):
         assert ak.array_equal(ak.drop_none(scores[name]), expected[name]), name
 
 
-def test_virtual_arrays_read_the_branches_that_are_needed(inferer):
+def test_virtual_arrays_read_the_branches_that_are_needed(conv):
     read = []
     events = nano_events(hepvae.sample_path("GtoWW15na"), "virtual", entry_stop=50, access_log=read)
-    hepvae.score_dijets(events, inferer)
+    hepvae.score_dijets(events, conv)
     assert {getattr(entry, "branch", entry) for entry in read} == NEEDED
 
 
-def test_lazy_scores(inferer):
+def test_lazy_scores(conv):
     """Their type is known without a model that runs, and computing reads what is needed."""
     dask_awkward = pytest.importorskip("dask_awkward")
     path = hepvae.sample_path("GtoWW15na")
@@ -83,19 +68,19 @@ def test_lazy_scores(inferer):
     class Fused:
         """Nobody may run it to find a type."""
 
-        card, spec = inferer.card, inferer.spec
+        card, spec = conv.card, conv.spec
 
         def losses_of(self, jets, chosen):
             raise AssertionError("the network ran")
 
     assert isinstance(lazy, dask_awkward.Array)
     assert hepvae.score_dijets(lazy, Fused()).score.type is not None
-    scores = hepvae.score_dijets(lazy, inferer)
+    scores = hepvae.score_dijets(lazy, conv)
     (columns,) = dask_awkward.necessary_columns(scores.score).values()
     assert set(columns) <= NEEDED and "FatJetPFCand_jetIdx" in columns
     computed = scores.compute(scheduler="sync")
     assert str(computed.type).split("*", 1)[1] == str(scores.type).split("*", 1)[1]
-    expected = hepvae.score_dijets(hepvae.read_dijets(path), inferer)
+    expected = hepvae.score_dijets(hepvae.read_dijets(path), conv)
     assert ak.array_equal(ak.drop_none(computed.score), expected.score)
 
 
@@ -110,13 +95,13 @@ EXECUTORS = {
 
 
 @pytest.mark.parametrize("executor", ["iterative", pytest.param("processes", marks=pytest.mark.slow)])
-def test_the_processor_gives_what_the_command_line_gives(inferer, executor, tmp_path):
+def test_the_processor_gives_what_the_command_line_gives(conv, executor, tmp_path):
     runner = processor.Runner(executor=EXECUTORS[executor](), schema=NanoAODSchema, chunksize=700)
-    result = runner(fileset(), processor_instance=DijetScoreProcessor(inferer, region="signal"))
+    result = runner(fileset(), processor_instance=DijetScoreProcessor(conv, region="signal"))
     found = result["histogram"][{"variation": "nominal"}]
     for name in SAMPLES:
         output = tmp_path / f"{name}.root"
-        report = hepvae.score_files(hepvae.sample_path(name), inferer, output, region="signal")
+        report = hepvae.score_files(hepvae.sample_path(name), conv, output, region="signal")
         expected = score_histogram({name: read_scores(output)}, bins=SCORE_BINS, limits=SCORE_LIMITS)
         one = found[{"dataset": name, "mjj": sum}]
         assert one.sum(flow=True).value == pytest.approx(one.sum().value)  # the axis holds all scores
@@ -142,12 +127,12 @@ def of_events(events):
     return {"nominal": events.genWeight, "twice": 2 * events.genWeight}
 
 
-def test_hooks_give_variations(inferer):
+def test_hooks_give_variations(conv):
     """Jets whose inputs of the network are the same are scored once; what a scaled pt selects is filled."""
     events = nano_events(hepvae.sample_path("qcdSig"), "virtual")
     cuts = {"pt_min": 0, "mjj_min": 1300}
-    plain = DijetScoreProcessor(inferer, **cuts).process(events)
-    varied = DijetScoreProcessor(inferer, jets=shifted, weights=of_events, **cuts).process(events)
+    plain = DijetScoreProcessor(conv, **cuts).process(events)
+    varied = DijetScoreProcessor(conv, jets=shifted, weights=of_events, **cuts).process(events)
     of_plain, of_varied = (result["cutflow"]["qcdSig"] for result in (plain, varied))
     assert list(of_varied) == ["nominal", "twice", "JESUp", "vetoed"]
     assert of_varied["nominal"] == of_plain["nominal"]
@@ -159,7 +144,7 @@ def test_hooks_give_variations(inferer):
     assert np.array_equal(histogram[{"variation": "nominal"}].view(flow=True), before.view(flow=True))
     assert np.allclose(histogram[{"variation": "twice"}].values(flow=True), 2 * before.values(flow=True))
     jets = hepvae.dijets(shifted(events)["JESUp"])
-    expected = hepvae.score_dijets(hepvae.select_dijets(jets, **cuts), inferer)
+    expected = hepvae.score_dijets(hepvae.select_dijets(jets, **cuts), conv)
     found = histogram[{"dataset": "qcdSig", "variation": "JESUp", "score": sum}].values(flow=True)
     weight = ak.to_numpy(events.genWeight)[ak.to_numpy(expected.entry)]
     edges = [-np.inf, *histogram.axes["mjj"].edges, np.inf]
@@ -180,10 +165,10 @@ def test_hooks_give_variations(inferer):
         ({"order": "eta"}, "order 'eta' is unknown"),
     ],
 )
-def test_hooks_that_give_something_else(hooks, message, inferer):
+def test_hooks_that_give_something_else(hooks, message, conv):
     events = nano_events(hepvae.sample_path("qcdSig"), "virtual", entry_stop=10)
     with pytest.raises(hepvae.OptionError, match=message):
-        DijetScoreProcessor(inferer, **hooks).process(events)
+        DijetScoreProcessor(conv, **hooks).process(events)
 
 
 CUTS = ("--pt-min=170", "--mjj-min=100")  # some dijets of all files pass

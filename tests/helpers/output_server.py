@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 import hepvae
 from hepvae.bench.xrootd_server import OUTPUTS, free_port, root_address, xrootd_server
 
-__all__ = ["OutputServer", "output_server"]
+__all__ = ["NEEDS_XROOTD", "OutputServer", "output_server"]
+
+NEEDS_XROOTD = [
+    pytest.mark.skipif(shutil.which("xrootd") is None, reason="no XRootD server: apt-get install xrootd-server"),
+    pytest.mark.skipif(find_spec("fsspec_xrootd") is None, reason="fsspec-xrootd is not installed"),
+    # fsspec-xrootd leaves its event loop's socket to the interpreter's end
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 class OutputServer:

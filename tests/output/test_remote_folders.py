@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 import threading
 import time
 import zlib
-from importlib.util import find_spec
 
 import pytest
-from helpers.output_server import output_server
+from helpers.output_server import NEEDS_XROOTD, output_server
 
 import hepvae
 from hepvae.bench.xrootd_server import free_port, root_address
@@ -22,28 +20,9 @@ from hepvae.output.folders import Checksum, RemoteFolder, is_folder, open_folder
 from hepvae.storage import servers
 from hepvae.storage.access import Access
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("xrootd") is None, reason="no XRootD server: apt-get install xrootd-server"),
-    pytest.mark.skipif(find_spec("fsspec_xrootd") is None, reason="fsspec-xrootd is not installed"),
-    # fsspec-xrootd leaves its event loop's socket to the interpreter's end
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = NEEDS_XROOTD
 
 QUICK = Access(timeout_s=2, attempts=2, wait_s=0.01)
-
-
-@pytest.fixture(scope="module")
-def running():
-    with output_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running):
-    """Without files."""
-    for path in running.folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return running
 
 
 def write(folder, name: str, content: bytes) -> None:

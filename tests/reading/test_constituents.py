@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import awkward as ak
 import numpy as np
 import pytest
 from helpers.dijet_files import random_tables, write_events
+from helpers.nano import nano_events
 from helpers.places import REAL_DATA
 
 import hepvae
 from hepvae.jets.quality import examine_jets
 
 pytest.importorskip("coffea")
-from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Missing cross-reference index"),
@@ -39,18 +38,6 @@ NEEDED = {
     "FatJetPFCand_pfCandIdx",
 }
 COUNTS = {"nFatJet", "nPFCand", "nFatJetPFCand"}
-
-
-def nano_events(path, mode, **options):
-    if mode == "dask":
-        pytest.importorskip("dask_awkward")
-    return NanoEventsFactory.from_root(
-        {str(path): "Events"},
-        schemaclass=NanoAODSchema,
-        mode=mode,
-        metadata={"dataset": Path(path).stem},
-        **options,
-    ).events()
 
 
 def computed(array):
@@ -101,18 +88,13 @@ def test_lazy_jets_read_only_what_is_needed():
     assert columns == NEEDED | COUNTS
 
 
-@pytest.fixture(scope="module")
-def inferer():
-    return hepvae.load_inferer(hepvae.model_path("conv"))
-
-
 @pytest.mark.parametrize(("path", "mode"), FILES)
-def test_losses_of_the_leading_jets_are_those_of_the_dijets(path, mode, inferer):
+def test_losses_of_the_leading_jets_are_those_of_the_dijets(path, mode, conv):
     if not path.exists():
         pytest.skip("no real CMS files beside this checkout")
     events = nano_events(path, mode)
     jets = hepvae.with_constituents(events)
-    losses, expected = computed(hepvae.score_jets(jets, inferer)), computed(hepvae.score_dijets(events, inferer))
+    losses, expected = computed(hepvae.score_jets(jets, conv)), computed(hepvae.score_dijets(events, conv))
     pt = computed(jets.pt)
     assert ak.num(losses).tolist() == ak.num(pt).tolist()
     two = ~ak.is_none(expected)
@@ -124,11 +106,11 @@ def test_losses_of_the_leading_jets_are_those_of_the_dijets(path, mode, inferer)
             assert np.array_equal(found, ak.to_numpy(expected[two][f"j{i + 1}_{name}"]), equal_nan=True)
 
 
-def test_each_jet_keeps_its_own_loss(inferer):
+def test_each_jet_keeps_its_own_loss(conv):
     """Smeared by 5 % and sorted again, jets of 16 to 23 % of the events had the constituents of others."""
     rng = np.random.default_rng(1)
     jets = hepvae.with_constituents(nano_events(hepvae.sample_path("qcdSig"), "eager", entry_stop=400))
-    nominal = hepvae.score_jets(jets, inferer)
+    nominal = hepvae.score_jets(jets, conv)
     event, index = ak.broadcast_arrays(np.arange(len(jets)), ak.local_index(jets, axis=1))
     jets = ak.with_field(ak.with_field(jets, event, "of_event"), index, "of_index")
 
@@ -145,7 +127,7 @@ def test_each_jet_keeps_its_own_loss(inferer):
     )
     assert len(pairs) > 100
     for found in (jets, pairs.jets, ak.pad_none(jets, 3), ak.flatten(jets)):
-        losses = hepvae.score_jets(found, inferer)
+        losses = hepvae.score_jets(found, conv)
         place = [ak.to_numpy(ak.drop_none(ak.flatten(found[c], axis=None))) for c in ("of_event", "of_index")]
         expected = ak.to_numpy(ak.flatten(nominal.loss))[ak.to_numpy(_starts(nominal))[place[0]] + place[1]]
         found = ak.to_numpy(ak.drop_none(ak.flatten(losses.loss, axis=None)))
@@ -157,7 +139,7 @@ def _starts(jagged):
     return np.cumsum(counts) - counts
 
 
-def test_constituents_that_follow_the_pt_of_the_jet(inferer):
+def test_constituents_that_follow_the_pt_of_the_jet(conv):
     """By default a correction of the jet leaves its constituents as they are: a choice, and not an oversight."""
     events = nano_events(hepvae.sample_path("GtoWW15na"), "virtual", entry_stop=50)
     spec = hepvae.InputSpec(n_particles=30)
@@ -175,9 +157,9 @@ def test_constituents_that_follow_the_pt_of_the_jet(inferer):
     dask_awkward = pytest.importorskip("dask_awkward")
     lazy = hepvae.with_constituents(nano_events(hepvae.sample_path("GtoWW15na"), "dask"), scale_constituents=True)
     lazy = dask_awkward.with_field(lazy, lazy.pt * 1.02, "pt")
-    losses = computed(hepvae.score_jets(lazy, inferer))[:50]
+    losses = computed(hepvae.score_jets(lazy, conv))[:50]
     shifted = ak.with_field(following, following.pt * np.float32(1.02), "pt")
-    assert ak.almost_equal(losses.loss, hepvae.score_jets(shifted, inferer).loss, rtol=1e-4)
+    assert ak.almost_equal(losses.loss, hepvae.score_jets(shifted, conv).loss, rtol=1e-4)
 
 
 def test_coffeas_property_gives_way_to_the_field():
@@ -218,13 +200,13 @@ def test_events_that_were_chosen_before():
 
 
 @pytest.mark.parametrize("mode", ["eager", "virtual"])
-def test_jets_that_were_sorted_before(mode, inferer):
+def test_jets_that_were_sorted_before(mode, conv):
     events = nano_events(hepvae.sample_path("GtoWW15na"), mode, entry_stop=60)
     jets = events.FatJet[ak.argsort(events.FatJet.pt, ascending=True)]
     with pytest.raises(hepvae.DataError, match=r"not their own.*radius of 0\.8.*hepvae\.with_constituents"):
         hepvae.with_constituents(ak.with_field(events, jets, "FatJet"))
     with pytest.raises(hepvae.DataError, match=r"not their own.*hepvae\.with_constituents"):
-        hepvae.score_dijets(ak.with_field(events, jets, "FatJet"), inferer)
+        hepvae.score_dijets(ak.with_field(events, jets, "FatJet"), conv)
     with pytest.raises(hepvae.DataError, match=r"radius of 0\.9"):
         hepvae.with_constituents(ak.with_field(events, jets, "FatJet"), jet_radius=0.9)
 
@@ -258,15 +240,15 @@ def test_weights_are_those_of_the_file_in_each_chunk(tmp_path, rng, mode, caplog
     assert "decided by 8 jets of this chunk" in caplog.text
 
 
-def test_scores_of_jets_read_only_what_is_needed(inferer):
+def test_scores_of_jets_read_only_what_is_needed(conv):
     """Momenta of jets and candidates, and their links: nothing else of the file is read, lazily or virtually."""
     dask_awkward = pytest.importorskip("dask_awkward")
     path = hepvae.sample_path("GtoWW15na")
-    lazy = hepvae.score_jets(hepvae.with_constituents(nano_events(path, "dask")), inferer)
+    lazy = hepvae.score_jets(hepvae.with_constituents(nano_events(path, "dask")), conv)
     (columns,) = dask_awkward.necessary_columns(lazy).values()
     assert columns == NEEDED | COUNTS
     read = []
     jets = hepvae.with_constituents(nano_events(path, "virtual", entry_stop=50, access_log=read))
-    losses = hepvae.score_jets(jets, inferer)
+    losses = hepvae.score_jets(jets, conv)
     assert {getattr(entry, "branch", entry) for entry in read} == NEEDED | COUNTS
     assert ak.almost_equal(computed(lazy).loss[:50], losses.loss, rtol=1e-4)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import tempfile
 import threading
 import time
 from contextlib import ExitStack, suppress
-from importlib.util import find_spec
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
 import pytest
-import uproot
 from helpers.dijet_files import random_tables, write_events
+from helpers.output_server import NEEDS_XROOTD
+from helpers.scored import columns_of
 
 import hepvae
 from hepvae.bench.xrootd_server import free_port, root_address, xrootd_server
@@ -25,12 +24,7 @@ from hepvae.reading.sources import resolve
 from hepvae.scoring.inspection import inspect_files
 from hepvae.storage.access import Access
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("xrootd") is None, reason="no XRootD server: apt-get install xrootd-server"),
-    pytest.mark.skipif(find_spec("fsspec_xrootd") is None, reason="fsspec-xrootd is not installed"),
-    # fsspec-xrootd leaves its event loop's socket to the interpreter's end
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = NEEDS_XROOTD
 
 
 @pytest.fixture(scope="module")
@@ -162,11 +156,6 @@ def twenty():
         yield Path(folder)
 
 
-def scored(path) -> dict:
-    with uproot.open(path) as file:
-        return file["Events"].arrays(library="np")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("fate", ["killed", "stalled"])
 def test_server_that_is_gone_for_a_while(twenty, tmp_path, monkeypatch, fate):
@@ -208,7 +197,7 @@ def test_server_that_is_gone_for_a_while(twenty, tmp_path, monkeypatch, fate):
         )
     assert report.failed == []
     assert report.events_read == 20 * 60
-    expected, found = scored(tmp_path / "local.root"), scored(tmp_path / "remote.root")
+    expected, found = columns_of(tmp_path / "local.root"), columns_of(tmp_path / "remote.root")
     assert len(expected["score"]) == report.events_scored > 200
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)

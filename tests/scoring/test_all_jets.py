@@ -27,21 +27,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::hepvae.UnscoredJetsWarning")
 
 
 @pytest.fixture(scope="module")
-def inferer():
-    return hepvae.load_inferer("conv")
-
-
-@pytest.fixture(scope="module")
 def files():
     return [str(hepvae.sample_path(name)) for name in SAMPLES]
 
 
 @pytest.fixture(scope="module")
-def expected(files, inferer):
+def expected(files, conv):
     """Of all jets in memory, (entries, var)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return hepvae.score_jets(hepvae.read_jets(files).jets, inferer)
+        return hepvae.score_jets(hepvae.read_jets(files).jets, conv)
 
 
 def columns(path):
@@ -76,20 +71,20 @@ def test_an_entry_for_each_of_the_input_with_its_jets_in_order(files, expected, 
         assert "expected a file of hepvae score without --jets all" in capsys.readouterr().err
 
 
-def test_chunks_do_not_matter(files, inferer, expected, tmp_path):
-    hepvae.score_files(files, inferer, tmp_path / "s.root", jets="all", step_size=300)
+def test_chunks_do_not_matter(files, conv, expected, tmp_path):
+    hepvae.score_files(files, conv, tmp_path / "s.root", jets="all", step_size=300)
     assert_scored(tmp_path / "s.root", expected)
 
 
-def test_what_failed_is_scored_on_resumption_and_nothing_else(files, inferer, expected, tmp_path):
+def test_what_failed_is_scored_on_resumption_and_nothing_else(files, conv, expected, tmp_path):
     """Without a row for each entry of all files a friend would be misaligned: nothing is written before."""
     first, second = (shutil.copy(path, tmp_path / f"{i}.root") for i, path in enumerate(files))
     Path(second).write_text("no ROOT file")
     output = tmp_path / "all.root"
-    report = hepvae.score_files([first, second], inferer, output, jets="all")
+    report = hepvae.score_files([first, second], conv, output, jets="all")
     assert len(report.failed) == 1 and not output.exists()
     shutil.copy(files[1], second)
-    report = hepvae.score_files([first, second], inferer, output, jets="all", resume=True)
+    report = hepvae.score_files([first, second], conv, output, jets="all", resume=True)
     assert report.written and report.files_resumed == 1
     assert_scored(output, expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.root", "1.root", "all.root"]
@@ -105,14 +100,14 @@ def test_on_dask_workers(files, expected, tmp_path):
 
 @pytest.mark.parametrize("collection", ["Jet", "CustomAK4_CHS"])
 @pytest.mark.parametrize("suffix", [".root", ".parquet"])
-def test_small_jets(rng, inferer, tmp_path, collection, suffix):
+def test_small_jets(rng, conv, tmp_path, collection, suffix):
     """Of a collection with _ in its name, their number had a part of the name."""
     names = (collection, "PFCand", f"{collection}PFCand", "pfCandIdx")
     path = as_collection(random_tables(rng), tmp_path / "ak4.root", *names)
     output = tmp_path / f"all{suffix}"
     command = ["score", str(path), "--model", "conv", "--jets", "all", "--collection", collection]
     assert main([*command, "--output", str(output)]) == 0
-    expected = hepvae.score_jets(hepvae.read_jets(path, collection=collection).jets, inferer)
+    expected = hepvae.score_jets(hepvae.read_jets(path, collection=collection).jets, conv)
     scored = columns(output)
     assert scored.fields == [f"n{collection}", *(f"{collection}_conv_{name}" for name in LOSSES)]
     assert ak.array_equal(scored[f"n{collection}"], ak.num(expected), dtype_exact=False)
@@ -120,12 +115,12 @@ def test_small_jets(rng, inferer, tmp_path, collection, suffix):
     assert ak.sum(~np.isnan(expected.loss)) > 10
 
 
-def test_dijets_of_small_jets(rng, inferer, tmp_path):
+def test_dijets_of_small_jets(rng, conv, tmp_path):
     path = as_collection(random_tables(rng), tmp_path / "ak4.root", "Jet", "PFCand", "JetPFCand", "pfCandIdx")
     output = tmp_path / "s.root"
-    hepvae.score_files(path, inferer, output, collection="Jet", mjj_min=0)
+    hepvae.score_files(path, conv, output, collection="Jet", mjj_min=0)
     pairs = hepvae.dijets(hepvae.read_jets(path, collection="Jet"))
-    expected = hepvae.score_dijets(hepvae.select_dijets(pairs, mjj_min=0), inferer)
+    expected = hepvae.score_dijets(hepvae.select_dijets(pairs, mjj_min=0), conv)
     with uproot.open(output) as file:
         scored = file["Events"].arrays(["event", "score"], library="np")
     good = np.isfinite(ak.to_numpy(expected.score))
@@ -155,15 +150,15 @@ def test_models_of_one_file_name_side_by_side(files, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_layouts_of_other_names_are_not_mixed(files, inferer, tmp_path):
+def test_layouts_of_other_names_are_not_mixed(files, conv, tmp_path):
     jagged = {f"j{jet}_{name}": np.ones(3, np.float32) for jet in (1, 2) for name in ("pt", "eta", "phi", "mass")}
     of_one = ak.Array([[1.0], [1.0], [1.0]])
     jagged |= {f"j{jet}_constituents_{name}": of_one for jet in (1, 2) for name in ("pt", "eta", "phi")}
     with uproot.recreate(tmp_path / "plain.root") as file:
         file["Events"] = jagged
-    report = hepvae.score_files(tmp_path / "plain.root", inferer, tmp_path / "one.root", jets="all")
+    report = hepvae.score_files(tmp_path / "plain.root", conv, tmp_path / "one.root", jets="all")
     assert report.written and columns(tmp_path / "one.root").fields[:2] == ["nJet", "Jet_conv_loss"]
-    report = hepvae.score_files([files[0], tmp_path / "plain.root"], inferer, tmp_path / "two.root", jets="all")
+    report = hepvae.score_files([files[0], tmp_path / "plain.root"], conv, tmp_path / "two.root", jets="all")
     assert not report.written and "has other columns than the files before it: FatJet_conv_" in str(report)
 
 
@@ -182,10 +177,10 @@ def test_cuts_and_strategies_are_refused(files, tmp_path, capsys, option, messag
     assert message in capsys.readouterr().err
 
 
-def test_the_example_of_frameworks_that_pin_older_packages(inferer, tmp_path, monkeypatch):
+def test_the_example_of_frameworks_that_pin_older_packages(conv, tmp_path, monkeypatch):
     """The page's own lines, which need uproot only."""
     shutil.copy(hepvae.sample_path("qcdSig"), tmp_path / "nano.root")
-    hepvae.score_files(tmp_path / "nano.root", inferer, tmp_path / "nano.conv.root", jets="all")
+    hepvae.score_files(tmp_path / "nano.root", conv, tmp_path / "nano.conv.root", jets="all")
     monkeypatch.chdir(tmp_path)
     page = (CHECKOUT / "docs" / "frameworks.md").read_text()
     (block,) = re.findall(r"```python\n(import awkward.*?)```", page, re.DOTALL)
@@ -193,7 +188,7 @@ def test_the_example_of_frameworks_that_pin_older_packages(inferer, tmp_path, mo
     names: dict[str, object] = {}
     exec(block, names)
     jets = hepvae.read_jets(tmp_path / "nano.root", entry_start=100, entry_stop=200).jets
-    assert ak.array_equal(names["loss"], hepvae.score_jets(jets, inferer).loss, equal_nan=True)
+    assert ak.array_equal(names["loss"], hepvae.score_jets(jets, conv).loss, equal_nan=True)
 
 
 #: In an environment of ROOT's own: mean loss of each model by RDataFrame, from friends beside the input.
@@ -235,7 +230,7 @@ def root_python(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_rdataframe_reads_friends_of_two_models(root_python, inferer, tmp_path):
+def test_rdataframe_reads_friends_of_two_models(root_python, conv, tmp_path):
     """The mean loss of jets is that which uproot reads, and each jet has its own."""
     path = str(hepvae.sample_path("qcdSig"))
     friends = {model: tmp_path / f"{model}.root" for model in ("conv", "graph")}

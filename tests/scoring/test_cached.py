@@ -11,11 +11,6 @@ from hepvae.jets.fingerprint import fingerprints
 from hepvae.jets.padding import flatten_jets
 
 
-@pytest.fixture(scope="module")
-def inferer():
-    return hepvae.load_inferer("conv")
-
-
 @pytest.fixture
 def jets():
     return ak.from_regular(hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=200).jets)
@@ -44,14 +39,14 @@ VARIATIONS = {
 
 
 @pytest.mark.parametrize("variation", VARIATIONS)
-def test_what_changed_is_scored_again_and_nothing_else(variation, jets, inferer):
+def test_what_changed_is_scored_again_and_nothing_else(variation, jets, conv):
     vary, number = VARIATIONS[variation]
-    cached = hepvae.CachedInferer(inferer)
+    cached = hepvae.CachedInferer(conv)
     hepvae.score_jets(jets, cached)
     before = cached.jets_scored
     losses = hepvae.score_jets(vary(jets), cached)
     assert (before, cached.jets_scored - before) == (400, number)
-    expected = hepvae.score_jets(vary(jets), inferer)
+    expected = hepvae.score_jets(vary(jets), conv)
     for name in losses.fields:
         assert ak.array_equal(losses[name], expected[name])
 
@@ -94,7 +89,7 @@ def test_equal_jets_have_equal_fingerprints_and_others_do_not(jets):
     assert 32 < bits < 96
 
 
-def test_jets_whose_first_halves_collide_are_told_apart(jets, inferer, monkeypatch):
+def test_jets_whose_first_halves_collide_are_told_apart(jets, conv, monkeypatch):
     """Both have right losses; one of them is scored again each time."""
 
     def colliding(flat, chosen, spec):
@@ -103,19 +98,19 @@ def test_jets_whose_first_halves_collide_are_told_apart(jets, inferer, monkeypat
         return keys
 
     monkeypatch.setattr("hepvae.jets.fingerprint.fingerprints", colliding)
-    cached = hepvae.CachedInferer(inferer)
-    expected = hepvae.score_jets(jets[:5], inferer).loss
+    cached = hepvae.CachedInferer(conv)
+    expected = hepvae.score_jets(jets[:5], conv).loss
     for _ in range(2):
         assert ak.array_equal(hepvae.score_jets(jets[:5], cached).loss, expected)
     assert (cached.jets_given, cached.jets_scored) == (20, 19)
 
 
-def test_it_takes_the_place_of_an_inferer(jets, inferer):
+def test_it_takes_the_place_of_an_inferer(jets, conv):
     events = hepvae.read_dijets(hepvae.sample_path("GtoWW15na"), entry_stop=200)
-    cached = hepvae.CachedInferer(inferer)
+    cached = hepvae.CachedInferer(conv)
     for _ in range(2):
         scored = hepvae.score_dijets(events, cached, strategy="max")
-        assert ak.array_equal(scored.score, hepvae.score_dijets(events, inferer, strategy="max").score)
+        assert ak.array_equal(scored.score, hepvae.score_dijets(events, conv, strategy="max").score)
     assert cached.jets_scored == 400
     with pytest.raises(hepvae.OptionError, match=r"expected hepvae\.load_inferer"):
         hepvae.CachedInferer("conv")

@@ -19,11 +19,6 @@ from hepvae.scoring.formats import open_scored
 pytestmark = pytest.mark.filterwarnings("ignore::hepvae.UnscoredJetsWarning")
 
 
-@pytest.fixture(scope="module")
-def inferer():
-    return hepvae.load_inferer("conv")
-
-
 @pytest.fixture
 def nano(tmp_path, rng):
     """A file with columns of several kinds, and those columns by event."""
@@ -41,7 +36,7 @@ def nano(tmp_path, rng):
 
 
 @pytest.mark.parametrize("suffix", [".root", ".parquet"])
-def test_numbers_of_events_go_with_their_event(nano, inferer, tmp_path, suffix):
+def test_numbers_of_events_go_with_their_event(nano, conv, tmp_path, suffix):
     path, extra = nano
     output = tmp_path / f"s{suffix}"
     command = ["score", str(path), "--model", "conv", "--mjj-min", "0", "--output", str(output), "--overwrite"]
@@ -55,7 +50,7 @@ def test_numbers_of_events_go_with_their_event(nano, inferer, tmp_path, suffix):
             assert scored.column(name).dtype == extra[name].to_numpy().dtype
             assert np.array_equal(scored.column(name), extra[name].to_numpy()[place]), name
         score = scored.column("score")
-    report = hepvae.score_files(path, inferer, tmp_path / f"p{suffix}", columns=["PV_*"], step_size=9, mjj_min=0)
+    report = hepvae.score_files(path, conv, tmp_path / f"p{suffix}", columns=["PV_*"], step_size=9, mjj_min=0)
     assert report.events_scored == len(score)
     assert main(command) == 0
     with open_scored(output) as scored:
@@ -84,33 +79,33 @@ def test_others_are_refused(nano, tmp_path, capsys, columns, message):
 
 
 @pytest.mark.parametrize("options", [{"friend": True}, {"jets": "all"}])
-def test_a_friend_has_none(nano, inferer, tmp_path, options):
+def test_a_friend_has_none(nano, conv, tmp_path, options):
     with pytest.raises(hepvae.OptionError, match="columns are PV_npvs: expected none in a friend"):
-        hepvae.score_files(nano[0], inferer, tmp_path / "s.root", columns=["PV_npvs"], **options)
+        hepvae.score_files(nano[0], conv, tmp_path / "s.root", columns=["PV_npvs"], **options)
 
 
-def test_files_that_have_other_columns(nano, inferer, tmp_path, rng):
+def test_files_that_have_other_columns(nano, conv, tmp_path, rng):
     """Triggers come and go: a row of one file must not be filled up for the other."""
     other = write_events(tmp_path / "o.root", random_tables(rng))
-    report = hepvae.score_files([nano[0], other], inferer, tmp_path / "s.root", columns=["HLT_*"], mjj_min=0)
+    report = hepvae.score_files([nano[0], other], conv, tmp_path / "s.root", columns=["HLT_*"], mjj_min=0)
     assert len(report.failed) == 1 and "o.root" in str(report.failed[0].failure)
     assert "no branch 'HLT_*'" in report.failed[0].failure
 
 
-def test_what_was_kept_with_other_columns_is_not_resumed(nano, inferer, tmp_path, caplog):
+def test_what_was_kept_with_other_columns_is_not_resumed(nano, conv, tmp_path, caplog):
     path = nano[0]
     bad = tmp_path / "bad.root"
     bad.write_text("no ROOT file")
     output = tmp_path / "s.root"
-    hepvae.score_files([path, bad], inferer, output, friend=True)
+    hepvae.score_files([path, bad], conv, output, friend=True)
     shutil.copy(path, bad)
-    report = hepvae.score_files([path, bad], inferer, output, columns=["PV_npvs"], resume=True)
+    report = hepvae.score_files([path, bad], conv, output, columns=["PV_npvs"], resume=True)
     assert report.files_resumed == 0 and "scored with other: columns" in caplog.text.replace("friend, ", "")
     with uproot.open(output) as file:
         assert json.loads(file["hepvae"])["options"]["carried"] == ["PV_npvs"]
 
 
-def test_observables_of_each_jet_are_those_that_models_may_take(inferer, tmp_path, capsys):
+def test_observables_of_each_jet_are_those_that_models_may_take(conv, tmp_path, capsys):
     """They are computed from all constituents, before padding, for each jet of the events that are scored."""
     path = str(hepvae.sample_path("GtoWW15na"))
     names = ("tau21", "multiplicity")
@@ -123,7 +118,7 @@ def test_observables_of_each_jet_are_those_that_models_may_take(inferer, tmp_pat
         for jet in (1, 2):
             for i, name in enumerate(names):
                 assert np.array_equal(scored.column(f"j{jet}_{name}"), expected[:, jet - 1, i])
-    hepvae.score_files(path, inferer, tmp_path / "p.root", region="signal", observables=names)
+    hepvae.score_files(path, conv, tmp_path / "p.root", region="signal", observables=names)
     with open_scored(tmp_path / "p.root") as again, open_scored(tmp_path / "s.root") as scored:
         assert again.kinds == scored.kinds
 

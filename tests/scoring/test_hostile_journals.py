@@ -23,10 +23,10 @@ SECRET = b"not ours"
 
 
 class Interrupted:
-    """An inferer whose process ends in the third file."""
+    """An conv whose process ends in the third file."""
 
-    def __init__(self, inferer):
-        self.inferer, self.calls = inferer, 0
+    def __init__(self, conv):
+        self.inferer, self.calls = conv, 0
 
     def __getattr__(self, name):
         return getattr(self.inferer, name)
@@ -38,25 +38,20 @@ class Interrupted:
         return self.inferer.losses_of(jets, chosen)
 
 
-@pytest.fixture(scope="module")
-def inferer():
-    return hepvae.load_inferer(hepvae.model_path("conv"))
-
-
-def score(folder, inferer, name="s.root", **options):
-    return hepvae.score_files(folder / "in", inferer, folder / name, mjj_min=0, **options)
+def score(folder, conv, name="s.root", **options):
+    return hepvae.score_files(folder / "in", conv, folder / name, mjj_min=0, **options)
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory, inferer):
+def interrupted(tmp_path_factory, conv):
     """Three files of which two were scored, and the columns of all."""
     folder = tmp_path_factory.mktemp("interrupted")
     (folder / "in").mkdir()
     for i in range(3):
         write_events(folder / "in" / f"{i}.root", random_tables(np.random.default_rng(i), events=12))
-    score(folder, inferer, "whole.root")
+    score(folder, conv, "whole.root")
     with pytest.raises(KeyboardInterrupt):
-        score(folder, Interrupted(inferer))
+        score(folder, Interrupted(conv))
     return folder, columns(folder / "whole.root")
 
 
@@ -196,7 +191,7 @@ def test_there_are_a_hundred():
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_refused_in_one_line_or_resumed_to_the_same_file(interrupted, inferer, tmp_path, damage):
+def test_refused_in_one_line_or_resumed_to_the_same_file(interrupted, conv, tmp_path, damage):
     source, expected = interrupted
     # With their times, which tell files apart.
     journal = unfinished(source / "s.root")
@@ -206,7 +201,7 @@ def test_refused_in_one_line_or_resumed_to_the_same_file(interrupted, inferer, t
     try:
         damage(journal)
         try:
-            report = score(source, inferer, resume=True)
+            report = score(source, conv, resume=True)
         except hepvae.FileError as error:
             assert str(source) in str(error) and "\n" not in str(error)
             assert not (source / "s.root").exists()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import uproot
 from helpers.dijet_files import random_tables, write_events
+from helpers.scored import DYING
 
 import hepvae
 from hepvae.cli import main
@@ -40,13 +41,8 @@ def inputs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def inferer():
-    return hepvae.load_inferer(hepvae.model_path("conv"))
-
-
-def score(files, inferer, output, **options):
-    return hepvae.score_files(files, inferer, output, step_size=15, **options)
+def score(files, conv, output, **options):
+    return hepvae.score_files(files, conv, output, step_size=15, **options)
 
 
 def flat(path):
@@ -80,9 +76,9 @@ KINDS = {
 
 @pytest.mark.parametrize("suffix", ["root", "parquet"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_parts_have_the_rows_of_the_single_file_and_merge_to_it(inputs, inferer, tmp_path, kind, suffix):
-    whole = score(inputs, inferer, tmp_path / f"whole.{suffix}", **KINDS[kind])
-    report = score(inputs, inferer, f"{tmp_path}/parts/", format=suffix, **KINDS[kind])
+def test_parts_have_the_rows_of_the_single_file_and_merge_to_it(inputs, conv, tmp_path, kind, suffix):
+    whole = score(inputs, conv, tmp_path / f"whole.{suffix}", **KINDS[kind])
+    report = score(inputs, conv, f"{tmp_path}/parts/", format=suffix, **KINDS[kind])
     parts = [tmp_path / "parts" / f"{i}.{suffix}" for i in range(FILES)]
     assert report.files == whole.files and report.written
     assert_equal_rows(parts, tmp_path / f"whole.{suffix}")
@@ -97,9 +93,9 @@ def test_parts_have_the_rows_of_the_single_file_and_merge_to_it(inputs, inferer,
 
 
 @pytest.mark.parametrize("suffix", ["root", "parquet"])
-def test_merging_damaged_parts_names_the_output(inputs, inferer, tmp_path, suffix):
+def test_merging_damaged_parts_names_the_output(inputs, conv, tmp_path, suffix):
     """The message named the temporary file that the rows were written to."""
-    score(inputs, inferer, f"{tmp_path}/parts/", format=suffix)
+    score(inputs, conv, f"{tmp_path}/parts/", format=suffix)
     found = collected(tmp_path / "parts")
     (tmp_path / "parts" / f"1.{suffix}").write_bytes(b"no scores")
     with pytest.raises(hepvae.FileError) as error:
@@ -108,25 +104,25 @@ def test_merging_damaged_parts_names_the_output(inputs, inferer, tmp_path, suffi
     assert not list(tmp_path.glob("*merged*"))
 
 
-def test_files_without_rows_are_merged_with_others(inferer, tmp_path):
+def test_files_without_rows_are_merged_with_others(conv, tmp_path):
     (tmp_path / "in").mkdir()
     for i, events in enumerate((0, 20, 0)):
         tables = random_tables(np.random.default_rng(i), events=events)
         write_events(tmp_path / "in" / f"{i}.root", tables, weights=events > 0)
-    score(tmp_path / "in", inferer, f"{tmp_path}/parts/", mjj_min=0)
+    score(tmp_path / "in", conv, f"{tmp_path}/parts/", mjj_min=0)
     merge_parts(collected(tmp_path / "parts"), tmp_path / "merged.root")
     assert_equal_rows([tmp_path / "parts" / "1.root"], tmp_path / "merged.root")
-    score(tmp_path / "in" / "0.root", inferer, f"{tmp_path}/none/")
+    score(tmp_path / "in" / "0.root", conv, f"{tmp_path}/none/")
     merge_parts(collected(tmp_path / "none"), tmp_path / "none.root")
     assert len(flat(tmp_path / "none.root")["score"]) == 0
 
 
-def test_two_inputs_of_one_name_have_parts_of_their_own(inputs, inferer, tmp_path):
+def test_two_inputs_of_one_name_have_parts_of_their_own(inputs, conv, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(inputs / f"{'ab'.index(folder)}.root", tmp_path / folder / "same.root")
     shutil.copy(inputs / "2.root", tmp_path / "a" / "other.root")
-    report = score([tmp_path / "a", tmp_path / "b"], inferer, f"{tmp_path}/parts/", mjj_min=0)
+    report = score([tmp_path / "a", tmp_path / "b"], conv, f"{tmp_path}/parts/", mjj_min=0)
     names = sorted(path.name for path in (tmp_path / "parts").glob("*.root"))
     assert names[0] == "other.root" and len(names) == 3
     assert all(name.startswith("same-") and len(name) == len("same-12345678.root") for name in names[1:])
@@ -134,7 +130,7 @@ def test_two_inputs_of_one_name_have_parts_of_their_own(inputs, inferer, tmp_pat
     assert [part.path for part in found.parts] == [str(Path(file.path)) for file in report.files]
     with pytest.raises(hepvae.FileError, match=r"other\.root: is the part of another input, .*a/other\.root"):
         shutil.copy(inputs / "3.root", tmp_path / "b" / "other.root")
-        score(tmp_path / "b" / "other.root", inferer, f"{tmp_path}/parts/", mjj_min=0, resume=True)
+        score(tmp_path / "b" / "other.root", conv, f"{tmp_path}/parts/", mjj_min=0, resume=True)
 
 
 def test_names_are_such_that_every_storage_takes_them():
@@ -177,11 +173,11 @@ def test_a_bad_file_among_good_ones(inputs, tmp_path, capsys):
     assert "3 parts have their recorded checksum" in capsys.readouterr().out
 
 
-def test_shares_are_a_division_that_all_agree_on(inputs, inferer, tmp_path):
-    whole = score(inputs, inferer, f"{tmp_path}/whole/", mjj_min=0)
+def test_shares_are_a_division_that_all_agree_on(inputs, conv, tmp_path):
+    whole = score(inputs, conv, f"{tmp_path}/whole/", mjj_min=0)
     scored = []
     for i in (3, 1, 2):
-        scored += score(inputs, inferer, f"{tmp_path}/parts/", mjj_min=0, split=f"{i}/3").files
+        scored += score(inputs, conv, f"{tmp_path}/parts/", mjj_min=0, split=f"{i}/3").files
         missing = len(collected(tmp_path / "parts").missing)
         assert missing == FILES - len(scored)
     assert sorted(file.path for file in scored) == sorted(file.path for file in whole.files)
@@ -190,7 +186,7 @@ def test_shares_are_a_division_that_all_agree_on(inputs, inferer, tmp_path):
     assert collected(tmp_path / "parts").report.events_scored == whole.events_scored
     names = {path.name for path in (tmp_path / "parts").iterdir()}
     assert names == {path.name for path in (tmp_path / "whole").iterdir()}  # one list of inputs, too
-    assert score(inputs, inferer, f"{tmp_path}/parts/", mjj_min=0, split="9/9").files == []
+    assert score(inputs, conv, f"{tmp_path}/parts/", mjj_min=0, split="9/9").files == []
 
 
 def test_shares_have_about_as_many_bytes(tmp_path):
@@ -204,38 +200,27 @@ def test_shares_have_about_as_many_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["0/2", "3/2", "1", "a/b", "1/2/3"])
-def test_no_share(split, inputs, inferer, tmp_path):
+def test_no_share(split, inputs, conv, tmp_path):
     with pytest.raises(hepvae.OptionError, match="expected I/N with I from 1 to N"):
-        score(inputs, inferer, f"{tmp_path}/parts/", split=split)
+        score(inputs, conv, f"{tmp_path}/parts/", split=split)
     with pytest.raises(hepvae.OptionError, match="expected a folder"):
-        score(inputs, inferer, tmp_path / "s.root", split="1/2")
+        score(inputs, conv, tmp_path / "s.root", split="1/2")
     with pytest.raises(hepvae.OptionError, match="expected a folder"):
-        score(inputs, inferer, tmp_path / "s.root", format="parquet")
+        score(inputs, conv, tmp_path / "s.root", format="parquet")
 
 
 #: Dies in the third file.
-SCRIPT = """
-import os, signal, sys
+SCRIPT = f"""
+import sys
 import hepvae
-
-class Dying:
-    def __init__(self, inferer):
-        self.inferer, self.calls = inferer, 0
-    def __getattr__(self, name):
-        return getattr(self.inferer, name)
-    def losses_of(self, jets, chosen):
-        self.calls += 1
-        if self.calls == 6:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return self.inferer.losses_of(jets, chosen)
-
-inferer = Dying(hepvae.load_inferer(hepvae.model_path("conv")))
-hepvae.score_files(sys.argv[1], inferer, sys.argv[2], mjj_min=0, step_size=15)
+{DYING}
+conv = Dying(hepvae.load_inferer(hepvae.model_path("conv")), 6)
+hepvae.score_files(sys.argv[1], conv, sys.argv[2], mjj_min=0, step_size=15)
 """
 
 
-def test_a_killed_run_goes_on_with_exactly_what_has_no_valid_part(inputs, inferer, tmp_path, monkeypatch):
-    score(inputs, inferer, f"{tmp_path}/whole/", mjj_min=0)
+def test_a_killed_run_goes_on_with_exactly_what_has_no_valid_part(inputs, conv, tmp_path, monkeypatch):
+    score(inputs, conv, f"{tmp_path}/whole/", mjj_min=0)
     parts = tmp_path / "parts"
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(inputs), f"{parts}/"], timeout=120)
     assert done.returncode == -signal.SIGKILL
@@ -249,7 +234,7 @@ def test_a_killed_run_goes_on_with_exactly_what_has_no_valid_part(inputs, infere
     (parts / temporary_name("4.root")).write_text("half")
     assert len(collected(parts, check=True).missing) == FILES - len(there) + 1
     written = {name: (parts / name).stat().st_mtime_ns for name in there}
-    report = score(inputs, inferer, f"{parts}/", mjj_min=0, resume=True)
+    report = score(inputs, conv, f"{parts}/", mjj_min=0, resume=True)
     assert report.files_resumed == len(there) - 1 and not report.failed
     for i in range(FILES):
         assert_equal_rows([parts / f"{i}.root"], tmp_path / "whole" / f"{i}.root")
@@ -259,44 +244,44 @@ def test_a_killed_run_goes_on_with_exactly_what_has_no_valid_part(inputs, infere
     assert collected(parts, check=True).missing == []
 
 
-def test_what_is_there_is_not_replaced_unasked(inputs, inferer, tmp_path):
+def test_what_is_there_is_not_replaced_unasked(inputs, conv, tmp_path):
     parts = f"{tmp_path}/parts/"
-    score(inputs / "0.root", inferer, parts, mjj_min=0)
+    score(inputs / "0.root", conv, parts, mjj_min=0)
     with pytest.raises(hepvae.FileError, match=r"0\.root: exists already: expected another folder, --resume or"):
-        score(inputs, inferer, parts, mjj_min=0)
+        score(inputs, conv, parts, mjj_min=0)
     with pytest.raises(hepvae.FileError, match=r"0\.root: was scored with other: strategy: expected another"):
-        score(inputs, inferer, parts, mjj_min=0, strategy="max", resume=True)
+        score(inputs, conv, parts, mjj_min=0, strategy="max", resume=True)
     # More files come to those that are there.
-    assert score(inputs, inferer, parts, mjj_min=0, resume=True).files_resumed == 1
+    assert score(inputs, conv, parts, mjj_min=0, resume=True).files_resumed == 1
     with pytest.raises(hepvae.FileError, match="was scored with other strategy than "):
-        score(inputs / "1.root", inferer, parts, mjj_min=0, strategy="max", overwrite=True)
+        score(inputs / "1.root", conv, parts, mjj_min=0, strategy="max", overwrite=True)
         collected(parts)
-    score(inputs, inferer, parts, mjj_min=0, strategy="max", overwrite=True)
+    score(inputs, conv, parts, mjj_min=0, strategy="max", overwrite=True)
     assert collected(parts).missing == []
     (tmp_path / "parts" / "1.root.json").write_text("{}")
     with pytest.raises(hepvae.FileError, match=r"1\.root: is there without a whole record"):
-        score(inputs, inferer, parts, mjj_min=0, strategy="max", resume=True)
+        score(inputs, conv, parts, mjj_min=0, strategy="max", resume=True)
     copied = tmp_path / "in"
     shutil.copytree(inputs, copied)
     with pytest.raises(hepvae.OptionError, match=r"0\.root: is an input file"):
-        score(copied, inferer, copied, overwrite=True)
+        score(copied, conv, copied, overwrite=True)
 
 
-def test_an_input_that_changed_is_scored_again(inputs, inferer, tmp_path):
+def test_an_input_that_changed_is_scored_again(inputs, conv, tmp_path):
     copied = tmp_path / "in"
     shutil.copytree(inputs, copied)
-    score(copied, inferer, f"{tmp_path}/parts/", mjj_min=0)
+    score(copied, conv, f"{tmp_path}/parts/", mjj_min=0)
     shutil.copy(inputs / "1.root", copied / "0.root")
-    report = score(copied, inferer, f"{tmp_path}/parts/", mjj_min=0, resume=True)
+    report = score(copied, conv, f"{tmp_path}/parts/", mjj_min=0, resume=True)
     assert report.files_resumed == FILES - 1
     assert_equal_rows([tmp_path / "parts" / "0.root"], tmp_path / "parts" / "1.root")
 
 
-def test_records_say_what_a_part_was_made_of(inputs, inferer, tmp_path):
-    score(inputs, inferer, f"{tmp_path}/parts/", mjj_min=0)
+def test_records_say_what_a_part_was_made_of(inputs, conv, tmp_path):
+    score(inputs, conv, f"{tmp_path}/parts/", mjj_min=0)
     record = json.loads((tmp_path / "parts" / "0.root.json").read_text())
     assert record["input"][0] == str(inputs / "0.root") and record["size"] > 0 and len(record["adler32"]) == 8
-    assert record["options"]["sha256"] == inferer.sha256 and record["options"]["selection"]["mjj_min"] == 0
+    assert record["options"]["sha256"] == conv.sha256 and record["options"]["selection"]["mjj_min"] == 0
     with uproot.open(inputs / "0.root") as file:
         assert record["report"]["sum_of_weights"] == pytest.approx(
             file["Events"]["genWeight"].array().to_numpy().sum()
@@ -312,10 +297,10 @@ def test_a_folder_without_parts(tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def scored(inputs, inferer, tmp_path_factory):
+def scored(inputs, conv, tmp_path_factory):
     """Parts of three files, to be copied and broken."""
     folder = tmp_path_factory.mktemp("scored")
-    score([inputs / f"{i}.root" for i in range(3)], inferer, f"{folder}/", mjj_min=0)
+    score([inputs / f"{i}.root" for i in range(3)], conv, f"{folder}/", mjj_min=0)
     return folder
 
 
@@ -330,7 +315,7 @@ def scored(inputs, inferer, tmp_path_factory):
         (None, None),
     ],
 )
-def test_a_damaged_record_counts_as_none(scored, inputs, inferer, tmp_path, field, value):
+def test_a_damaged_record_counts_as_none(scored, inputs, conv, tmp_path, field, value):
     """Users saw tracebacks of `report` and `--resume`."""
     parts = shutil.copytree(scored, tmp_path / "parts")
     record = json.loads((parts / "1.root.json").read_text())
@@ -341,8 +326,8 @@ def test_a_damaged_record_counts_as_none(scored, inputs, inferer, tmp_path, fiel
     assert [part.name for part in collected(parts).missing] == ["1.root"]
     files = [inputs / f"{i}.root" for i in range(3)]
     with pytest.raises(hepvae.FileError, match=r"1\.root: is there without a whole record.*--resume with --over"):
-        score(files, inferer, parts, mjj_min=0, resume=True)
-    assert score(files, inferer, parts, mjj_min=0, resume=True, overwrite=True).files_resumed == 2
+        score(files, conv, parts, mjj_min=0, resume=True)
+    assert score(files, conv, parts, mjj_min=0, resume=True, overwrite=True).files_resumed == 2
     assert collected(parts, check=True).missing == []
 
 
@@ -364,24 +349,24 @@ def test_a_part_that_stands_for_another_input_is_missing(scored, tmp_path):
     assert missing.name == "1.root" and "is the part of another input" in str(missing.missing)
 
 
-def test_another_format_is_not_mixed_in(scored, inputs, inferer, tmp_path):
+def test_another_format_is_not_mixed_in(scored, inputs, conv, tmp_path):
     """Events of a folder with TTrees and Parquet of the same inputs counted twice."""
     parts = shutil.copytree(scored, tmp_path / "parts")
     with pytest.raises(hepvae.FileError, match=r"0\.root: is a part of another format: expected another folder"):
-        score(inputs / "0.root", inferer, parts, mjj_min=0, format="parquet", resume=True)
+        score(inputs / "0.root", conv, parts, mjj_min=0, format="parquet", resume=True)
 
 
-def test_an_input_keeps_its_part_when_one_of_its_name_comes(inputs, inferer, tmp_path):
+def test_an_input_keeps_its_part_when_one_of_its_name_comes(inputs, conv, tmp_path):
     """It got a second part, under the name with a digest, and counted twice."""
     for i, folder in enumerate("ab"):
         (tmp_path / folder).mkdir()
         shutil.copy(inputs / f"{i}.root", tmp_path / folder / "same.root")
     files = [tmp_path / folder / "same.root" for folder in "ab"]
-    score(files[0], inferer, f"{tmp_path}/parts/", mjj_min=0)
-    assert score(files, inferer, f"{tmp_path}/parts/", mjj_min=0, resume=True).files_resumed == 1
+    score(files[0], conv, f"{tmp_path}/parts/", mjj_min=0)
+    assert score(files, conv, f"{tmp_path}/parts/", mjj_min=0, resume=True).files_resumed == 1
     found = collected(tmp_path / "parts")
     assert len(found.parts) == 2 and found.parts[0].name == "same.root" and not found.missing
-    assert score(files[1], inferer, f"{tmp_path}/parts/", mjj_min=0, resume=True).files_resumed == 1
+    assert score(files[1], conv, f"{tmp_path}/parts/", mjj_min=0, resume=True).files_resumed == 1
     assert len(collected(tmp_path / "parts").parts) == 2
 
 
@@ -400,17 +385,17 @@ def test_more_shares_than_files_cost_nothing(inputs):
     assert share(sources, 1, 999_999_999, ReadOptions()) == share(sources, 1, FILES, ReadOptions())
 
 
-def test_memory_does_not_grow_with_the_number_of_files(inputs, inferer, tmp_path):
+def test_memory_does_not_grow_with_the_number_of_files(inputs, conv, tmp_path):
     """Of each file its report is left, whatever was read, scored and written of it."""
     files = []
     for i in range(20):
         files.append(tmp_path / f"{i:02}.root")
         shutil.copy(inputs / "0.root", files[-1])
-    score(files[:2], inferer, f"{tmp_path}/first/", mjj_min=0)
+    score(files[:2], conv, f"{tmp_path}/first/", mjj_min=0)
     left = []
     for number in (4, 20):
         tracemalloc.start()
-        report = score(files[:number], inferer, f"{tmp_path}/{number}/", mjj_min=0)
+        report = score(files[:number], conv, f"{tmp_path}/{number}/", mjj_min=0)
         gc.collect()
         left.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()

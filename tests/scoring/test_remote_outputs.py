@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from importlib.util import find_spec
 
 import pytest
 import uproot
 from helpers.dijet_files import random_tables, write_events
-from helpers.output_server import output_server
+from helpers.output_server import NEEDS_XROOTD
 
 import hepvae
 import hepvae.storage.servers
@@ -18,28 +17,9 @@ from hepvae.extras import XROOTD_TIMES_S
 from hepvae.scoring.form import ScoredForm
 from hepvae.scoring.unfinished import unfinished
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("xrootd") is None, reason="no XRootD server: apt-get install xrootd-server"),
-    pytest.mark.skipif(find_spec("fsspec_xrootd") is None, reason="fsspec-xrootd is not installed"),
-    # fsspec-xrootd leaves its event loop's socket to the interpreter's end
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = NEEDS_XROOTD
 
 OPTIONS = ["--model=conv", "--runtime=onnxruntime", "--mjj-min=0", "--pt-min=0", "--attempts=2"]
-
-
-@pytest.fixture(scope="module")
-def running():
-    with output_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running):
-    """Without files."""
-    for path in running.folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return running
 
 
 @pytest.fixture

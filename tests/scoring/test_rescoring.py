@@ -18,11 +18,6 @@ SAMPLE = hepvae.sample_path("GtoWW15na")
 
 
 @pytest.fixture(scope="module")
-def conv():
-    return hepvae.load_inferer(hepvae.model_path("conv"))
-
-
-@pytest.fixture(scope="module")
 def scored_file(tmp_path_factory, conv):
     path = tmp_path_factory.mktemp("scored") / "scored.root"
     hepvae.score_files(SAMPLE, conv, path)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import uproot
 from helpers.dijet_files import random_tables, write_events
+from helpers.scored import DYING, columns_of
 
 import hepvae
 from hepvae.cli import main
@@ -27,40 +28,19 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def onnx_inferer():
-    return hepvae.load_inferer(hepvae.model_path("conv"))
-
-
-def columns(path):
-    with uproot.open(path) as file:
-        return file["Events"].arrays(library="np")
-
-
 def score(folder, inferer, name="s.root", **options):
     return hepvae.score_files(folder / "in", inferer, folder / name, mjj_min=0, step_size=15, **options)
 
 
 #: Dies in the fourth file, or runs out of room on the disk: files may not grow beyond so many bytes.
-SCRIPT = """
-import os, resource, signal, sys
+SCRIPT = f"""
+import resource, sys
 import hepvae
-
-class Dying:
-    def __init__(self, inferer):
-        self.inferer, self.calls = inferer, 0
-    def __getattr__(self, name):
-        return getattr(self.inferer, name)
-    def losses_of(self, jets, chosen):
-        self.calls += 1
-        if self.calls == 11:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return self.inferer.losses_of(jets, chosen)
-
+{DYING}
 folder, how = sys.argv[1:]
 inferer = hepvae.load_inferer(hepvae.model_path("conv"))
 if how == "killed":
-    inferer = Dying(inferer)
+    inferer = Dying(inferer, 11)
 else:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(how), int(how)))
 try:
@@ -75,14 +55,14 @@ def run(folder, how):
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def test_killed_run_goes_on_to_the_same_bytes(folder, onnx_inferer):
-    whole = score(folder, onnx_inferer, "whole.root")
+def test_killed_run_goes_on_to_the_same_bytes(folder, conv):
+    whole = score(folder, conv, "whole.root")
     assert run(folder, "killed").returncode == -signal.SIGKILL
     assert not (folder / "s.root").exists()
-    report = score(folder, onnx_inferer, resume=True)
+    report = score(folder, conv, resume=True)
     assert 0 < report.files_resumed < FILES
     assert report.files == whole.files
-    expected, found = columns(folder / "whole.root"), columns(folder / "s.root")
+    expected, found = columns_of(folder / "whole.root"), columns_of(folder / "s.root")
     assert list(expected) == list(found)
     for name, values in expected.items():
         assert found[name].dtype == values.dtype
@@ -90,30 +70,30 @@ def test_killed_run_goes_on_to_the_same_bytes(folder, onnx_inferer):
     assert not unfinished(folder / "s.root").exists()
 
 
-def test_rows_of_other_options_are_not_resumed_and_the_log_says_so(folder, onnx_inferer, caplog):
+def test_rows_of_other_options_are_not_resumed_and_the_log_says_so(folder, conv, caplog):
     """What a user saw: --resume after `hepvae tune` had changed the block size started over without a word."""
     run(folder, "killed")
-    assert score(folder, onnx_inferer, resume=True, strategy="max").files_resumed == 0
+    assert score(folder, conv, resume=True, strategy="max").files_resumed == 0
     assert "nothing is resumed, since what was kept was scored with other: strategy" in caplog.text
     run(folder, "killed")
     other = hepvae.load_inferer(hepvae.model_path("conv"), block_size=7)
     assert score(folder, other, resume=True, overwrite=True).files_resumed == 0
     assert "scored with other: tuning" in caplog.text
     run(folder, "killed")
-    assert score(folder, onnx_inferer, overwrite=True).files_resumed == 0
+    assert score(folder, conv, overwrite=True).files_resumed == 0
 
 
-def test_file_that_failed_is_read_again(folder, onnx_inferer):
+def test_file_that_failed_is_read_again(folder, conv):
     run(folder, "killed")
     first = folder / "in" / "0.root"
     before = first.read_bytes()
     first.write_bytes(before[:2000])  # another file now: it alone is read again
-    report = score(folder, onnx_inferer, "s.root", resume=True)
+    report = score(folder, conv, "s.root", resume=True)
     assert report.files_resumed == 2
     assert [file.path for file in report.failed] == [str(first)]
 
 
-def test_file_that_failed_half_way_does_not_say_which_columns_there_are(tmp_path, onnx_inferer):
+def test_file_that_failed_half_way_does_not_say_which_columns_there_are(tmp_path, conv):
     broken = random_tables(np.random.default_rng(1), events=40)
     last = max(event for event, links in enumerate(broken["links"]["candidate"]) if len(links))
     broken["links"]["candidate"][last][0] = 9999
@@ -121,25 +101,25 @@ def test_file_that_failed_half_way_does_not_say_which_columns_there_are(tmp_path
     (tmp_path / "in").mkdir()
     write_events(tmp_path / "in" / "0.root", broken, weights=False)
     write_events(tmp_path / "in" / "1.root", random_tables(np.random.default_rng(2), events=40))
-    report = score(tmp_path, onnx_inferer)
+    report = score(tmp_path, conv)
     assert [file.path for file in report.failed] == [str(tmp_path / "in" / "0.root")]
-    assert report.files[1].events_scored == len(columns(tmp_path / "s.root")["genWeight"]) > 0
+    assert report.files[1].events_scored == len(columns_of(tmp_path / "s.root")["genWeight"]) > 0
 
 
-def test_rows_that_did_not_reach_the_disk_are_scored_again(folder, onnx_inferer):
-    whole = score(folder, onnx_inferer, "whole.root")
+def test_rows_that_did_not_reach_the_disk_are_scored_again(folder, conv):
+    whole = score(folder, conv, "whole.root")
     run(folder, "killed")
     rows = max(unfinished(folder / "s.root").glob("*.rows"), key=lambda path: path.stat().st_size)
     rows.write_bytes(rows.read_bytes()[:-8])
-    report = score(folder, onnx_inferer, resume=True)
+    report = score(folder, conv, resume=True)
     assert 0 < report.files_resumed < FILES - 1
     assert report.files == whole.files
-    assert columns(folder / "s.root")["score"].tobytes() == columns(folder / "whole.root")["score"].tobytes()
+    assert columns_of(folder / "s.root")["score"].tobytes() == columns_of(folder / "whole.root")["score"].tobytes()
 
 
 @pytest.mark.parametrize("room", [500, 20_000], ids=["no row fits", "the file does not fit"])
-def test_full_disk_leaves_what_was_there(folder, onnx_inferer, room):
-    score(folder, onnx_inferer)
+def test_full_disk_leaves_what_was_there(folder, conv, room):
+    score(folder, conv)
     before = (folder / "s.root").read_bytes()
     assert len(before) > room
     done = run(folder, str(room))
@@ -148,7 +128,7 @@ def test_full_disk_leaves_what_was_there(folder, onnx_inferer, room):
     assert len(done.stderr.splitlines()) == 1
     assert (folder / "s.root").read_bytes() == before
     assert sorted(p.name for p in folder.iterdir()) == [".s.root.unfinished", "in", "s.root"]
-    assert score(folder, onnx_inferer, resume=True, overwrite=True).failed == []
+    assert score(folder, conv, resume=True, overwrite=True).failed == []
 
 
 def test_command_line(folder, capsys):
@@ -160,27 +140,27 @@ def test_command_line(folder, capsys):
     assert capsys.readouterr().err.count("6.root: not a ROOT file") == 2
 
 
-def test_output_that_exists_is_kept(folder, onnx_inferer, capsys):
-    score(folder, onnx_inferer)
+def test_output_that_exists_is_kept(folder, conv, capsys):
+    score(folder, conv)
     before = (folder / "s.root").read_bytes()
     with pytest.raises(hepvae.FileError, match=r"s\.root: exists already: expected a new name, or --overwrite"):
-        score(folder, onnx_inferer, strategy="max")
+        score(folder, conv, strategy="max")
     assert (folder / "s.root").read_bytes() == before
-    score(folder, onnx_inferer, strategy="max", overwrite=True)
+    score(folder, conv, strategy="max", overwrite=True)
     assert (folder / "s.root").read_bytes() != before
     with pytest.raises(hepvae.OptionError, match=r"s\.csv: expected a name that ends in \.root or \.parquet"):
-        score(folder, onnx_inferer, "s.csv")
+        score(folder, conv, "s.csv")
 
 
-def test_parquet_has_the_same_columns(folder, onnx_inferer, monkeypatch):
+def test_parquet_has_the_same_columns(folder, conv, monkeypatch):
     import json
 
     from pyarrow.parquet import ParquetFile
 
     monkeypatch.setattr("hepvae.scoring.form.ROWS_AT_ONCE", 50)
-    score(folder, onnx_inferer)
-    score(folder, onnx_inferer, "s.parquet")
-    expected = columns(folder / "s.root")
+    score(folder, conv)
+    score(folder, conv, "s.parquet")
+    expected = columns_of(folder / "s.root")
     with ParquetFile(folder / "s.parquet") as file:
         assert file.num_row_groups == -(-len(expected["score"]) // 50) > 1
         found = file.read()
@@ -202,22 +182,22 @@ def test_parquet_that_cannot_be_read(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["root", "parquet"])
-def test_friend_has_a_row_for_each_entry(folder, onnx_inferer, monkeypatch, suffix):
+def test_friend_has_a_row_for_each_entry(folder, conv, monkeypatch, suffix):
     """Row by row beside the input, whose events it is told from by nothing but their place."""
     monkeypatch.setattr("hepvae.scoring.form.ROWS_AT_ONCE", 64)
-    score(folder, onnx_inferer, "s.root")
-    report = score(folder, onnx_inferer, f"f.{suffix}", friend=True)
+    score(folder, conv, "s.root")
+    report = score(folder, conv, f"f.{suffix}", friend=True)
     if suffix == "root":
-        friend = columns(folder / "f.root")
+        friend = columns_of(folder / "f.root")
     else:
         from pyarrow.parquet import read_table
 
         table = read_table(folder / "f.parquet")
         friend = {name: table[name].to_numpy() for name in table.column_names}
-    scored = columns(folder / "s.root")
+    scored = columns_of(folder / "s.root")
     with uproot.open(folder / "in" / "0.root") as file:
         assert not {"run", "event", "genWeight"} & set(friend) and "event" in file["Events"]
-    event = np.concatenate([columns(folder / "in" / f"{i}.root")["event"] for i in range(FILES)])
+    event = np.concatenate([columns_of(folder / "in" / f"{i}.root")["event"] for i in range(FILES)])
     assert len(friend["scored"]) == len(event) == 40 * FILES
     assert friend["scored"].sum() == report.events_scored == len(scored["event"])
     assert (event[friend["scored"]] == scored["event"]).all()
@@ -243,25 +223,25 @@ def test_friend_of_files_of_which_one_failed_is_not_written(folder, capsys):
     write_events(last, random_tables(np.random.default_rng(6), events=40))
     assert main([*arguments, "--resume"]) == 0
     assert "6 of 7 files were scored already" in capsys.readouterr().err
-    assert len(columns(folder / "f.root")["scored"]) == 7 * 40
+    assert len(columns_of(folder / "f.root")["scored"]) == 7 * 40
 
 
-def test_files_without_rows_do_not_say_which_columns_there_are(tmp_path, onnx_inferer):
+def test_files_without_rows_do_not_say_which_columns_there_are(tmp_path, conv):
     (tmp_path / "in").mkdir()
     for i, events in enumerate((0, 40, 0)):
         tables = random_tables(np.random.default_rng(1), events=events)
         write_events(tmp_path / "in" / f"{i}.root", tables, weights=events > 0)
-    report = score(tmp_path, onnx_inferer)
-    assert report.failed == [] and report.events_scored == len(columns(tmp_path / "s.root")["genWeight"]) > 0
-    none = hepvae.score_files(tmp_path / "in" / "0.root", onnx_inferer, tmp_path / "none.root")
-    assert none.written and len(columns(tmp_path / "none.root")["score"]) == 0
+    report = score(tmp_path, conv)
+    assert report.failed == [] and report.events_scored == len(columns_of(tmp_path / "s.root")["genWeight"]) > 0
+    none = hepvae.score_files(tmp_path / "in" / "0.root", conv, tmp_path / "none.root")
+    assert none.written and len(columns_of(tmp_path / "none.root")["score"]) == 0
 
 
-def test_friend_of_files_with_other_identifiers(tmp_path, onnx_inferer):
+def test_friend_of_files_with_other_identifiers(tmp_path, conv):
     (tmp_path / "in").mkdir()
     for i, weights in enumerate((True, False)):
         tables = random_tables(np.random.default_rng(i), events=40)
         write_events(tmp_path / "in" / f"{i}.root", tables, weights=weights)
-    assert len(score(tmp_path, onnx_inferer).failed) == 1
-    assert score(tmp_path, onnx_inferer, "f.root", friend=True).failed == []
-    assert len(columns(tmp_path / "f.root")["scored"]) == 80
+    assert len(score(tmp_path, conv).failed) == 1
+    assert score(tmp_path, conv, "f.root", friend=True).failed == []
+    assert len(columns_of(tmp_path / "f.root")["scored"]) == 80

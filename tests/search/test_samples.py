@@ -19,11 +19,6 @@ from hepvae.search.samples import events_of, load_sample, picobarns_per_weight, 
 
 
 @pytest.fixture(scope="module")
-def conv():
-    return hepvae.load_inferer(hepvae.model_path("conv"))
-
-
-@pytest.fixture(scope="module")
 def narrow(conv, tmp_path_factory):
     path = tmp_path_factory.mktemp("scored") / "deep" / "narrow.root"
     return score_sample(hepvae.sample_path("GtoWW15na"), conv, path, "narrow", strategy="max")
