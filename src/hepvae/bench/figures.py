@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from typing_extensions import Unpack
+
+    from ..plots.style import Canvas
 
 __all__ = [
     "plot_delays",
@@ -79,6 +82,15 @@ def _with_interval(
     values = np.array([ratio.value for ratio in ratios]) * scale
     ends = np.array([[ratio.low, ratio.high] for ratio in ratios]).T * scale
     axes.errorbar(x, values, yerr=np.nan_to_num(np.abs(ends - values)), capsize=3, elinewidth=1.5, **style)
+
+
+@contextmanager
+def _one_panel(options: PlotOptions) -> Iterator[tuple[Canvas, Axes]]:
+    """A figure of one panel, with its label at the end."""
+    with drawing(options) as canvas:
+        axes = canvas.figure.subplots()
+        yield canvas, axes
+        canvas.write_label(axes)
 
 
 def plot_timing(
@@ -152,8 +164,7 @@ def plot_saved(comparisons: Sequence[Comparison], **options: Unpack[PlotOptions]
     records = [{**c.cell, "runtime": c.side} for c in comparisons]
     styles = _Styles(records)
     reference = comparisons[0].reference
-    with drawing(options) as canvas:
-        axes = canvas.figure.subplots()
+    with _one_panel(options) as (canvas, axes):
         for i, (model, runtime) in enumerate(styles.pairs()):
             part = [c for c in comparisons if (c.cell["model"], c.side) == (model, runtime)]
             less_one = [Ratio(c.ratio.value - 1, c.ratio.low - 1, c.ratio.high - 1) for c in part]
@@ -166,7 +177,6 @@ def plot_saved(comparisons: Sequence[Comparison], **options: Unpack[PlotOptions]
         axes.set_ylabel(r"Difference of time per jet ($\mu$s)")
         styles.size_axis(axes)
         legend_above(axes)
-        canvas.write_label(axes)
     return canvas.figure
 
 
@@ -225,8 +235,7 @@ def plot_runs(records: Sequence[Record], **options: Unpack[PlotOptions]) -> Figu
     """
     styles = _Styles(records)
     first = {(r["model"], r["runtime"], r["batch_size"]): r for r in select(records, run=1)}
-    with drawing(options) as canvas:
-        axes = canvas.figure.subplots()
+    with _one_panel(options) as (canvas, axes):
         pairs = styles.pairs()
         for i, (model, runtime) in enumerate(pairs):
             later = [r for r in select(records, model=model, runtime=runtime) if r["run"] > 1]
@@ -244,7 +253,6 @@ def plot_runs(records: Sequence[Record], **options: Unpack[PlotOptions]) -> Figu
         axes.set_ylabel("Time, later run / run 1")
         styles.size_axis(axes)
         styles.legend(axes)
-        canvas.write_label(axes)
     return canvas.figure
 
 
@@ -260,8 +268,7 @@ def plot_sources(records: Sequence[Record], **options: Unpack[PlotOptions]) -> F
     """
     styles = _Styles(records)
     places = list(dict.fromkeys((r["source"], r["pipeline"]) for r in records))
-    with drawing(options) as canvas:
-        axes = canvas.figure.subplots()
+    with _one_panel(options) as (canvas, axes):
         pairs = styles.pairs()
         for i, (model, runtime) in enumerate(pairs):
             at, rates, reach = [], [], []
@@ -286,7 +293,6 @@ def plot_sources(records: Sequence[Record], **options: Unpack[PlotOptions]) -> F
         axes.set_xlim(-0.4, len(places) - 0.6)
         axes.set_ylabel("Jets per second")
         styles.legend(axes, title=f"Batches of {styles.sizes[0]} jets")
-        canvas.write_label(axes)
     return canvas.figure
 
 
@@ -302,8 +308,7 @@ def plot_delays(shares: Sequence[Record], **options: Unpack[PlotOptions]) -> Fig
     """
     shares = select(shares, batch_size=max(s["batch_size"] for s in shares))
     styles = _Styles(shares)
-    with drawing(options) as canvas:
-        axes = canvas.figure.subplots()
+    with _one_panel(options) as (canvas, axes):
         for model, runtime in styles.pairs():
             part = sorted(select(shares, model=model, runtime=runtime), key=lambda s: float(s["rtt_ms"]))
             delays = [s["rtt_ms"] for s in part]
@@ -318,7 +323,6 @@ def plot_delays(shares: Sequence[Record], **options: Unpack[PlotOptions]) -> Fig
         axes.set_xlabel("Added round-trip time to the server (ms)")
         axes.set_ylabel("Rate / rate from local disk, streamed")
         styles.legend(axes, title=f"Batches of {styles.sizes[0]} jets")
-        canvas.write_label(axes)
     return canvas.figure
 
 
@@ -332,13 +336,11 @@ def plot_trainings(comparisons: Sequence[Comparison], **options: Unpack[PlotOpti
     **options : PlotOptions
     """
     styles = _Styles([c.cell for c in comparisons])
-    with drawing(options) as canvas:
-        axes = canvas.figure.subplots()
+    with _one_panel(options) as (canvas, axes):
         _ratio_panel(axes, comparisons, styles, varied="training")
         for model, runtime in styles.pairs():
             axes.plot([], [], **styles.points(model, runtime), label=f"{model}, {runtime}")
         axes.set_ylabel("Time, new training / old")
         styles.size_axis(axes)
         styles.legend(axes)
-        canvas.write_label(axes)
     return canvas.figure

@@ -329,14 +329,13 @@ def _table(title: str, *columns: str) -> RichTable:
     return table
 
 
-def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None) -> None:
+def print_scaling(scaling: Scaling, console: Console) -> None:
     """Tables of what was measured, and of the model for clusters."""
-    rates = rates or Rates()
+    rates, say = Rates(), partial(console.print, highlight=False)
     jets = scaling.jets / scaling.events
-    console.print(
+    say(
         f"{scaling.cores} cores here; {scaling.events:,} events, {scaling.jets:,} jets scored by the model"
         f" {MODEL}, one thread a process; medians of rounds in turns",
-        highlight=False,
     )
     table = _table(
         "Jets a second",
@@ -358,10 +357,9 @@ def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None
             f"{two.returned_bytes / two.tasks / 1000:.1f}",
         )
     console.print(table)
-    console.print(
+    say(
         "lost: the share of the workers' time in which they compute nothing: scheduling, transfer, waiting for the"
         " process that asks",
-        highlight=False,
     )
     best = max(
         (scaling.ratio(scaling.runs[2, c], scaling.runs[1, c]) for c in chunks), key=lambda ratio: ratio.value
@@ -369,10 +367,9 @@ def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None
     gains = {MODEL: best, scaling.dense_model: scaling.ratio(scaling.dense[2], scaling.dense[1])}
     for name, gain in gains.items():
         met = "met" if gain.value >= TARGET else "missed"
-        console.print(f"Two workers over one, {name}, at best: {gain}; target {TARGET}: {met}", highlight=False)
-    console.print(
+        say(f"Two workers over one, {name}, at best: {gain}; target {TARGET}: {met}")
+    say(
         f"All share {scaling.cores} cores: beside one worker, the process that asks has one to itself",
-        highlight=False,
     )
 
     table = _table(
@@ -385,21 +382,19 @@ def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None
 
     costs = scaling.costs
     trips = "not measured: no XRootD server" if scaling.requests is None else f"{scaling.requests:.1f}"
-    console.print(
+    say(
         f"Measured with one worker: {1e3 * costs.chunk_s:.1f} ms a chunk and {1e6 * costs.event_s:.0f} us an"
         f" event; in the process that asks {1e3 * costs.task_s:.2f} ms a chunk and"
         f" {1e6 * costs.write_s:.2f} us an event, and {100 * scaling.rest:.1f} % of a core at rest;"
         f" {costs.event_bytes:,.0f} bytes read an event;"
         f" round trips a chunk: {trips}",
-        highlight=False,
     )
     ways = {True: "rows of a single file come back to it", False: "workers write parts"}
     for chunk, run in scaling.other.items():
         ours, others = (1e3 * scaling.own_s(one) for one in (scaling.runs[1, chunk], run))
-        console.print(
+        say(
             f"CPU of the process that asks, with {chunk:,} events a chunk: {ours:.2f} ms a chunk where"
             f" {ways[scaling.single_file]}, {others:.2f} ms where {ways[not scaling.single_file]}",
-            highlight=False,
         )
     here = Rates(storage_bytes_per_s=inf, task_s=0.0, round_trip_s=0.0)
     parts = []
@@ -407,10 +402,9 @@ def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None
         run = scaling.runs[workers, chunk]
         expected = jets * slowest(costs, here, workers, scaling.events // run.chunks)[1]
         parts.append(f"{expected / scaling.rate(run):.2f}")
-    console.print(
+    say(
         f"The model over what was measured here, with {' then '.join(map(str, WORKERS))} workers, chunk by chunk:"
         f" {', '.join(parts)}",
-        highlight=False,
     )
     table = _table(
         "Model of a cluster: jets a second, and what limits them",
@@ -425,20 +419,18 @@ def print_scaling(scaling: Scaling, console: Console, rates: Rates | None = None
             f"{workers:,}", *(f"{jets * rate:.3g} ({name})" for name, rate in cells), f"{hours:.1f} h at best"
         )
     console.print(table)
-    console.print(
+    say(
         f"With published rates: storage {rates.storage_bytes_per_s / 1e9:.0f} GB/s, which facilities reached"
         f" reading NanoAOD over XRootD (arXiv:2503.15464); Dask's scheduler {1e3 * rates.task_s:.0f} ms a task"
         f" (distributed.dask.org); a round trip of {1e3 * rates.round_trip_s:.0f} ms. A core of a"
         " worker is one of this machine",
-        highlight=False,
     )
     worker = slowest(costs, rates, 1, CLUSTER_CHUNKS[-1])[1]
     for name, limit in (
         ("the process that asks", 1 / (costs.write_s + costs.task_s / CLUSTER_CHUNKS[-1])),
         ("the storage", rates.storage_bytes_per_s / costs.event_bytes),
     ):
-        console.print(
+        say(
             f"With chunks of {CLUSTER_CHUNKS[-1]:,} events, {name} is the limit from"
             f" {limit / worker:,.0f} workers on",
-            highlight=False,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -24,7 +24,7 @@ from .free_axes import TRACED_JETS
 from .litert import litert_file
 from .network import random_error
 from .parity import Parity, as_written, held
-from .tensorflow_graph import constants_only, converted
+from .tensorflow_graph import Traced, constants_only, converted
 
 __all__ = ["adopt_tensorflow"]
 
@@ -36,13 +36,13 @@ def adopt_tensorflow(adoption: Adoption) -> dict[str, Parity]:
     tf = require("tensorflow", "adopt")
     card, record, where, padded = adoption.card, adoption.record, adoption.where, adoption.padded
     names = (*card.outputs.names, *((RECONSTRUCTION,) if record.reconstruction else ()))
-    shape = (record.batch_size, *card.spec.shape)
 
     def function(particles: Any, *, by_product: bool = False) -> dict[str, Any]:
         tensors = outputs_of(particles, _raw(adoption, card, particles), card, _TfOps(tf), by_product=by_product)
         return {name: tf.identity(tensors[name], name=name) for name in names}
 
-    graph = constants_only(tf, function, shape, names, where)
+    traced = Traced(function, (record.batch_size, *card.spec.shape), names, where)
+    graph = constants_only(traced)
     check_operators(graph.nodes, where)
     for node in graph.nodes:
         if node.op in RANDOM_OPERATORS:
@@ -56,7 +56,7 @@ def adopt_tensorflow(adoption: Adoption) -> dict[str, Parity]:
     if adoption.takes_any_particles:
         _check_further(adoption)
 
-    proto = converted(tf, function, shape, names, where)
+    proto = converted(traced)
     write_graph(proto, adoption.onnx_file, adoption.metadata())
     run = tf.function(lambda particles: _raw(adoption, card, particles), autograph=False)
 
@@ -68,18 +68,16 @@ def adopt_tensorflow(adoption: Adoption) -> dict[str, Parity]:
     between = held(on_tensorflow, on_onnx, f"{card.name}: TensorFlow and ONNX Runtime differ")
     parities = {"source": source, "tensorflow": between}
     if record.batch_size is None and find_spec("ai_edge_litert"):
-        parities |= _with_litert(adoption, function, names, on_tensorflow)
+        parities |= _with_litert(adoption, traced, on_tensorflow)
     write_graph(proto, adoption.onnx_file, adoption.metadata(parities))
     return parities
 
 
-def _with_litert(
-    adoption: Adoption, function: Callable[..., dict[str, Any]], names: tuple[str, ...], on_tensorflow: Losses
-) -> dict[str, Parity]:
+def _with_litert(adoption: Adoption, traced: Traced, on_tensorflow: Losses) -> dict[str, Parity]:
     """Write ``model.tflite`` beside the SavedModel; no file where LiteRT cannot run it, which is logged."""
-    tf, record, path = require("tensorflow", "adopt"), adoption.record, adoption.folder / "model.tflite"
+    record, path = adoption.record, adoption.folder / "model.tflite"
     about = {key: value for key, value in adoption.metadata().items() if key != CARD_KEY}
-    graph = constants_only(tf, function, (TRACED_JETS, *record.spec.shape), names, adoption.where)
+    graph = constants_only(replace(traced, shape=(TRACED_JETS, *record.spec.shape)))
     try:
         wanted = graph.function(litert_outputs(record, about.get(RECO_LOSS_KEY)))
         file = litert_file(wanted, record, about, path, free_particles=False)

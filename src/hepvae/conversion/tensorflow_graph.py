@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,21 @@ from .export import OPSET
 from .free_axes import TRACED_JETS
 from .rewrites import rewrite
 
-__all__ = ["ConstantGraph", "constants_only", "converted"]
+__all__ = ["ConstantGraph", "Traced", "constants_only", "converted"]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A function of padded jets, and how it is to be traced."""
+
+    function: Callable[..., dict[str, Any]]
+    """Takes ``by_product`` too: the distances by a matrix product."""
+    shape: tuple[int | None, ...]
+    """Of its input."""
+    names: Sequence[str]
+    """Of its outputs."""
+    where: str
+    """For messages."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +83,7 @@ class ConstantGraph:
         self.tf.saved_model.save(module, str(path), signatures=concrete)
 
 
-def constants_only(
-    tf: Any,
-    function: Callable[..., dict[str, Any]],
-    shape: tuple[int | None, ...],
-    names: Sequence[str],
-    where: str,
-) -> ConstantGraph:
+def constants_only(traced: Traced) -> ConstantGraph:
     """Trace a function of padded jets, with weights as constants, and without what its outputs do not need.
 
     Raises
@@ -84,9 +93,10 @@ def constants_only(
     """
     from tensorflow.python.framework.convert_to_constants import _run_inline_graph_optimization as inlined
 
-    signature = [tf.TensorSpec(shape, tf.float32, name=INPUT)]
+    tf, where, names = require("tensorflow", traced.where), traced.where, traced.names
+    signature = [tf.TensorSpec(traced.shape, tf.float32, name=INPUT)]
     try:
-        concrete = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+        concrete = tf.function(traced.function, input_signature=signature, autograph=False).get_concrete_function()
         definition = inlined(concrete, True, False)
     except HepvaeError:
         raise
@@ -97,7 +107,7 @@ def constants_only(
     # Before weights become constants: what nobody needs, as the state of a random generator, may assign them.
     needed = _needed(tf, definition, outputs)
     _with_constants(tf, needed, concrete, where)
-    return ConstantGraph(tf, needed, concrete.inputs[0].name, outputs, shape)
+    return ConstantGraph(tf, needed, concrete.inputs[0].name, outputs, traced.shape)
 
 
 def _with_constants(tf: Any, definition: Any, concrete: Any, where: str) -> None:
@@ -190,26 +200,19 @@ def _needed(tf: Any, definition: Any, outputs: dict[str, str]) -> Any:
     return pruned
 
 
-def converted(
-    tf: Any,
-    function: Callable[..., dict[str, Any]],
-    shape: tuple[int | None, ...],
-    names: Sequence[str],
-    where: str,
-) -> Any:
+def converted(traced: Traced) -> Any:
     """The same function as a graph of ONNX, in the form that ONNX Runtime runs fastest where it is recognised."""
-    onnx = require("onnx", where)
-    jets, *rest = shape
+    jets, *rest = traced.shape
     fast = None
     if jets is None:
         try:
-            fast = _by_tf2onnx(tf, function, (TRACED_JETS, *rest), names, where)
-            rewrite(onnx, fast, free_particles=False)
+            fast = _by_tf2onnx(replace(traced, shape=(TRACED_JETS, *rest)))
+            rewrite(require("onnx", traced.where), fast, free_particles=False)
         except ModelError:  # of a form that it does not know
             fast = None
     if fast is not None and _free(fast):
         return fast
-    proto = _by_tf2onnx(tf, function, shape, names, where)
+    proto = _by_tf2onnx(traced)
     for value in (*proto.graph.input, *proto.graph.output):
         axes = value.type.tensor_type.shape.dim
         if jets is None and len(axes):
@@ -224,19 +227,16 @@ def _free(proto: Any) -> bool:
     )
 
 
-def _by_tf2onnx(
-    tf: Any,
-    function: Callable[..., dict[str, Any]],
-    shape: tuple[int | None, ...],
-    names: Sequence[str],
-    where: str,
-) -> Any:
+def _by_tf2onnx(traced: Traced) -> Any:
+    where, names = traced.where, traced.names
     tf2onnx, onnx = require("tf2onnx", where), require("onnx", where)
-    graph = constants_only(tf, lambda p: function(p, by_product=True), shape, names, where)
-    traced = graph.function(names)
+    graph = constants_only(replace(traced, function=partial(traced.function, by_product=True)))
+    function = graph.function(names)
     try:
         with without_gemm_warnings():
-            proto, _ = tf2onnx.convert.from_function(traced, input_signature=traced.input_signature, opset=OPSET)
+            proto, _ = tf2onnx.convert.from_function(
+                function, input_signature=function.input_signature, opset=OPSET
+            )
     except Exception as error:  # whatever tf2onnx runs into
         raise ModelError(f"{where}: cannot be converted to ONNX: {one_line(error)}") from error
     if [v.name for v in proto.graph.input] != [INPUT] or {v.name for v in proto.graph.output} != set(names):

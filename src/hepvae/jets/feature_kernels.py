@@ -193,10 +193,7 @@ def pad_features(
             _log(used, energy, log_energy, work, bits)
         for f in range(len(codes)):
             code = codes[f]
-            if code == PT:
-                for i in range(used):
-                    padded[row, i, f] = used_pt[i]
-            elif code == DETA or (code == ETA and relative):
+            if code == DETA or (code == ETA and relative):
                 axis = axis_eta[jet]
                 for i in range(used):
                     padded[row, i, f] = used_eta[i] - axis
@@ -205,29 +202,12 @@ def pad_features(
                 for i in range(used):
                     angle = used_phi[i] - axis
                     padded[row, i, f] = angle - TURN * np.rint(angle * PER_TURN)
-            elif code == ETA:
-                for i in range(used):
-                    padded[row, i, f] = used_eta[i]
-            elif code == PHI:
-                for i in range(used):
-                    padded[row, i, f] = used_phi[i]
             elif code == DELTA_R:
                 eta_0, phi_0 = axis_eta[jet], axis_phi[jet]
                 for i in range(used):
                     angle, other = used_phi[i] - phi_0, used_eta[i] - eta_0
                     angle = angle - TURN * np.rint(angle * PER_TURN)
                     padded[row, i, f] = np.sqrt(angle * angle + other * other)
-            elif code == LOG_PT:
-                for i in range(used):
-                    padded[row, i, f] = log_pt[i]
-            elif code == PT_FRACTION:
-                whole = _inverse(jet_pt[jet])
-                for i in range(used):
-                    padded[row, i, f] = used_pt[i] * whole
-            elif code == LOG_PT_FRACTION:
-                log_whole = np.log(jet_pt[jet])
-                for i in range(used):
-                    padded[row, i, f] = log_pt[i] - log_whole
             elif code == PX:
                 for i in range(used):
                     padded[row, i, f] = used_pt[i] * np.cos(used_phi[i])
@@ -237,20 +217,21 @@ def pad_features(
             elif code == PZ:
                 for i in range(used):
                     padded[row, i, f] = used_pt[i] * np.sinh(used_eta[i])
-            elif code == ENERGY:
+            elif code in (PT_FRACTION, ENERGY_FRACTION):
+                part, jet_value = (used_pt, jet_pt[jet]) if code == PT_FRACTION else (energy, jet_energy[jet])
+                whole = _inverse(jet_value)
                 for i in range(used):
-                    padded[row, i, f] = energy[i]
-            elif code == LOG_ENERGY:
+                    padded[row, i, f] = part[i] * whole
+            elif code in (LOG_PT_FRACTION, LOG_ENERGY_FRACTION):
+                of_pt = code == LOG_PT_FRACTION
+                part, log_whole = (log_pt, np.log(jet_pt[jet])) if of_pt else (log_energy, np.log(jet_energy[jet]))
                 for i in range(used):
-                    padded[row, i, f] = log_energy[i]
-            elif code == ENERGY_FRACTION:
-                whole = _inverse(jet_energy[jet])
+                    padded[row, i, f] = part[i] - log_whole
+            elif code < FIRST_COLUMN:
+                part = log_energy if code == LOG_ENERGY else energy if code == ENERGY else log_pt
+                part = used_pt if code == PT else used_eta if code == ETA else used_phi if code == PHI else part
                 for i in range(used):
-                    padded[row, i, f] = energy[i] * whole
-            elif code == LOG_ENERGY_FRACTION:
-                log_whole = np.log(jet_energy[jet])
-                for i in range(used):
-                    padded[row, i, f] = log_energy[i] - log_whole
+                    padded[row, i, f] = part[i]
             else:
                 for i in range(used):
                     padded[row, i, f] = columns[code - FIRST_COLUMN, source[i]]
