@@ -229,6 +229,12 @@ class StudyOptions:
     help="with --engine: another checkout of hepvae, to be held against",
 )
 @option(
+    "--adopted",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="with --engine: a folder of models of others (torch_conv_ae, torch_jet_level, torch_score), to be adopted"
+    " and held against scripts",
+)
+@option(
     "--scaling",
     is_flag=True,
     help="instead: scoring on one and two Dask workers of this machine by size of chunk, and a model of it for 10"
@@ -236,26 +242,33 @@ class StudyOptions:
 )
 @option("--single-file", is_flag=True, help="with --scaling: into one file, whose rows come back from the workers")
 def bench(
-    study: StudyOptions, output: Path, engine: bool, before: Path | None, scaling: bool, single_file: bool
+    study: StudyOptions,
+    output: Path,
+    engine: bool,
+    before: Path | None,
+    adopted: Path | None,
+    scaling: bool,
+    single_file: bool,
 ) -> int:
     """Compare runtimes: time and memory against batch size, parity, anomaly scores."""
     if engine + scaling + study.quick + study.full > 1:
         raise OptionError("--engine, --scaling, --quick and --full: expected one of them")
-    if before is not None and not engine:
-        raise OptionError("--before: expected --engine beside it")
+    for name, folder in (("before", before), ("adopted", adopted)):
+        if folder is not None and not engine:
+            raise OptionError(f"--{name}: expected --engine beside it")
     if single_file and not scaling:
         raise OptionError("--single-file: expected --scaling beside it")
     if engine:
-        return _bench_engine(study.seconds, before)
+        return _bench_engine(study.seconds, before, adopted)
     if scaling:
         return _bench_scaling(single_file)
     return _bench_study(study.plan(), output)
 
 
-def _bench_engine(seconds: float, before: Path | None) -> int:
+def _bench_engine(seconds: float, before: Path | None, adopted: Path | None) -> int:
     from .engine import print_engine, run_engine
 
-    result = run_engine(seconds=seconds, before=before)
+    result = run_engine(seconds=seconds, before=before, adopted=adopted)
     print_engine(result, console())
     return 1 if result.failures else 0
 

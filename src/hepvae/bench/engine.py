@@ -36,6 +36,8 @@ Target = tuple[str, str, str, str, bool]
 #: Other ways but LiteRT as it comes, which is beside them; without any, a unit is for another checkout only.
 OTHERS = ("tf.function", "tf.function, product", "plain export", "XLA", "OpenVINO")
 ALL = (*OTHERS, "plain LiteRT", "hepvae, ONNX Runtime")
+#: The model conv as a worker of Dask runs it.
+ONE_THREAD = "conv, one thread"
 #: What is timed together: model, batch size, and what hepvae is held against.
 UNITS = (
     ("conv", 1, (*ALL, "Keras predict")),
@@ -44,6 +46,7 @@ UNITS = (
     ("conv", 64, ALL),
     ("conv", 512, ALL),
     ("conv", 4096, ALL),
+    (ONE_THREAD, 512, ()),
     ("graph", 1, ALL),
     ("graph", 8, ()),
     ("graph", 64, ALL),
@@ -71,6 +74,8 @@ class Engine:
     work: dict[str, Work] = field(default_factory=dict)
     """By model: `floor.Work`."""
     pipeline: Answer = field(default_factory=dict)
+    adopted: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """Seconds of a model of others and of its script in each round."""
     failures: list[str] = field(default_factory=list)
 
     def ratio(self, model: str, batch_size: int, other: str) -> Ratio | None:
@@ -81,9 +86,9 @@ class Engine:
         return time_ratio([log_ratios(rounds[other], rounds["hepvae"])], np.zeros(0))
 
     def floor_share(self, model: str, batch_size: int) -> float | None:
-        """The floor over hepvae's time."""
+        """The floor over hepvae's time; None where one of them was not measured."""
         rounds = self.times.get((model, batch_size), {})
-        if "hepvae" not in rounds:
+        if "hepvae" not in rounds or (model, batch_size) not in self.rates:
             return None
         return self.floor_s(model, batch_size) / float(np.median(rounds["hepvae"]))
 
@@ -92,7 +97,7 @@ class Engine:
         return floor_s(self.work[model], self.rates[model, batch_size], batch_size)
 
 
-def run_engine(*, seconds: float = 1.0, before: Path | None = None) -> Engine:
+def run_engine(*, seconds: float = 1.0, before: Path | None = None, adopted: Path | None = None) -> Engine:
     """Measure everything; each way to run a model in a process of its own, in turns.
 
     Parameters
@@ -101,6 +106,8 @@ def run_engine(*, seconds: float = 1.0, before: Path | None = None) -> Engine:
         For each way.
     before : path, optional
         Another checkout of hepvae, to be held against.
+    adopted : path, optional
+        A folder of models of others: see `adopted.MODELS`.
     """
     units = [
         (model, size, (*others, *([BEFORE] if before else [])))
@@ -120,12 +127,14 @@ def run_engine(*, seconds: float = 1.0, before: Path | None = None) -> Engine:
         rates = run_module("floor", {"threads": engine.threads})
         for model, batch_size, others in units:
             bar(description=f"{model}, batch {batch_size}")
-            path = model_path(model).parent
-            engine.work.setdefault(model, work(path / "model.onnx", spec.n_particles))
+            alone = model == ONE_THREAD
+            path = model_path("conv" if alone else model).parent
+            if not alone:
+                engine.work.setdefault(model, work(path / "model.onnx", spec.n_particles))
             cells = [Cell(model, "", n, "local", 0.0, "numpy", batch_size, 1) for n in ("hepvae", *others)]
             opened = open_cells(
                 [(cell, str(path)) for cell in cells],
-                threads=engine.threads,
+                threads=1 if alone else engine.threads,
                 at_once=len(os.sched_getaffinity(0)),
                 before=before,
             )
@@ -137,17 +146,26 @@ def run_engine(*, seconds: float = 1.0, before: Path | None = None) -> Engine:
                 for one in opened:
                     one.end()
             engine.failures += [f"{one.cell}: {one.failure}" for one in opened if one.failure]
-            after = run_module("floor", {"threads": engine.threads})
-            engine.rates[model, batch_size] = {name: (rates[name] + after[name]) / 2 for name in rates}
-            rates = after
+            if not alone:
+                after = run_module("floor", {"threads": engine.threads})
+                engine.rates[model, batch_size] = {name: (rates[name] + after[name]) / 2 for name in rates}
+                rates = after
             bar(1)
+
+        def measured(module: str, **request: str | int | None) -> Answer:
+            try:
+                return run_module(module, {**request, "threads": engine.threads})
+            except HepvaeError as error:
+                engine.failures.append(f"{module}: {error}")
+                return {}
+
         bar(description="from files to scored files")
-        try:
-            request = {"folder": str(model_path("conv").parent), "threads": engine.threads}
-            request["before"] = str(before) if before else None
-            engine.pipeline = run_module("pipeline", request)
-        except HepvaeError as error:
-            engine.failures.append(f"pipeline: {error}")
+        folder = str(model_path("conv").parent)
+        engine.pipeline = measured("pipeline", folder=folder, before=str(before) if before else None)
+        bar(1)
+        if adopted is not None:
+            bar(description="models of others")
+            engine.adopted = measured("adopted", folder=str(adopted))
     return engine
 
 
@@ -173,10 +191,11 @@ def print_engine(engine: Engine, console: Console) -> None:
     rows = []
     for (model, batch_size), times in engine.times.items():
         share = engine.floor_share(model, batch_size)
+        floor = 0 if share is None else engine.floor_s(model, batch_size)
         rows.append(
             [model, str(batch_size)]
             + [f"{1e6 * np.median(times[n]):.4g}" if n in times else "" for n in names]
-            + [f"{1e6 * engine.floor_s(model, batch_size):.3g}", "" if share is None else f"{100 * share:.0f} %"]
+            + (["", ""] if share is None else [f"{1e6 * floor:.3g}", f"{100 * share:.0f} %"])
         )
     table = Table(["model", "batch", *names, "floor", "share"], rows)
     console.print(table.to_rich("Microseconds of a jet, the median of rounds in turns; the floor over hepvae's"))
@@ -237,6 +256,9 @@ def _targets(engine: Engine) -> Iterator[Target]:
         if model == "conv":
             ratio = engine.ratio(model, size, "hepvae, ONNX Runtime")
             yield at_least(f"{model}, batch {size}", "hepvae on ONNX Runtime", ratio, 1.2)
+    for model, sides in engine.adopted.items():
+        ratio = time_ratio([log_ratios(sides["script"], sides["hepvae"])], np.zeros(0))
+        yield at_least(f"{model}, from ragged jets", "NumPy around ONNX Runtime", ratio, 1.2)
     if not engine.pipeline:
         return
     seconds = engine.pipeline["padding"]["falling"]

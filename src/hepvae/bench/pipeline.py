@@ -37,7 +37,7 @@ from .timing import BEFORE
 
 Padded = npt.NDArray[np.float32]
 
-__all__ = ["measure", "pad_with_awkward", "score_with_a_script"]
+__all__ = ["in_turns", "measure", "pad_with_awkward", "score_with_a_script"]
 
 ROUNDS = 7
 #: Of the plain script.
@@ -102,7 +102,7 @@ def score_with_a_script(paths: list[str], function: Callable[[Any], Any], spec: 
     return jets
 
 
-def _in_turns(sides: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, list[float]]:
+def in_turns(sides: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, list[float]]:
     """Seconds of each side in each round, after one call that is not timed."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for i in range(rounds + 1):
@@ -124,7 +124,7 @@ def _padding(spec: InputSpec) -> Answer:
     copy = np.empty_like(padded)
     answer: Answer = {"n_jets": 2 * len(events)}
     for name, given, sort in (("falling", falling, False), ("any order", events, True)):
-        answer[name] = _in_turns(
+        answer[name] = in_turns(
             {
                 "hepvae": partial(pad_particles, given, spec),
                 "awkward": partial(pad_with_awkward, given, spec, sort=sort),
@@ -175,7 +175,7 @@ def _files(folder: Path, threads: int, before: str | None) -> tuple[Answer, dict
                 for events in iterate_dijets(path):
                     flatten_jets(select_dijets(events))
 
-        seconds = _in_turns(
+        seconds = in_turns(
             {
                 **sides,
                 "script": lambda: score_with_a_script(paths, function, spec, Path(scratch, "script.root")),
@@ -197,7 +197,7 @@ def _imports() -> Answer:
 
     # with the names of a script that scores: `import hepvae` alone imports nothing
     ours = "from hepvae import iterate_dijets, load_inferer, score_dijets, score_files"
-    return _in_turns({"hepvae": process(ours), "uproot": process("import uproot")})
+    return in_turns({"hepvae": process(ours), "uproot": process("import uproot")})
 
 
 def measure(folder: str, threads: int, before: str | None = None) -> Answer:

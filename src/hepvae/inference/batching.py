@@ -43,7 +43,7 @@ class Batcher:
 
     def __init__(self, runtime: Runtime, card: ModelCard, options: InferenceOptions, path: Path) -> None:
         self.runtime, self.card, self.path = runtime, card, path
-        self._spec, self._shapes = card.spec, card.outputs
+        self._spec, self._shape, self._shapes = card.spec, card.spec.shape, card.outputs
         tuning = tuned(runtime.name, card) or runtime.default_tuning
         if not options.batching:
             tuning = Tuning(sys.maxsize, "operators")
@@ -52,7 +52,7 @@ class Batcher:
         if self._size is not None:  # of which a block has no more: what is missing is filled up
             size = min(size, self._size)
         self.tuning = Tuning(size, options.parallel or tuning.parallel)
-        self._tails: dict[tuple[tuple[str, ...], int], list[tuple[int, ...]]] = {}
+        self._expected: dict[tuple[tuple[str, ...], tuple[int, ...]], list[tuple[int, ...]]] = {}
         #: What a runtime computes where hepvae computes the distances.
         self._without_distances = card.without_distances
         runtime.operator_threads = runtime.threads if self.tuning.parallel == "operators" else 1
@@ -62,7 +62,7 @@ class Batcher:
         #: Arguments of the compiled distances: which feature masks padding, and which multiplies the others.
         self._mask = pt if runtime.reco_loss == "masked chamfer" else -1
         self._factor = pt if card.distance == "momenta" else -1
-        self._beta = np.float32(card.beta)
+        self._beta = np.array([card.beta], np.float32)  # a number would be made an array in each call
         if runtime.reco_loss is not None:
             from .chamfer_kernel import chamfer  # numba takes long to import
 
@@ -71,8 +71,9 @@ class Batcher:
     def of_padded(self, padded: npt.ArrayLike, outputs: tuple[str, ...]) -> list[Array]:
         """The named outputs for a padded array of three or four axes; see `Inferer.__call__`."""
         padded = np.ascontiguousarray(padded, np.float32)
-        self._spec.check(padded)
-        jets = padded if padded.ndim == 3 else padded.reshape(-1, *self._spec.shape)
+        if padded.shape[1:] != self._shape:  # of other than one axis before it, or wrong
+            self._spec.check(padded)
+        jets = padded if padded.ndim == 3 else padded.reshape(-1, *self._shape)
         # A sum of squares is finite only where all values are; where it is not, they may be, and too large.
         flat = jets.ravel()
         if not math.isfinite(np.vdot(flat, flat)) and not np.isfinite(jets).all():
@@ -146,13 +147,14 @@ class Batcher:
         """The named outputs for one block, checked."""
         if self.runtime.reco_loss is None:
             return self._checked(batch, outputs)
-        names = self._without_distances
-        values = dict(zip(names, self._checked(batch, names)))
-        if outputs != (RECONSTRUCTION,):
-            values["reco_loss"] = self._distances(batch, values[RECONSTRUCTION])
-            values["loss"] = values["reco_loss"]
-            if "kl_loss" in names:
-                values["loss"] = values["reco_loss"] + self._beta * values["kl_loss"]
+        *kl_loss, reconstruction = self._checked(batch, self._without_distances)
+        if outputs == (RECONSTRUCTION,):
+            return [reconstruction]
+        values = {"reco_loss": self._distances(batch, reconstruction), RECONSTRUCTION: reconstruction}
+        values["loss"] = values["reco_loss"]
+        if kl_loss:
+            (values["kl_loss"],) = kl_loss
+            values["loss"] = values["reco_loss"] + self._beta * kl_loss[0]
         return [values[name] for name in outputs]
 
     def _distances(self, batch: Array, made: Array) -> Array:
@@ -184,10 +186,11 @@ class Batcher:
             ) from error
         if len(values) != len(outputs):
             raise ModelError(f"{self.path}: {self.runtime.name} gives {len(values)} outputs, expected {outputs}")
-        key = outputs, batch.shape[1]
-        tails = self._tails.get(key) or self._tails.setdefault(key, [self._tail(name, key[1]) for name in outputs])
-        for name, value, tail in zip(outputs, values, tails):
-            shape = (len(batch), *tail)
+        key = outputs, batch.shape
+        shapes = self._expected.get(key)
+        if shapes is None:
+            shapes = self._expected[key] = [(len(batch), *self._tail(name, batch.shape[1])) for name in outputs]
+        for name, value, shape in zip(outputs, values, shapes):
             if not isinstance(value, np.ndarray) or value.dtype != FLOAT32 or value.shape != shape:
                 kind = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
                 raise ModelError(
