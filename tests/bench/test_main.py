@@ -240,6 +240,7 @@ def test_errors_are_one_line(arguments, message, tmp_path, capsys):
         ["--seconds", "nan"],
         ["--full", "--input", "root://host//a.root"],
         ["--engine", "--scaling"],
+        ["--quick", "--adopted", "."],
         ["--modells", "conv"],
     ],
 )

@@ -27,6 +27,8 @@ __all__ = ["LiteRt", "outputs_of"]
 
 #: Of engines that wait for their next batch, for each thread; one has the weights of the model twice.
 KEPT_BYTES = 1 << 26
+#: Jets of a block where what a model makes of them stays in the second cache of a core: fewer calls.
+LIGHT_BLOCK, LIGHT_BYTES = 48, 1 << 20
 
 
 class LiteRt(Runtime):
@@ -62,6 +64,8 @@ class LiteRt(Runtime):
         self.least_particles = int(least) if self._file.sizes.powers[:, 1].any() else None
         self._order = [metadata["outputs"].index(name) for name in self._outputs]
         self._jet_bytes, self._particles = jet_bytes(self._file.graph), card.spec.n_particles
+        if LIGHT_BLOCK * self._jet_bytes <= LIGHT_BYTES:
+            self.default_tuning = Tuning(LIGHT_BLOCK, "blocks")
         self.default_tuning = self.default_tuning.of_jets(self._jet_bytes)
         self._idle: dict[tuple[int, int, int], list[Engine]] = {}
         self._lock = threading.Lock()
