@@ -40,6 +40,7 @@ from hepvae.models.losses import chamfer
 from hepvae.output.files import make_folder
 from hepvae.plots import plot_reconstruction
 from hepvae.plots.histograms import observable_histogram
+from hepvae.reading.sources import distinct_names
 from hepvae.scoring.strategy import STRATEGIES, ScoreStrategy
 from hepvae.search.separation import Measured, roc, with_uncertainty
 
@@ -226,9 +227,10 @@ def main(arguments=None) -> int:
     keras.utils.set_random_seed(1)  # of the samples of latent distributions
 
     make_folder(options.output)
+    named = options.models.split(",")
     inferers = {
-        Path(name).name: hepvae.load_inferer(named_model(name), runtime="onnxruntime")
-        for name in options.models.split(",")
+        name: hepvae.load_inferer(named_model(path), runtime="onnxruntime")
+        for name, path in zip(distinct_names(named), named)
     }
     models = {name: load_vae(inferer.path.with_name("model.keras")) for name, inferer in inferers.items()}
     qcd, signal = (read_jets(files, options.events) for files in (options.qcd, options.signal))

@@ -37,6 +37,7 @@ from hepvae.errors import DataError, FileError
 from hepvae.inference import named_model
 from hepvae.jets.features import FEATURES
 from hepvae.jets.padding import flatten_jets
+from hepvae.reading.sources import distinct_names
 from hepvae.search.separation import in_window, roc, with_uncertainty
 
 BACKGROUND = "qcdSig"
@@ -193,7 +194,8 @@ def main(arguments=None) -> int:
     background = options.background or [folder / f"{BACKGROUND}.root"]
     if not files:
         raise FileError(f"{folder}: expected signals in it, as analysis/make_samples.py writes them")
-    inferers = {Path(name).name: hepvae.load_inferer(named_model(name)) for name in options.models.split(",")}
+    named = options.models.split(",")
+    inferers = {name: hepvae.load_inferer(named_model(path)) for name, path in zip(distinct_names(named), named)}
     samples = {BACKGROUND: scored(background, inferers)}
     samples |= {name: scored([path], inferers) for name, path in files.items()}
     console = Console() if sys.stdout.isatty() else Console(width=200)

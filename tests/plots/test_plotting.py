@@ -105,6 +105,15 @@ def test_data_on_a_stack(rng, tmp_path):
     assert "QCD (50.0% outside)" in words(outside)
 
 
+def test_a_loss_far_above_the_others_is_counted_and_leaves_the_axis():
+    figure = plot_history({"loss": [9, 1e13, 3], "val_loss": [8, 4, 5], "kl_loss": [1, 1, 1]})
+    (axes,) = figure.axes
+    assert axes.get_ylim()[1] < 1e3
+    assert axes.get_legend().get_texts()[0].get_text() == "Training (latent sampled), 1 far above"
+    figure.draw_without_rendering()
+    assert [text for text in axes.get_yticklabels() if text.get_text()]
+
+
 def test_history(tmp_path):
     figure = plot_history({"loss": [9, 5, 3], "val_loss": [8, 4, 5]}, figure_path=tmp_path / "h.png")
     assert "Best epoch (2)" in words(figure)
