@@ -33,7 +33,7 @@ def test_score_then_plot(tmp_path, capsys):
         )
         assert status == 0
     assert (
-        "2050 events scored of 2050 that pass the selection and 2050 read from 1 files" in capsys.readouterr().out
+        "2050 events scored of 2050 that pass the selection and 2050 read from 1 file" in capsys.readouterr().out
     )
     status = main(
         ["plot", str(tmp_path / "qcdSig.root"), str(tmp_path / "GtoWW15na.root")]

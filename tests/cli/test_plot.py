@@ -39,7 +39,7 @@ def test_weights_that_are_no_cross_sections_are_not_scaled_in_silence(tmp_path, 
     command = ["plot", *samples, "--data=Data", "--lumi=59.8", f"--output={tmp_path}/a.png"]
     assert main(command) == 0
     said = capsys.readouterr().err
-    assert "QCD: no cross-section of its events is known: they are not scaled to 59.8 fb-1" in said
+    assert "QCD: no cross-section of its events is known, and they are not scaled to 59.8 fb-1" in said
     assert "Data: " not in said
     assert main([*command, "--scale=QCD=2", "--overwrite"]) == 0
     assert capsys.readouterr().err == ""

@@ -96,4 +96,4 @@ def test_a_folder_of_parts_is_merged_first(tmp_path, conv, capsys):
     hepvae.score_files(SAMPLE, conv, f"{tmp_path}/parts/")
     command = ["rescore", f"{tmp_path}/parts", "--strategy=max", f"--output={tmp_path}/other.root"]
     assert main(command) == 2
-    assert "parts: is a folder: expected a scored file, as hepvae merge makes" in capsys.readouterr().err
+    assert "parts: is a folder: expected a scored file, as hepvae merge " in capsys.readouterr().err

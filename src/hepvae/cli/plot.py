@@ -87,8 +87,8 @@ def plot(
         columns[name] = values, weight * factors.get(name, 1.0)
         if lumi and (data or stack) and PER_WEIGHT not in provenance and name not in (data, *factors):
             logger.warning(
-                "%s: no cross-section of its events is known: they are not scaled to %g fb-1, but as"
-                " --scale %s=FACTOR says",
+                "%s: no cross-section of its events is known, and they are not scaled to %g fb-1:"
+                " --scale %s=FACTOR does",
                 *(name, lumi, name),
             )
         scores.add((_model_of(provenance), provenance.get("strategy")))

@@ -74,7 +74,8 @@ class ScoreReport:
         return total
 
     def __str__(self) -> str:
-        read = f"{self.events_read} read from {len(self.files) - len(self.failed)} files"
+        number = len(self.files) - len(self.failed)
+        read = f"{self.events_read} read from {number} file{'s' * (number != 1)}"
         if self.all_jets:
             scored = self.health.jets - sum(self.unscored_jets.values())
             lines = [f"{self.output}: {scored} jets scored of {self.health.jets} in all events, {read}"]

@@ -81,7 +81,7 @@ def write_rescored(
 ) -> tuple[ScoreStrategy, str]:
     """As `rescore_file`, of a strategy that is there; and what the score of a jet is."""
     if is_folder(path):
-        raise OptionError(f"{path}: is a folder: expected a scored file, as hepvae merge makes of all its parts")
+        raise OptionError(f"{path}: is a folder: expected a scored file, as hepvae merge {path} FILE.root writes")
     output = Path(output)
     OutputOptions(overwrite=overwrite).check(output)
     if output.exists() and os.path.exists(path) and os.path.samefile(path, output):
