@@ -132,7 +132,7 @@ def _ratio(value: float, replicas: Floats, known: bool) -> Ratio:
     return Ratio(*(float(np.exp(v)) for v in (value, min(low, value), max(high, value))))
 
 
-def time_ratio(runs: Sequence[Floats], deviations: Floats, *, seed: int = 0) -> Ratio:
+def time_ratio(runs: Sequence[Floats], deviations: Floats) -> Ratio:
     """Ratio of the times of two sides, with its interval at `LEVEL`.
 
     Parameters
@@ -148,7 +148,7 @@ def time_ratio(runs: Sequence[Floats], deviations: Floats, *, seed: int = 0) -> 
         The geometric mean over runs of the `middle` of the rounds. The interval is the percentile bootstrap; there
         is none where a run has fewer than `LEAST_ROUNDS` rounds, or, with deviations, only one.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     value = float(np.mean([middle(rounds) for rounds in runs]))
     replicas = np.zeros(REPLICAS)
     for rounds in runs:
@@ -173,8 +173,6 @@ def unpaired_ratio(
     side: Sequence[Floats],
     reference: Sequence[Floats],
     deviations: Sequence[Floats] = (np.zeros(0), np.zeros(0)),
-    *,
-    seed: int = 0,
 ) -> Ratio:
     """Ratio of times that were not measured in turns: two studies, two machines.
 
@@ -187,7 +185,7 @@ def unpaired_ratio(
     deviations : two arrays
         `process_deviations` of either.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     value, replicas = 0.0, np.zeros(REPLICAS)
     for sign, runs, spread in ((1, side, deviations[0]), (-1, reference, deviations[1])):
         logs = [np.log(rounds) for rounds in runs]

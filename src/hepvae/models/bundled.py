@@ -58,7 +58,11 @@ def model_folder(name: str) -> Path:
     return _bundled("models", check_choice("model", name, MODELS))
 
 
-def reference_jets(spec: InputSpec, events_per_sample: int = 250) -> npt.NDArray[np.float32]:
+#: Of a sample, to compare runtimes on.
+EVENTS_OF_EACH = 250
+
+
+def reference_jets(spec: InputSpec) -> npt.NDArray[np.float32]:
     """Padded jets (jets, n_particles, n_features) of all bundled samples."""
-    events = (read_dijets(sample_path(name), entry_stop=events_per_sample, spec=spec) for name in SAMPLES)
+    events = (read_dijets(sample_path(name), entry_stop=EVENTS_OF_EACH, spec=spec) for name in SAMPLES)
     return np.concatenate([pad_scorable(e, spec) for e in events])

@@ -31,10 +31,10 @@ class CardTable:
         values = self.take(key)
         return None if values is None else CardTable(values, self.card, (*self.path, key))
 
-    def required(self, key: str, why: str = "") -> Any:
+    def required(self, key: str) -> Any:
         value = self.take(key)
         if value is None:
-            raise self.card.error((*self.path, key), f"is missing{why}", of_table=self.path)
+            raise self.card.error((*self.path, key), "is missing", of_table=self.path)
         return value
 
     def error(self, key: str, message: str) -> ModelError:

@@ -149,13 +149,17 @@ def plot_expected_significance(
     return canvas.figure
 
 
-def _cuts_to_draw(curve: Roc, most: int = 400) -> npt.NDArray[np.intp]:
+#: Points of a curve.
+MOST_CUTS = 400
+
+
+def _cuts_to_draw(curve: Roc) -> npt.NDArray[np.intp]:
     """Some of the cuts that enough background events pass, evenly on a logarithmic axis."""
     known = np.isfinite(curve.significance_improvement) & (curve.background >= LEAST_EFFICIENCY)
     cuts = np.flatnonzero(known)
     # Negative weights can make it fall.
     background = np.maximum.accumulate(curve.background[cuts])
-    nearest = np.searchsorted(background, np.geomspace(LEAST_EFFICIENCY, 1, most))
+    nearest = np.searchsorted(background, np.geomspace(LEAST_EFFICIENCY, 1, MOST_CUTS))
     chosen = nearest[nearest < len(cuts)]
     if len(cuts):  # the maximum is among them
         chosen = np.append(chosen, np.argmax(curve.significance_improvement[cuts]))

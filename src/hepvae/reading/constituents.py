@@ -101,7 +101,7 @@ class _WithConstituents:
         if ak.backend(events) == "typetracer":
             # Which columns are to be read, dask-awkward sees from those that are touched. Other fields of the jets
             # stay as they are, and are read where they are used.
-            for column in needed(events, "auto", self.spec, self.jets):
+            for column in needed(events, self.spec, self.jets):
                 ak.typetracer.touch_data(column)
             constituents = type_of(self._constituents, events)
         else:

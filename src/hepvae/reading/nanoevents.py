@@ -14,7 +14,7 @@ from ..jets.padding import NOMINAL_PT
 from ..jets.selection import dijets
 from ..jets.spec import InputSpec
 from .declarations import EVENT_COLUMNS, JET_COLUMNS, Collections, Formula, Schema
-from .layouts import FAT_JETS, JetCollection, SchemaName, find_schema
+from .layouts import FAT_JETS, JetCollection, find_schema
 from .linking import Linking, settle_weights, weight_columns
 from .sources import Source
 from .tables import open_table
@@ -38,7 +38,7 @@ def is_nanoevents(events: Any) -> bool:
     return FAT_JETS.name in ak.fields(events)
 
 
-def dijets_of(events: ak.Array, schema: SchemaName = "auto", spec: InputSpec | None = None) -> ak.Array:
+def dijets_of(events: ak.Array, spec: InputSpec | None = None) -> ak.Array:
     """Dijet events, as `read_dijets` gives them, of NanoEvents.
 
     Only the columns of the layout are touched, so that of virtual arrays only these are read.
@@ -72,7 +72,7 @@ def dijets_of(events: ak.Array, schema: SchemaName = "auto", spec: InputSpec | N
         per_event = {name: events[name] for name in _event_columns(_places(events))}
         result = dijets(ak.zip({"jets": ak.zip(of_jets, depth_limit=2), **per_event}, depth_limit=1))
     else:
-        linking, columns = _linking(events, schema, spec)
+        linking, columns = _linking(events, spec)
         result = linking.dijets(columns, 0)
     if there is not None:
         result = ak.with_field(result, there[ak.to_numpy(result.entry)], "entry")
@@ -106,7 +106,7 @@ def constituents_of(events: ak.Array, jets: JetCollection, spec: InputSpec | Non
     missing = ak.to_numpy(ak.is_none(events)) if _may_miss(events) else None
     if missing is not None:
         events = ak.drop_none(events, axis=0)
-    linking, columns = _linking(events, "auto", spec, jets)
+    linking, columns = _linking(events, spec, jets)
     constituents = linking.jets(columns, 0).jets.constituents
     if missing is None:
         return constituents
@@ -115,10 +115,10 @@ def constituents_of(events: ak.Array, jets: JetCollection, spec: InputSpec | Non
 
 
 def _linking(
-    events: ak.Array, schema: SchemaName, spec: InputSpec | None, jets: JetCollection | None = None
+    events: ak.Array, spec: InputSpec | None, jets: JetCollection | None = None
 ) -> tuple[Linking, dict[str, ak.Array]]:
     """What links the jets of NanoEvents and their constituents, and the columns that it needs."""
-    layout, places = _layout(events, schema, spec, jets)
+    layout, places = _layout(events, spec, jets)
     columns = {name: _column(events, place) for name, place in places.items()}
     raw_factors = weight_columns(layout, columns)
     if isinstance(layout.layout, Collections) and isinstance(layout.layout.candidates["pt"], Formula):
@@ -175,12 +175,7 @@ def _file_of(events: ak.Array) -> tuple[Source | None, str]:
     return Source(path, unquote(tree).strip("/").partition(";")[0]), uuid
 
 
-def needed(
-    events: ak.Array,
-    schema: SchemaName = "auto",
-    spec: InputSpec | None = None,
-    jets: JetCollection | None = None,
-) -> list[ak.Array]:
+def needed(events: ak.Array, spec: InputSpec | None = None, jets: JetCollection | None = None) -> list[ak.Array]:
     """The columns of NanoEvents that `dijets_of` touches, or `constituents_of` of ``jets``; of others, all."""
     if jets is None and not is_nanoevents(events):
         return [events]
@@ -188,7 +183,7 @@ def needed(
         fat_jets = events[FAT_JETS.name]
         of_events = [events[name] for name in _event_columns(_places(events))]
         return [*(fat_jets[name] for name in _jet_fields(fat_jets, spec)), *of_events]
-    return [_column(events, place) for place in _layout(events, schema, spec, jets)[1].values()]
+    return [_column(events, place) for place in _layout(events, spec, jets)[1].values()]
 
 
 def _with_columns(layout: Schema, spec: InputSpec | None, places: dict[str, tuple[str, ...]]) -> Schema:
@@ -196,11 +191,11 @@ def _with_columns(layout: Schema, spec: InputSpec | None, places: dict[str, tupl
 
 
 def _layout(
-    events: ak.Array, schema: SchemaName, spec: InputSpec | None, jets: JetCollection | None
+    events: ak.Array, spec: InputSpec | None, jets: JetCollection | None
 ) -> tuple[Schema, dict[str, tuple[str, ...]]]:
     """The layout of NanoEvents, and where each of its columns is; those of the events only for dijets."""
     places = _places(events)
-    layout = find_schema(places.keys(), WHERE, schema, jets or FAT_JETS)
+    layout = find_schema(places.keys(), WHERE, jets=jets or FAT_JETS)
     if layout.single_jets:
         raise LayoutError(f"{WHERE}: have one jet an entry ({layout.name} layout): expected events with two jets")
     per_event = [] if jets else _event_columns(places)
