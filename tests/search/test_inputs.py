@@ -49,6 +49,19 @@ def same(one, other):
     assert one.strategy == other.strategy and one.card == other.card
 
 
+@pytest.mark.parametrize("format", ["root", "parquet"])
+def test_folders_of_parts_are_samples(raw, tmp_path, format, caplog):
+    conv, missing = hepvae.load_inferer("conv"), str(tmp_path / "missing.root")
+    for name, paths in ((BACKGROUND, [QCD, missing]), ("narrow", [NARROW])):
+        hepvae.score_files(
+            paths, conv, f"{tmp_path}/{name}/", region="signal", format=format, observables=OBSERVABLES
+        )
+    inputs = open_inputs(options(tmp_path / "out", f"{tmp_path}/{BACKGROUND}/", tmp_path / "narrow"))
+    assert f"{tmp_path}/{BACKGROUND}: 1 of 2 inputs have no part" in caplog.text
+    for name, sample in inputs.samples.items():
+        same(sample, raw.scored["conv"][name])
+
+
 def test_scored_files_are_what_would_be_scored(raw, scored, tmp_path):
     models = ("conv", "edge")
     files = ([scored[model, name] for model in models] for name in (BACKGROUND, "narrow"))

@@ -23,7 +23,15 @@ from .merging import merge_files
 from .parts import INPUTS, RECORD, Record, inputs_of
 from .report import ScoreReport
 
-__all__ = ["PER_WEIGHT", "Collected", "collected", "merge_parts", "picobarns_of", "read_sample"]
+__all__ = [
+    "PER_WEIGHT",
+    "Collected",
+    "collected",
+    "merge_parts",
+    "picobarns_of",
+    "read_sample",
+    "with_parts_named",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +66,23 @@ class Collected:
     def missing(self) -> list[ListedPart]:
         """Inputs without a part."""
         return [part for part in self.parts if part.missing is not None]
+
+    def there(self) -> list[ListedPart]:
+        """Those that can be read, with a warning where others are missing.
+
+        Raises
+        ------
+        FileError
+            None is there.
+        """
+        there = [part for part in self.parts if part.missing is None]
+        if not there:
+            raise FileError(f"{self.folder.address}: no part is there: {self.parts[0].missing}")
+        if self.missing:
+            logger.warning(
+                "%s: %d of %d inputs have no part", self.folder.address, len(self.missing), len(self.parts)
+            )
+        return there
 
     @property
     def report(self) -> ScoreReport:
@@ -183,6 +208,29 @@ def picobarns_of(paths: Sequence[str]) -> list[float]:
     return [one for one in known if one is not None]
 
 
+def with_parts_named(files: Any) -> Any:
+    """Files as for `score_files`, each folder of its parts as the list of them, in the order of their inputs.
+
+    What a folder lacks is said in a warning. Other folders, and whatever else names files, stay as they are.
+
+    Raises
+    ------
+    FileError, LayoutError
+        As for `collected`.
+    """
+    if isinstance(files, str | os.PathLike):
+        name = os.path.expanduser(os.fspath(files))
+        folder = open_folder(name) if is_folder(name) and not name.startswith("@") else None
+        if folder is None or not any(map(INPUTS.fullmatch, folder.names())):
+            return files
+        found = collected(name)
+        return [found.folder.path(part.name) for part in found.there()]
+    if isinstance(files, Sequence):
+        named = [with_parts_named(one) for one in files]
+        return [path for one in named for path in (one if isinstance(one, list) else [one])]
+    return files
+
+
 def read_sample(
     path: str | Path, names: Sequence[str], *, luminosity: float | None = None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
@@ -196,15 +244,12 @@ def read_sample(
         values, weight, provenance = read_columns(path, names)
         return values, weight * provenance.get(PER_WEIGHT, 1 / per_event) * per_event, provenance
     found = collected(path)
-    if found.missing:
-        logger.warning("%s: %d of %d inputs have no part", path, len(found.missing), len(found.parts))
-    read = [read_columns(found.folder.path(part.name), names) for part in found.parts if part.missing is None]
-    if not read:
-        raise FileError(f"{path}: no part is there: {found.parts[0].missing}")
+    there = found.there()
+    read = [read_columns(found.folder.path(part.name), names) for part in there]
     values, weights, provenances = zip(*read)
     picobarns = found.picobarns()
     if picobarns:
-        datasets = [os.path.dirname(part.name) for part in found.parts if part.missing is None]
+        datasets = [os.path.dirname(part.name) for part in there]
         weights = tuple(weight * picobarns[of] * per_event for weight, of in zip(weights, datasets))
         provenances[0][PER_WEIGHT] = picobarns[datasets[0]]
     return np.concatenate(values), np.concatenate(weights), provenances[0]

@@ -20,7 +20,7 @@ from ..reading.declarations import EVENT_COLUMNS, IDENTIFIERS
 from ..reading.dijets import iterate_dijets
 from ..reading.sources import Source, resolve, stamp
 from ..reading.tables import open_table
-from ..scoring.collected import picobarns_of
+from ..scoring.collected import picobarns_of, with_parts_named
 from ..scoring.files import score_files
 from ..scoring.formats import MASK, ScoredFile, open_scored, provenance_of
 from ..scoring.options import OBSERVABLES
@@ -124,7 +124,7 @@ class SampleFiles:
 
     @classmethod
     def of(cls, name: str, files: Any) -> SampleFiles:
-        """What some files, as for `score_files`, are.
+        """What some files, as for `score_files`, or folders of parts, are.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class SampleFiles:
         """
         inputs: list[Source] = []
         scored: list[tuple[ModelCard, str, list[str]]] = []
-        for source in resolve(files):
+        for source in resolve(with_parts_named(files)):
             if source.span is not None:
                 raise LayoutError(
                     f"{source.name}: its fileset leaves out entries: expected scored files: hepvae score with this"
@@ -409,7 +409,7 @@ def picobarns_per_weight(files: Any) -> float:
     import uproot
 
     cross_sections, weights = [], []
-    for source in resolve(files):
+    for source in resolve(with_parts_named(files)):
         with uproot.open(source.path) as file:
             columns = file[RUNS].keys() if RUNS in file else []
             if not {"xsec", "genEventSumw"} <= set(columns):
