@@ -190,5 +190,5 @@ def companion_conclusion(
         sentence += (
             f". It was trained with {effective:,.0f} effective events, of {expected:,.0f} that data would have"
         )
-        sentence += ": with those it would learn more"
+        sentence += ": what it would learn from those is not tested"
     return sentence + "."

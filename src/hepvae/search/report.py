@@ -686,7 +686,9 @@ def show_companion(
         at = found.most_significant
         report.conclude(
             f"window classifier: the largest excess of {len(found.masses)} windows is"
-            f" {found.significance[at]:.1f} standard deviations (local), at {conclusions.tev(found.masses[at])}."
+            f" {found.significance[at]:.1f} standard deviations, at {conclusions.tev(found.masses[at])}."
+            " It is local, of the events that pass the cut alone: a global one, or one combined with the slices of"
+            " the model, would need toys that repeat each training."
         )
         report.plot(plotting.plot_p_values, [found], name="p_values_windows", right=report.right, title="Data")
 
