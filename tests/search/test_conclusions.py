@@ -78,6 +78,7 @@ def test_toys(observed, verdict):
     assert "more than 3 standard deviations" in large[-1]
     assert "are no smaller than uniform ones (p = 0.2" in uniform
     assert "are smaller than uniform ones" in toys_conclusions(excess, 1e-3)[-1]
+    assert toys_conclusions(excess, 1e-3)[-1].endswith("and global p-values, counted in toys, are not.")
 
 
 def test_bias():

@@ -120,9 +120,13 @@ def toys_conclusions(excess: Sequence[Exceedance], uniform: float) -> list[str]:
             f"Without signal, {one.observed:.1%} of {one.toys} toys have more than {one.level:g} standard"
             f" deviations somewhere: {verdict} chance allows ({one.expected:.1%} expected, p = {one.p_value:.2g})."
         )
-    fine = "no smaller than uniform ones" if uniform >= UNLIKELY else "smaller than uniform ones"
-    sentences.append(f"Local p-values without signal are {fine} (p = {uniform:.2g}, with all correlations).")
-    return sentences
+    small = "no smaller" if uniform >= UNLIKELY else "smaller"
+    sentence = (
+        f"Local p-values without signal are {small} than uniform ones (p = {uniform:.2g}, with all correlations)"
+    )
+    if uniform < UNLIKELY or any(one.p_value < UNLIKELY for one in excess[-2:]):
+        sentence += ": local significances are too large by as much, and global p-values, counted in toys, are not"
+    return [*sentences, f"{sentence}."]
 
 
 def bias_conclusion(pulls: Mapping[str, Measured]) -> str:
