@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ class OnnxRuntimeOptions(InferenceOptions):
     """Execution providers, in order of preference. One that this build of ONNX Runtime does not grant is an
     error: nothing falls back silently."""
     arena: bool = True
-    """Whether ONNX Runtime keeps the memory of a block for the next, of any model (faster, and stays resident)."""
+    """Whether ONNX Runtime keeps the memory of a block for the next (faster, and stays resident)."""
     spinning: bool = False
     """Whether threads inside operators wait for work by running in circles: faster where the machine does nothing
     else, and far slower where several processes share it."""
@@ -53,14 +52,6 @@ class OnnxRuntimeOptions(InferenceOptions):
         object.__setattr__(self, "providers", providers)
         for name in ("arena", "spinning"):
             check_flag(name, getattr(self, name))
-
-
-@cache
-def _share_arena() -> None:
-    """Let sessions take memory from one arena: those of other lengths of the particle axis use it again."""
-    onnxruntime = require("onnxruntime", "the arena")
-    kinds = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
-    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kinds), None)
 
 
 class OnnxRuntime(Runtime):
@@ -151,9 +142,6 @@ class OnnxRuntime(Runtime):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = self._settings.arena
-        if self._settings.arena:
-            _share_arena()
-            options.add_session_config_entry("session.use_env_allocators", "1")
         options.log_severity_level = 4  # errors are raised, too
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(self._settings.spinning)))
         if particles is not None:
