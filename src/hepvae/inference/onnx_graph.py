@@ -99,8 +99,27 @@ def check_graph(model: Any, path: Path, particles: int) -> dict[str, int]:
     for tensor in tensors:
         if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise ModelError(f"{path}: has weights in other files: expected all in the model file")
+        _check_length(tensor, str(path))
     axes = {JETS_AXIS: 1, PARTICLES_AXIS: particles}
     return check_sizes(model, str(path), lambda _, axis, name: axes.get(name))
+
+
+def _check_length(tensor: Any, where: str) -> None:
+    """Refuse weights of another number than their shape says: the inference of shapes would fill memory by it."""
+    onnx = require("onnx", where)
+    if not tensor.HasField("raw_data"):  # values of their own type, which runtimes count
+        return
+    try:
+        size = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except KeyError as error:
+        raise ModelError(f"{where}: tensor {tensor.name!r} has no known type: expected one of ONNX") from error
+    expected, found = math.prod(tensor.dims) * size, len(tensor.raw_data)
+    packed = size == 1 and found <= expected <= 8 * found  # several values narrower than a byte are in one
+    if expected != found and not packed:
+        raise ModelError(
+            f"{where}: damaged: tensor {tensor.name!r} has {found:,} bytes, and by its shape {expected:,}:"
+            " export or copy it anew"
+        )
 
 
 def check_sizes(model: Any, where: str, size: Callable[[str, int, str], int | None]) -> dict[str, int]:
