@@ -29,6 +29,7 @@ def blocks(page):
 def test_score_with_your_own_model(tmp_path, monkeypatch, capsys):
     """From a Keras object in a notebook to the plot and the runtime study."""
     pytest.importorskip("keras")
+    pytest.importorskip("ai_edge_litert")
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks("your-own-model"):
@@ -42,7 +43,7 @@ def test_score_with_your_own_model(tmp_path, monkeypatch, capsys):
     assert re.search(r"my-vae +onnxruntime +512 ", printed), printed
     with open("study/results.json") as file:
         records = json.load(file)["records"]
-    assert {record["runtime"] for record in records} == {"tensorflow", "onnxruntime"}
+    assert {record["runtime"] for record in records} == {"tensorflow", "onnxruntime", "litert"}
 
 
 @pytest.fixture
