@@ -155,7 +155,7 @@ def test_the_server_dies_while_a_part_is_written(server, files, monkeypatch, cap
             server.kill()
 
     monkeypatch.setattr(ScoredForm, "write", dying)
-    impatient = [*OPTIONS, "--timeout=5", f"--output={server.address}scores/"]
+    impatient = [*OPTIONS, "--timeout=20", f"--output={server.address}scores/"]
     assert main(["score", *files, *impatient]) == 1
     said = capsys.readouterr().err
     assert "scores/1.root: " in said and "1.root: that it failed is not recorded: " in said
