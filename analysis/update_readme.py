@@ -13,10 +13,25 @@ from pathlib import Path
 BEGIN, END = "<!-- table of make bench -->\n", "<!-- end of table -->"
 
 
+#: Models of the talk; what others take is in the report.
+MODELS = ("conv", "graph")
+#: Beside LiteRT's time.
+LEFT_OUT = "litert / onnxruntime"
+
+
+def shortened(table: str) -> str:
+    """Rows of the models of the talk, without the column that follows from two others."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    kept = [place for place, name in enumerate(rows[0]) if name != LEFT_OUT]
+    shown = [row for number, row in enumerate(rows) if number < 2 or row[0] in MODELS]
+    return "\n".join(f"| {' | '.join(row[place] for place in kept)} |" for row in shown)
+
+
 def main(folder, readme):
     report = (Path(folder) / "report.md").read_text()
     machine = report.split("\n")[2]
     (table,) = re.findall(r"^## Summary\n\n.*?\n\n(\|.*?)\n\n", report, re.DOTALL | re.MULTILINE)
+    table = shortened(table)
     text = Path(readme).read_text()
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
