@@ -57,10 +57,20 @@ def test_models_by_colour_and_runtimes_by_line(measured):
     assert same.get_linestyle() == drawn["graph, onnxruntime"].get_linestyle() != other.get_linestyle()
 
 
-def test_time_that_is_saved(comparisons):
-    (axes,) = figures.plot_saved(comparisons).axes
+def test_time_that_is_saved(measured, comparisons):
+    (axes,) = figures.plot_saved(measured, comparisons).axes
     drawn = lines(axes)["graph, tensorflow - onnxruntime"]
     assert drawn.get_ydata() == pytest.approx([1000, -0.02e6 / 512], rel=0.1)
+
+
+def test_a_runtime_looks_the_same_in_all_figures(measured):
+    three = measured + [{**record, "runtime": "litert"} for record in select(measured, runtime="onnxruntime")]
+    compared = compare(three, "runtime", "onnxruntime")
+    times, saved = figures.plot_timing(three, compared), figures.plot_saved(three, compared)
+    for runtime in ("tensorflow", "litert"):
+        one = lines(times.axes[0])[f"conv, {runtime}"]
+        other = lines(saved.axes[0])[f"conv, {runtime} - onnxruntime"]
+        assert (one.get_marker(), one.get_linestyle()) == (other.get_marker(), other.get_linestyle())
 
 
 def test_memory_with_its_fit():

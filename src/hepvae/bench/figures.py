@@ -152,24 +152,28 @@ def _ratio_panel(axes: Axes, comparisons: Sequence[Comparison], styles: _Styles,
         axes.yaxis.set_major_locator(MaxNLocator(4))
 
 
-def plot_saved(comparisons: Sequence[Comparison], **options: Unpack[PlotOptions]) -> Figure:
+def plot_saved(
+    records: Sequence[Record], comparisons: Sequence[Comparison], **options: Unpack[PlotOptions]
+) -> Figure:
     """Time that a runtime needs more than another for a jet, against batch size.
 
     Parameters
     ----------
+    records : list of dict
+        As in ``results.json``: a runtime looks as in `plot_timing` of them.
     comparisons : list of Comparison
         Of runtimes. The intervals are those of the ratios.
     **options : PlotOptions
     """
-    records = [{**c.cell, "runtime": c.side} for c in comparisons]
     styles = _Styles(records)
     reference = comparisons[0].reference
+    pairs = [(model, runtime) for model, runtime in styles.pairs() if runtime != reference]
     with _one_panel(options) as (canvas, axes):
-        for i, (model, runtime) in enumerate(styles.pairs()):
+        for i, (model, runtime) in enumerate(pairs):
             part = [c for c in comparisons if (c.cell["model"], c.side) == (model, runtime)]
             less_one = [Ratio(c.ratio.value - 1, c.ratio.low - 1, c.ratio.high - 1) for c in part]
             per_jet = np.array([1e6 * c.reference_s / c.cell["batch_size"] for c in part])
-            sizes = _aside([c.cell["batch_size"] for c in part], i, len(styles.pairs()))
+            sizes = _aside([c.cell["batch_size"] for c in part], i, len(pairs))
             label = f"{model}, {runtime} - {reference}"
             _with_interval(axes, sizes, less_one, per_jet, **styles.line(model, runtime), label=label)
         axes.set_yscale("symlog", linthresh=1)

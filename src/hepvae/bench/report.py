@@ -199,7 +199,11 @@ def _measured(view: _View) -> list[_Section]:
             " where too few were measured.",
             printing.times_table(view.plain, view.runtimes),
             {"timing.png": partial(figures.plot_timing, view.plain, view.runtimes, **options)}
-            | ({"difference.png": partial(figures.plot_saved, view.runtimes, **options)} if view.runtimes else {}),
+            | (
+                {"difference.png": partial(figures.plot_saved, view.plain, view.runtimes, **options)}
+                if view.runtimes
+                else {}
+            ),
         ),
         _Section(
             "Scenarios of MLPerf inference",
