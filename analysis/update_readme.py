@@ -13,14 +13,14 @@ from pathlib import Path
 BEGIN, END = "<!-- table of make bench -->\n", "<!-- end of table -->"
 
 
-#: Models of the talk; what others take is in the report.
+#: Models of the talk.
 MODELS = ("conv", "graph")
-#: Beside LiteRT's time.
+#: What two other columns tell.
 LEFT_OUT = "litert / onnxruntime"
 
 
 def shortened(table: str) -> str:
-    """Rows of the models of the talk, without the column that follows from two others."""
+    """The rows and columns of a table that the front page has; all are in the report."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     kept = [place for place, name in enumerate(rows[0]) if name != LEFT_OUT]
     shown = [row for number, row in enumerate(rows) if number < 2 or row[0] in MODELS]

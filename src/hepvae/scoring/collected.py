@@ -180,6 +180,11 @@ def collected(address: str | Path, *, check: bool = False) -> Collected:
     return Collected(folder, list(parts.values()), metadata)
 
 
+def _lists_inputs(names: Sequence[str]) -> bool:
+    """Whether a call that writes parts has left a list of its inputs among some files."""
+    return any(map(INPUTS.fullmatch, names))
+
+
 def picobarns_of(paths: Sequence[str]) -> list[float]:
     """As `Collected.picobarns`, of each of some scored files, parts or merged; empty where it is known of none.
 
@@ -190,7 +195,7 @@ def picobarns_of(paths: Sequence[str]) -> list[float]:
     """
     of_parts: dict[str, float | None] = {}
     for folder in {os.path.dirname(path) for path in paths}:
-        if any(map(INPUTS.fullmatch, open_folder(folder or ".").names_in(""))):
+        if _lists_inputs(open_folder(folder or ".").names_in("")):
             found = collected(folder or ".")
             picobarns = found.picobarns().get("")
             of_parts |= {os.path.join(folder, one.name): picobarns for one in found.parts}
@@ -221,7 +226,7 @@ def with_parts_named(files: Any) -> Any:
     if isinstance(files, str | os.PathLike):
         name = os.path.expanduser(os.fspath(files))
         folder = open_folder(name) if is_folder(name) and not name.startswith("@") else None
-        if folder is None or not any(map(INPUTS.fullmatch, folder.names())):
+        if folder is None or not _lists_inputs(folder.names()):
             return files
         found = collected(name)
         return [found.folder.path(part.name) for part in found.there()]

@@ -409,7 +409,7 @@ def picobarns_per_weight(files: Any) -> float:
     import uproot
 
     cross_sections, weights = [], []
-    for source in resolve(with_parts_named(files)):
+    for source in resolve(files):
         with uproot.open(source.path) as file:
             columns = file[RUNS].keys() if RUNS in file else []
             if not {"xsec", "genEventSumw"} <= set(columns):
