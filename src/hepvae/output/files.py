@@ -93,13 +93,19 @@ def whole_file(path: str | Path, run: str = "") -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder beside ``path`` to write to, which takes its place when the block ends well."""
     make_folder(path.parent)
+    if path.exists() and not path.is_dir():
+        raise FileError(f"{path}: cannot be written: is a file, expected the name of a folder")
     temporary, old = (path.with_name(temporary_name(path.name)) for _ in range(2))
     with _fault_of(path, temporary):
         temporary.mkdir()
         yield temporary
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
+        try:
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+        finally:
+            if old.exists() and not path.exists():  # the new one could not be put there
+                os.replace(old, path)
         shutil.rmtree(old, ignore_errors=True)
 
 
