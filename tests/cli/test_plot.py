@@ -31,6 +31,13 @@ def test_columns_names_formats_and_histograms(tmp_path, capsys, monkeypatch):
         assert message in said and said.count("\n") == 1
 
 
+def test_one_file_with_two_names(capsys):
+    """The line said "named twice" of "A=x.root and others", not which two names."""
+    assert main(["plot", "A=x.root", "B=./x.root", "C=y.root"]) == 2
+    said = capsys.readouterr().err
+    assert "A=x.root and B=./x.root are the same file: expected another one, or one name of it" in said
+
+
 def test_weights_that_are_no_cross_sections_are_not_scaled_in_silence(tmp_path, capsys):
     """A stack of generator weights had a luminosity above it, without a word."""
     for name in ("qcdSig", "GtoWW15na"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,11 @@ def _named(scored: tuple[str, ...]) -> dict[str, Path]:
     from ..reading.sources import distinct_names
 
     given = [("", one) if Path(one).exists() or "=" not in one else tuple(one.split("=", 1)) for one in scored]
+    files: dict[str, str] = {}
+    for (_, path), one in zip(given, scored):
+        same = files.setdefault(os.path.realpath(path), one)
+        if same != one:
+            raise OptionError(f"{same} and {one} are the same file: expected another one, or one name of it")
     samples: dict[str, Path] = {}
     for (name, path), plain in zip(given, distinct_names([path for _, path in given])):
         if (name or plain) in samples:
