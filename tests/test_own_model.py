@@ -7,6 +7,7 @@ import io
 import json
 import re
 import threading
+from dataclasses import fields
 
 import numpy as np
 import onnx
@@ -17,12 +18,24 @@ from helpers.places import CHECKOUT
 
 import hepvae
 from hepvae.cli import main
+from hepvae.models.foreign import InputTensor, LossRecipe
+from hepvae.models.foreign_file import read_card
 
 
-def blocks(page):
-    """The Python of a page of the documentation."""
+def blocks(page, language="python"):
+    """The code of a page of the documentation."""
     text = (CHECKOUT / "docs" / f"{page}.md").read_text()
-    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def test_the_card_of_the_page_has_all_keys(tmp_path):
+    """There was none: which keys a card has could only be read in the code."""
+    (card,) = blocks("your-own-model", "toml")
+    (tmp_path / "card.toml").write_text(card)
+    described = read_card(tmp_path / "card.toml")
+    assert (described.inputs[0].axes, described.loss.kl_weight) == ("jets, features, particles", 0.01)
+    for part in (InputTensor, LossRecipe):
+        assert all(re.search(rf"^{field.name} = ", card, re.MULTILINE) for field in fields(part))
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from hepvae import FileError, InputSpec, ModelError, adopt, load_inferer, pad_pa
 from hepvae.conversion.adoption import draft_card
 from hepvae.models.foreign_draft import draft
 from hepvae.models.foreign_file import read_card
+from hepvae.models.losses import LOSSES
 from hepvae.scoring.formats import open_scored
 
 SAMPLE = hepvae.sample_path("qcdSig")
@@ -373,6 +374,21 @@ def test_drafts_of_encoders_name_the_latent_outputs():
     text = draft("encoder", {"x": (None, 100, 3)}, shapes)
     assert "reconstruction = 0" in text and 'z_mean = "z_mean"\nz_log_var = "z_log_var"\n' in text
     assert 'reconstruction = "y"' in draft("whole", {"x": (None, 100, 3)}, {"y": (None, 100, 3)} | shapes)
+
+
+def test_drafts_propose_no_loss_as_a_reconstruction(tmp_path):
+    """Of an export of hepvae's own, kl_loss of one number a jet was drafted as the reconstruction."""
+    (tmp_path / "card.toml").write_text(draft_card(hepvae.model_path("conv")))
+    described = read_card(tmp_path / "card.toml")
+    assert described.outputs.losses == tuple((name, name) for name in LOSSES)
+    assert described.loss.kl_weight > 0  # else kl_loss would not be in the score
+    x, jet = (None, 100, 3), (None,)
+    others = {"kl_loss": jet, "hidden": (None, 100, 9), "y": x}
+    assert '\nreconstruction = "y"' in draft("ae", {"x": x}, others)
+    assert '\nreconstruction = "reconstruction"' in draft(
+        "ae", {"x": x}, {**others, "reconstruction": (None, 300)}
+    )
+    assert '\nscore = "a"' in draft("two", {"x": x}, {"a": jet, "b": (None, 1)})
 
 
 @pytest.mark.parametrize(

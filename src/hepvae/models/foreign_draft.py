@@ -7,9 +7,15 @@ import textwrap
 from collections.abc import Collection, Mapping
 
 from ..jets.features import FEATURES, Level
+from .contract import RECONSTRUCTION
 from .foreign import AXES, RECO, shown
+from .losses import LOSSES
 
 __all__ = ["draft"]
+
+Shapes = Mapping[str, tuple[int | None, ...] | None]
+
+WEIGHTED = "the score of a jet is reco_loss + kl_weight * kl_loss"
 
 
 def _features(example: str, level: Level, number: int | None) -> list[str]:
@@ -27,18 +33,42 @@ def _like_a_mask(name: str, shape: tuple[int | None, ...] | None) -> bool:
     return "mask" in name.lower() and shape is not None and (len(shape) == 2 or 1 in shape[1:])
 
 
-def _latent(outputs: Collection[str]) -> list[str]:
-    """The lines of mean and logarithm of the variance, where outputs are called so."""
+def _latent(outputs: Collection[str]) -> dict[str, str]:
+    """Mean and logarithm of the variance, where outputs are called so."""
     keys = {"z_mean": ("z_mean", "mean", "mu"), "z_log_var": ("z_log_var", "log_var", "logvar")}
-    named = {key: next((name for name in names if name in outputs), None) for key, names in keys.items()}
-    return [] if None in named.values() else [f"{key} = {json.dumps(name)}" for key, name in named.items()]
+    named = {key: name for key, names in keys.items() for name in names if name in outputs}
+    return named if len(named) == len(keys) else {}
 
 
-def draft(
-    name: str,
-    inputs: Mapping[str, tuple[int | None, ...] | None],
-    outputs: Mapping[str, tuple[int | None, ...] | None],
-) -> str:
+def _outputs(inputs: Shapes, outputs: Shapes) -> list[str]:
+    """The lines of [output] and [loss]: by the names that hepvae knows, else by the shapes."""
+    of_jets = [name for name, shape in outputs.items() if shape is not None and shape[1:] in ((), (1,))]
+    own = [name for name in LOSSES if name in of_jets]
+    if "loss" in own or len(own) > 1:
+        losses = ", ".join(f"{name} = {json.dumps(name)}" for name in own)
+        lines = [f"losses = {{{losses}}}  # or reconstruction = ..., with [loss]"]
+        return lines + ["", "[loss]", f"kl_weight = 0.01  # {WEIGHTED}"] * ({"reco_loss", "kl_loss"} <= {*own})
+    if len(of_jets) == len(outputs) > 0:
+        return [f"score = {json.dumps(of_jets[0])}  # one number a jet; or losses = {{loss = ...}}"]
+    latent = _latent(outputs)
+    likely = [name for name in outputs if name not in (*of_jets, *latent.values())] or ["output"]
+    likely.sort(key=lambda name: (name != RECONSTRUCTION, outputs.get(name) not in inputs.values()))
+    of_decoder = bool(latent) and {*outputs} <= {"z", *latent.values()}
+    reconstruction = "0" if of_decoder else json.dumps(likely[0])
+    return [
+        f"reconstruction = {reconstruction}  # or score = ..., or losses = {{loss = ...}}",
+        *(f"{key} = {json.dumps(name)}" for key, name in latent.items()),
+        *([] if latent else ['# z_mean = "..."  # with z_log_var, for kl_loss; with --decoder, what it takes']),
+        "",
+        "[loss]",
+        f'reco = "mse"  # one of {", ".join(RECO)}',
+        '# on = "physical"  # of values before the transforms; default: of those that the network has',
+        '# reduction = "sum"  # over particles and features; default: mean',
+        f"# kl_weight = 0.01  # {WEIGHTED}",
+    ]
+
+
+def draft(name: str, inputs: Shapes, outputs: Shapes) -> str:
     """A card with what the model itself tells, and comments at what it cannot know.
 
     Parameters
@@ -84,22 +114,4 @@ def draft(
         lines += [f'axes = "{AXES["mask"][0 if rank == 2 else 1 if turned else 2]}"', ""]
     lines.append("[output]")
     lines += [f"# {tensor} {shown(shape)}" for tensor, shape in outputs.items()]
-    name_of_output, sizes = next(iter(outputs.items()), ("output", None))
-    if len(outputs) == 1 and sizes is not None and sizes[1:] in ((), (1,)):
-        lines.append(f"score = {json.dumps(name_of_output)}  # one number a jet; or losses = {{loss = ...}}")
-        return "\n".join(lines) + "\n"
-    # Of an encoder by its names: position 0 of the decoder.
-    first_output = (
-        "0" if len(_latent(outputs)) == len(outputs) - (name_of_output == "z") else json.dumps(name_of_output)
-    )
-    lines += [
-        f"reconstruction = {first_output}  # or score = ..., or losses = {{loss = ...}}",
-        *(_latent(outputs) or ['# z_mean = "..."  # with z_log_var, for kl_loss; with --decoder, what it takes']),
-        "",
-        "[loss]",
-        f'reco = "mse"  # one of {", ".join(RECO)}',
-        '# on = "physical"  # of values before the transforms; default: of those that the network has',
-        '# reduction = "sum"  # over particles and features; default: mean',
-        "# kl_weight = 0.01  # loss = reco_loss + kl_weight * kl_loss",
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + _outputs(inputs, outputs)) + "\n"
