@@ -22,7 +22,7 @@ COMMANDS = {
     "model": ("hepvae.cli.model:model", "the card of a model"),
     "search": ("hepvae.cli.search:search", "search dijets for a resonance in slices of the score, with limits"),
     "train": ("hepvae.cli.train:train", "train a model on dijets"),
-    "export": ("hepvae.cli.export:export", "write model.onnx of a model directory"),
+    "export": ("hepvae.cli.export:export", "write model.onnx and model.tflite of a model directory"),
     "adopt": ("hepvae.cli.adopt:adopt", "a model directory of a model that others trained"),
     "tune": ("hepvae.cli.tune:tune", "measure how a model is run fastest on this machine, and keep it"),
     "bench": ("hepvae.bench.command:bench", "compare runtimes: time, memory, parity, anomaly scores"),

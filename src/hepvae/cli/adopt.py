@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from ..errors import OptionError
 from ..execution.command import Command, option
 from ..execution.option_types import PATH
-from ..output.files import whole_file
+from ..output.files import check_output, whole_file
 from ..output.text import terminal_text
+from .options import overwrite_option
 
 
 @click.command("adopt", cls=Command)
@@ -21,7 +21,7 @@ from ..output.text import terminal_text
 @option("--custom", type=PATH, help="Python file with names that the code of a Keras file needs; trusts it")
 @option("--trust-code", is_flag=True, help="run the code that a Keras file brings along (Lambda, custom layers)")
 @option("--output", type=PATH, help="the model directory to write")
-@option("--overwrite", is_flag=True, help="replace a directory that exists")
+@overwrite_option
 @option("--draft", type=PATH, help="write a card with what MODEL itself tells, instead of adopting it")
 def adopt(
     model: Path,
@@ -41,8 +41,7 @@ def adopt(
     if trust_code:
         click.echo(terminal_text(f"hepvae: code in {model} is run, as you trust it"), err=True)
     if draft is not None:
-        if draft.exists() and not overwrite:
-            raise OptionError(f"{draft}: exists already: expected a new name, or --overwrite")
+        check_output(draft, overwrite=overwrite)
         text = draft_card(model, custom=custom, trust_code=trust_code)
         with whole_file(draft) as temporary:
             temporary.write_text(text)

@@ -41,7 +41,11 @@ logger = logging.getLogger(__name__)
 
 files_argument = click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILES...")
 model_option = option("--model", required=True, help=f"a bundled name ({', '.join(MODELS)}) or a path")
-runtime_option = option("--runtime", type=Choice(runtime_names()), help="default: by the kind of the model file")
+runtime_option = option(
+    "--runtime",
+    type=Choice(runtime_names()),
+    help="default: as measured by hepvae tune, else by the files of the model",
+)
 threads_option = option("--threads", type=Whole(), help="default: HEPVAE_NUM_THREADS, else the cores at hand")
 overwrite_option = option("--overwrite", is_flag=True, help="replace an output that exists")
 scored_output_option = option("--output", required=True, type=PATH, help="the scored file, .root or .parquet")

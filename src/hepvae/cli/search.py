@@ -55,16 +55,16 @@ _DEFAULT = SearchOptions
 @option("--search-model", help="whose score is cut on  [default: the last]")
 @_list_option("--strategies", _DEFAULT.strategies, "the model's own is cut on, else the first")
 @_list_option("--working-points", _DEFAULT.working_points, "shares of the background to keep, in per cent")
-@option("--lumi", "luminosity", type=Number(), default=_DEFAULT.luminosity, help="fb^-1")
+@option("--lumi", "luminosity", type=Number(), default=_DEFAULT.luminosity, help="integrated luminosity, fb-1")
 @option(
     "--cross-section", type=Number(), help="pb, of the background that is selected  [default: of its tree Runs]"
 )
-@option("--fit-start", type=Number(), default=_DEFAULT.fit_start, help="GeV")
-@option("--fit-stop", type=Number(), default=_DEFAULT.fit_stop, help="GeV")
-@option("--scan-start", type=Number(), default=_DEFAULT.scan_start, help="GeV, the lowest mass")
+@option("--fit-start", type=Number(), default=_DEFAULT.fit_start, help="lowest mjj of the fits, GeV")
+@option("--fit-stop", type=Number(), default=_DEFAULT.fit_stop, help="highest mjj of the fits, GeV")
+@option("--scan-start", type=Number(), default=_DEFAULT.scan_start, help="lowest mass that is searched for, GeV")
 @option("--toys", type=Whole(), default=_DEFAULT.toys, help="of each kind")
 @option("--inject", help="name of the signal that is injected and searched for  [default: the first]")
-@option("--inject-mass", type=Number(), default=_DEFAULT.inject_mass, help="GeV")
+@option("--inject-mass", type=Number(), default=_DEFAULT.inject_mass, help="its mass, GeV")
 @option("--replicas", type=Whole(0), default=_DEFAULT.replicas, help="of the working points' regressions")
 @option(
     "--cuts-from",
@@ -76,8 +76,13 @@ _DEFAULT = SearchOptions
 @option(
     "--normalisation", type=Number(), default=_DEFAULT.normalisation, help="relative uncertainty of the signal"
 )
-@option("--scale", type=Number(), default=_DEFAULT.scale, help="uncertainty of the jet energy scale")
-@option("--resolution", type=Number(), default=_DEFAULT.resolution, help="uncertainty of the resolution of mjj")
+@option("--scale", type=Number(), default=_DEFAULT.scale, help="relative uncertainty of the jet energy scale")
+@option(
+    "--resolution",
+    type=Number(),
+    default=_DEFAULT.resolution,
+    help="relative uncertainty of the resolution of mjj",
+)
 @option("--seed", type=Whole(0), default=_DEFAULT.seed, help="of all that is random")
 @option("--label", default=_DEFAULT.label, help="above the plots")
 @option("--energy", type=Number(), default=_DEFAULT.energy, help="of the collisions, TeV")
