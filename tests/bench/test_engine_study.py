@@ -11,7 +11,7 @@ from rich.console import Console
 import hepvae
 from hepvae import InputSpec, pad_particles, read_dijets, sample_path
 from hepvae.bench import engine
-from hepvae.bench.engine import Engine, print_engine, run_engine
+from hepvae.bench.engine import Engine, Unit, print_engine, run_engine
 from hepvae.bench.floor import Work
 from hepvae.bench.pipeline import pad_with_awkward
 from hepvae.bench.processes import Process
@@ -19,17 +19,17 @@ from hepvae.bench.timing import BEFORE
 
 
 def known(**seconds) -> Engine:
-    found = Engine(2, rates={("conv", 512): {"matrix_flop_per_s": 1e11, "bytes_per_s": 1e10}})
+    found = Engine(2, rates={Unit("conv", 512): {"matrix_flop_per_s": 1e11, "bytes_per_s": 1e10}})
     found.work["conv"] = Work(1.6e6, 1e5, 1_000_000, 2_000, 300_000)
-    found.times["conv", 512] = {name: [s] * 10 for name, s in seconds.items()}
+    found.times[Unit("conv", 512)] = {name: [s] * 10 for name, s in seconds.items()}
     return found
 
 
 def test_ratios_and_shares():
     found = known(**{"hepvae": 32e-6, "tf.function": 160e-6})
-    assert found.ratio("conv", 512, "tf.function").value == pytest.approx(5)
-    assert found.ratio("conv", 512, "plain export") is None
-    assert found.floor_share("conv", 512) == pytest.approx(0.5)
+    assert found.ratio(Unit("conv", 512), "tf.function").value == pytest.approx(5)
+    assert found.ratio(Unit("conv", 512), "plain export") is None
+    assert found.floor_share(Unit("conv", 512)) == pytest.approx(0.5)
 
 
 def test_what_is_missed_is_said():
@@ -51,7 +51,7 @@ def test_padding_is_held_against_the_same_padding(sample):
 @pytest.mark.slow
 def test_one_unit_of_it(monkeypatch):
     pytest.importorskip("tensorflow")
-    monkeypatch.setattr(engine, "UNITS", (("conv", 8, ("plain export",)),))
+    monkeypatch.setattr(engine, "UNITS", (Unit("conv", 8, ("plain export",)),))
     asked = []
 
     def without_the_pipeline(module, request, run=engine.run_module):
@@ -61,15 +61,15 @@ def test_one_unit_of_it(monkeypatch):
     monkeypatch.setattr(engine, "run_module", without_the_pipeline)
     found = run_engine(seconds=0.2)
     assert found.failures == []
-    assert found.ratio("conv", 8, "plain export").value > 0
-    assert 0 < found.floor_share("conv", 8) < 1
+    assert found.ratio(Unit("conv", 8), "plain export").value > 0
+    assert 0 < found.floor_share(Unit("conv", 8)) < 1
     assert asked == ["reader", "floor", "floor", "pipeline"]
 
 
 @pytest.mark.slow
 def test_another_checkout_is_held_against(monkeypatch, tmp_path):
     """It is this one here, by its own files and in a process of its own."""
-    monkeypatch.setattr(engine, "UNITS", (("graph", 8, ()),))
+    monkeypatch.setattr(engine, "UNITS", (Unit("graph", 8),))
     monkeypatch.setattr(
         engine,
         "run_module",
@@ -78,7 +78,7 @@ def test_another_checkout_is_held_against(monkeypatch, tmp_path):
     root = Path(hepvae.__file__).parents[2]
     found = run_engine(seconds=0.1, before=root)
     assert found.failures == []
-    assert found.ratio("graph", 8, BEFORE).value > 0
+    assert found.ratio(Unit("graph", 8), BEFORE).value > 0
     process = Process(before=root, path="conv", threads=1, runtime=BEFORE, pipeline="numpy", batch_size=1)
     try:
         files = [str(sample_path("qcdSig"))]

@@ -150,6 +150,25 @@ def test_process_ends_with_its_owner(jets):
     process.end()
 
 
+@pytest.mark.slow
+def test_model_in_a_worker_of_dask(jets, tmp_path, monkeypatch):
+    """Its inferer travels there; the worker and its folders end with the process."""
+    monkeypatch.setenv("DASK_TEMPORARY_DIRECTORY", str(tmp_path / "dask"))
+    path = str(hepvae.model_path("conv"))
+    cell = {"runtime": "onnxruntime", "batch_size": 8, "threads": 1, "pipeline": "numpy"}
+    process = Process(on_dask=True, path=path, **cell)
+    try:
+        assert process.ask("open")["threads"] == 1
+        assert process.ask("warm_up", jets=jets, files=[], seconds=0, calls=1)["call_s"] > 0
+        assert process.ask("losses", to=str(tmp_path / "there.npz")) == {}
+        assert len(list(tmp_path.glob("dask/*/worker-*"))) > 0
+    finally:
+        process.end()
+    assert list(tmp_path.glob("dask/*/worker-*")) == []
+    expected = hepvae.load_inferer(path, threads=1)(np.load(jets))["loss"]
+    assert np.allclose(np.load(tmp_path / "there.npz")["loss"], expected, rtol=1e-5)
+
+
 def test_reader_gives_the_jets_and_their_time(tmp_path):
     path = str(hepvae.sample_path("GtoWW15na"))
     request = {"files": [path], "spec": SPEC.to_dict(), "to": str(tmp_path / "jets.npy")}

@@ -1,7 +1,8 @@
 """Another checkout of hepvae in a process of its own, timed in turns with this one.
 
 This file is run with the sources of that checkout first, and so takes nothing of hepvae but what all versions
-have: `load_inferer`, what that gives, and `score_files`. It answers as `worker` does.
+have: `load_inferer`, what that gives, and `score_files`. It answers as `worker` does, which has
+`serve` from here.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import json
 import os
 import sys
 import time
+from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Before"]
+__all__ = ["Before", "serve"]
 
 
 class Before:
@@ -65,15 +68,34 @@ class Before:
         return {"cpu_s": time.process_time() - start}
 
 
-def main() -> None:
+def _handed_to_dask(server: Any, until: ExitStack) -> Any:
+    """The same in a process of a worker of Dask with one thread, where its inferer is unpickled as in any task."""
+    distributed: Any = import_module("distributed")
+    own = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": "ERROR"}
+    client = until.enter_context(distributed.Client(until.enter_context(distributed.LocalCluster(**own))))
+    return client.submit(lambda: server, actor=True, pure=False).result()
+
+
+def serve(kind: type[Any]) -> None:
+    """Answer the requests of a `processes.Process`, by methods of one object of a class.
+
+    The first line has its arguments, and ``on_dask``: then it is handed to a worker of Dask after it has opened
+    its model.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints is no answer
-    before = Before(**json.loads(sys.stdin.readline()))
-    for line in sys.stdin:
-        name, arguments = json.loads(line)
-        print(json.dumps(getattr(before, name)(**arguments)), file=answers, flush=True)
+    arguments = json.loads(sys.stdin.readline())
+    on_dask = arguments.pop("on_dask")
+    server = kind(**arguments)
+    with ExitStack() as until:
+        for line in sys.stdin:
+            name, arguments = json.loads(line)
+            answer = getattr(server, name)(**arguments)
+            if name == "open" and on_dask:
+                server = _handed_to_dask(server, until)
+            print(json.dumps(answer if isinstance(answer, dict) else answer.result()), file=answers, flush=True)
 
 
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).parent))  # modules of the bench are none of the standard library's
-    main()
+    serve(Before)

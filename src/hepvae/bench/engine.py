@@ -36,29 +36,43 @@ Target = tuple[str, str, str, str, bool]
 #: Other ways but LiteRT as it comes, which is beside them; without any, a unit is for another checkout only.
 OTHERS = ("tf.function", "tf.function, product", "plain export", "XLA", "OpenVINO")
 ALL = (*OTHERS, "plain LiteRT", "hepvae, ONNX Runtime")
-#: The model conv as a worker of Dask runs it.
-ONE_THREAD = "conv, one thread"
-#: What is timed together: model, batch size, and what hepvae is held against.
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is timed together."""
+
+    model: str
+    batch_size: int
+    others: tuple[str, ...] = field(default=(), compare=False)
+    """What hepvae is held against, besides another checkout of it."""
+    on_dask: bool = False
+    """In a worker of Dask, which has one thread."""
+
+    def __str__(self) -> str:
+        return f"{self.model}{' in a Dask worker' if self.on_dask else ''}, batch {self.batch_size}"
+
+
 UNITS = (
-    ("conv", 1, (*ALL, "Keras predict")),
-    ("conv", 2, ALL),
-    ("conv", 8, ALL),
-    ("conv", 64, ALL),
-    ("conv", 512, ALL),
-    ("conv", 4096, ALL),
-    (ONE_THREAD, 512, ()),
-    ("graph", 1, ALL),
-    ("graph", 8, ()),
-    ("graph", 64, ALL),
-    ("graph", 512, ALL),
-    ("graph", 4096, ALL),
-    ("edge", 1, ()),
-    ("edge", 64, ()),
-    ("edge", 512, ()),
-    ("edge-dense", 1, ()),
-    ("edge-dense", 64, ALL),
-    ("edge-dense", 512, ALL),
-    ("edge-dense", 4096, ALL),
+    Unit("conv", 1, (*ALL, "Keras predict")),
+    Unit("conv", 2, ALL),
+    Unit("conv", 8, ALL),
+    Unit("conv", 64, ALL),
+    Unit("conv", 512, ALL),
+    Unit("conv", 4096, ALL),
+    Unit("conv", 512, on_dask=True),
+    Unit("graph", 1, ALL),
+    Unit("graph", 8),
+    Unit("graph", 64, ALL),
+    Unit("graph", 512, ALL),
+    Unit("graph", 4096, ALL),
+    Unit("edge", 1),
+    Unit("edge", 64),
+    Unit("edge", 512),
+    Unit("edge-dense", 1),
+    Unit("edge-dense", 64, ALL),
+    Unit("edge-dense", 512, ALL),
+    Unit("edge-dense", 4096, ALL),
 )
 
 
@@ -67,10 +81,10 @@ class Engine:
     """What came out."""
 
     threads: int
-    rates: dict[tuple[str, int], dict[str, float]] = field(default_factory=dict)
-    """Of this machine, by model and batch size: `floor.rates`, the mean of before and after these were timed."""
-    times: dict[tuple[str, int], dict[str, list[float]]] = field(default_factory=dict)
-    """Seconds of a jet in each round, by model, batch size and contender."""
+    rates: dict[Unit, dict[str, float]] = field(default_factory=dict)
+    """Of this machine: `floor.rates`, the mean of before and after a unit was timed."""
+    times: dict[Unit, dict[str, list[float]]] = field(default_factory=dict)
+    """Seconds of a jet in each round, by contender."""
     work: dict[str, Work] = field(default_factory=dict)
     """By model: `floor.Work`."""
     pipeline: Answer = field(default_factory=dict)
@@ -78,23 +92,23 @@ class Engine:
     """Seconds of a model of others and of its script in each round."""
     failures: list[str] = field(default_factory=list)
 
-    def ratio(self, model: str, batch_size: int, other: str) -> Ratio | None:
+    def ratio(self, unit: Unit, other: str) -> Ratio | None:
         """How many times longer another way takes."""
-        rounds = self.times.get((model, batch_size), {})
+        rounds = self.times.get(unit, {})
         if other not in rounds or "hepvae" not in rounds:
             return None
         return time_ratio([log_ratios(rounds[other], rounds["hepvae"])], np.zeros(0))
 
-    def floor_share(self, model: str, batch_size: int) -> float | None:
+    def floor_share(self, unit: Unit) -> float | None:
         """The floor over hepvae's time; None where one of them was not measured."""
-        rounds = self.times.get((model, batch_size), {})
-        if "hepvae" not in rounds or (model, batch_size) not in self.rates:
+        rounds = self.times.get(unit, {})
+        if "hepvae" not in rounds or unit not in self.rates:
             return None
-        return self.floor_s(model, batch_size) / float(np.median(rounds["hepvae"]))
+        return self.floor_s(unit) / float(np.median(rounds["hepvae"]))
 
-    def floor_s(self, model: str, batch_size: int) -> float:
+    def floor_s(self, unit: Unit) -> float:
         """Seconds of a jet, below which no program gets."""
-        return floor_s(self.work[model], self.rates[model, batch_size], batch_size)
+        return floor_s(self.work[unit.model], self.rates[unit], unit.batch_size)
 
 
 def run_engine(*, seconds: float = 1.0, before: Path | None = None, adopted: Path | None = None) -> Engine:
@@ -109,11 +123,7 @@ def run_engine(*, seconds: float = 1.0, before: Path | None = None, adopted: Pat
     adopted : path, optional
         A folder of models of others: see `adopted.MODELS`.
     """
-    units = [
-        (model, size, (*others, *([BEFORE] if before else [])))
-        for model, size, others in UNITS
-        if before or others
-    ]
+    units = [unit for unit in UNITS if before or unit.others]
     engine = Engine(default_threads())
     effort = Effort(seconds=seconds)
     spec = InputSpec()
@@ -125,30 +135,31 @@ def run_engine(*, seconds: float = 1.0, before: Path | None = None, adopted: Pat
         files = [str(sample_path(name)) for name in SAMPLES]
         run_module("reader", {"files": files, "spec": spec.to_dict(), "to": str(jets)})
         rates = run_module("floor", {"threads": engine.threads})
-        for model, batch_size, others in units:
-            bar(description=f"{model}, batch {batch_size}")
-            alone = model == ONE_THREAD
-            path = model_path("conv" if alone else model).parent
-            if not alone:
-                engine.work.setdefault(model, work(path / "model.onnx", spec.n_particles))
-            cells = [Cell(model, "", n, "local", 0.0, "numpy", batch_size, 1) for n in ("hepvae", *others)]
+        for unit in units:
+            bar(description=str(unit))
+            path = model_path(unit.model).parent
+            if unit.model not in engine.work:
+                engine.work[unit.model] = work(path / "model.onnx", spec.n_particles)
+            sides = ("hepvae", *unit.others, *([BEFORE] if before else []))
+            cells = [Cell(unit.model, "", n, "local", 0.0, "numpy", unit.batch_size, 1) for n in sides]
             opened = open_cells(
                 [(cell, str(path)) for cell in cells],
-                threads=1 if alone else engine.threads,
+                threads=1 if unit.on_dask else engine.threads,
                 at_once=len(os.sched_getaffinity(0)),
                 before=before,
+                on_dask=unit.on_dask,
             )
             try:
                 for record in time_in_turns(opened, effort, jets=str(jets), files=[]):
-                    times = engine.times.setdefault((model, batch_size), {})
-                    times[record["runtime"]] = [s / batch_size for s in record["blocks_s"]]
+                    times = engine.times.setdefault(unit, {})
+                    times[record["runtime"]] = [s / unit.batch_size for s in record["blocks_s"]]
             finally:
                 for one in opened:
                     one.end()
             engine.failures += [f"{one.cell}: {one.failure}" for one in opened if one.failure]
-            if not alone:
+            if not unit.on_dask:
                 after = run_module("floor", {"threads": engine.threads})
-                engine.rates[model, batch_size] = {name: (rates[name] + after[name]) / 2 for name in rates}
+                engine.rates[unit] = {name: (rates[name] + after[name]) / 2 for name in rates}
                 rates = after
             bar(1)
 
@@ -189,11 +200,11 @@ def print_engine(engine: Engine, console: Console) -> None:
 
     names = list(dict.fromkeys(name for times in engine.times.values() for name in times))
     rows = []
-    for (model, batch_size), times in engine.times.items():
-        share = engine.floor_share(model, batch_size)
-        floor = 0 if share is None else engine.floor_s(model, batch_size)
+    for unit, times in engine.times.items():
+        share = engine.floor_share(unit)
+        floor = 0 if share is None else engine.floor_s(unit)
         rows.append(
-            [model, str(batch_size)]
+            [*str(unit).split(", batch ")]
             + [f"{1e6 * np.median(times[n]):.4g}" if n in times else "" for n in names]
             + (["", ""] if share is None else [f"{1e6 * floor:.3g}", f"{100 * share:.0f} %"])
         )
@@ -223,39 +234,39 @@ def _targets(engine: Engine) -> Iterator[Target]:
         result = "not measured" if value is None else f"{value:.3g}"
         return what, against, result, f"at most {target:g}", value is not None and value <= target
 
-    def better(model: str, batch_size: int) -> Ratio | None:
-        ratios = [engine.ratio(model, batch_size, other) for other in OTHERS]
+    def better(unit: Unit) -> Ratio | None:
+        ratios = [engine.ratio(unit, other) for other in OTHERS]
         return min((ratio for ratio in ratios if ratio), key=lambda ratio: ratio.value, default=None)
 
-    def share(model: str, batch_size: int) -> Target:
-        reached = engine.floor_share(model, batch_size)
+    def share(unit: Unit) -> Target:
+        reached = engine.floor_share(unit)
         text = "not measured" if reached is None else f"{100 * reached:.0f} %"
-        least = 0.6 if model == "conv" else 0.45
-        what = f"{model}, batch {batch_size}", "matrix-rate floor", text, f"at least {100 * least:.0f} %"
+        least = 0.6 if unit.model == "conv" else 0.45
+        what = str(unit), "matrix-rate floor", text, f"at least {100 * least:.0f} %"
         return *what, (reached or 0) >= least
 
-    yield at_least("conv, batch 1", "tf.function", engine.ratio("conv", 1, "tf.function"), 12)
-    yield at_least("conv, batch 1", "Keras predict", engine.ratio("conv", 1, "Keras predict"), 800)
-    conv = [size for model, size in engine.times if model == "conv"]
-    for size in conv:
-        least = 1.5 if size == 1 else 2
-        yield at_least(f"conv, batch {size}", "the best other way but LiteRT", better("conv", size), least)
-    for size in (size for size in conv if size >= 512):
-        yield at_least(f"conv, batch {size}", "tf.function", engine.ratio("conv", size, "tf.function"), 8)
-    for model, size in engine.times:
-        if model in ("conv", "graph") and size >= 512:
-            yield share(model, size)
-    for (model, size), times in engine.times.items():
-        if model != "conv" and BEFORE in times:
-            least = 3 if size == 1 else 2 if size <= 64 else 1.5
-            yield at_least(f"{model}, batch {size}", BEFORE, engine.ratio(model, size, BEFORE), least)
-    for (model, size), times in engine.times.items():
-        if model == "edge-dense" and "tf.function" in times:
-            yield at_least(f"{model}, batch {size}", "tf.function", engine.ratio(model, size, "tf.function"), 2)
-    for model, size in engine.times:
-        if model == "conv":
-            ratio = engine.ratio(model, size, "hepvae, ONNX Runtime")
-            yield at_least(f"{model}, batch {size}", "hepvae on ONNX Runtime", ratio, 1.2)
+    one = Unit("conv", 1)
+    yield at_least(str(one), "tf.function", engine.ratio(one, "tf.function"), 12)
+    yield at_least(str(one), "Keras predict", engine.ratio(one, "Keras predict"), 800)
+    here = [unit for unit in engine.times if not unit.on_dask]
+    conv = [unit for unit in here if unit.model == "conv"]
+    for unit in conv:
+        least = 1.5 if unit == one else 2
+        yield at_least(str(unit), "the best other way but LiteRT", better(unit), least)
+    for unit in (unit for unit in conv if unit.batch_size >= 512):
+        yield at_least(str(unit), "tf.function", engine.ratio(unit, "tf.function"), 8)
+    for unit in here:
+        if unit.model in ("conv", "graph") and unit.batch_size >= 512:
+            yield share(unit)
+    for unit, times in engine.times.items():
+        if unit not in conv and BEFORE in times:
+            least = 3 if unit.batch_size == 1 else 2 if unit.batch_size <= 64 else 1.5
+            yield at_least(str(unit), BEFORE, engine.ratio(unit, BEFORE), least)
+    for unit, times in engine.times.items():
+        if unit.model == "edge-dense" and "tf.function" in times:
+            yield at_least(str(unit), "tf.function", engine.ratio(unit, "tf.function"), 2)
+    for unit in conv:
+        yield at_least(str(unit), "hepvae on ONNX Runtime", engine.ratio(unit, "hepvae, ONNX Runtime"), 1.2)
     for model, sides in engine.adopted.items():
         ratio = time_ratio([log_ratios(sides["script"], sides["hepvae"])], np.zeros(0))
         yield at_least(f"{model}, from ragged jets", "NumPy around ONNX Runtime", ratio, 1.2)

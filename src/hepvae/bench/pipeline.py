@@ -165,7 +165,7 @@ def _files(folder: Path, threads: int, before: str | None) -> tuple[Answer, dict
 
         sides: dict[str, Callable[[], object]] = {"hepvae": score}
         if before is not None:
-            cell = {"runtime": BEFORE, "pipeline": "numpy", "batch_size": 1}
+            cell: dict[str, Any] = {"runtime": BEFORE, "pipeline": "numpy", "batch_size": 1}
             other = Process(before=before, path=str(folder), threads=threads, **cell)
             stack.callback(other.end)
             sides[BEFORE], cpu[BEFORE] = score_before, []

@@ -19,6 +19,8 @@ __all__ = ["Process", "run_module"]
 
 #: A process that says nothing for so long has hung.
 ANSWER_S = 900
+#: So long a cluster of Dask has to end its worker.
+DASK_ENDS_S = 20
 #: Of a process, from JSON.
 Answer = dict[str, Any]
 
@@ -58,11 +60,13 @@ class Process:
     ----------
     before : path, optional
         Another checkout of hepvae, which answers by `hepvae.bench.before`.
+    on_dask : bool
+        The model runs in a worker of Dask, with one thread.
     **cell
         Of the `Worker` in it.
     """
 
-    def __init__(self, *, before: str | Path | None = None, **cell: Any):
+    def __init__(self, *, before: str | Path | None = None, on_dask: bool = False, **cell: Any):
         code = ["-m", f"{__package__}.worker"]
         environment = _environment()
         if before is not None:
@@ -79,7 +83,8 @@ class Process:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests: IO[bytes] = self._process.stdin
         self._answers: IO[bytes] = self._process.stdout
-        self._send(cell)
+        self._on_dask = on_dask
+        self._send({**cell, "on_dask": on_dask})
 
     def _send(self, content: Any) -> None:
         try:
@@ -115,6 +120,10 @@ class Process:
 
     def end(self) -> None:
         """End it, whatever it does."""
+        if self._on_dask:  # which removes its folders, unless it hangs
+            with suppress(BrokenPipeError, subprocess.TimeoutExpired):
+                self._requests.close()
+                self._process.wait(DASK_ENDS_S)
         self._process.kill()
         self._process.wait()
         for stream in (self._requests, self._answers, self._errors):

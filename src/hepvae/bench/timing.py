@@ -81,7 +81,12 @@ class Opened:
 
 
 def open_cells(
-    cells: Iterable[tuple[Cell, str]], *, threads: int, at_once: int = 1, before: Path | None = None
+    cells: Iterable[tuple[Cell, str]],
+    *,
+    threads: int,
+    at_once: int = 1,
+    before: Path | None = None,
+    on_dask: bool = False,
 ) -> list[Opened]:
     """Start a process for each cell and let it open its model.
 
@@ -95,12 +100,14 @@ def open_cells(
         Processes that start at the same time.
     before : path, optional
         Another checkout of hepvae, for cells whose runtime is `BEFORE`.
+    on_dask : bool
+        Each in a worker of Dask.
     """
 
     def opened(cell: Cell, path: str) -> Opened:
         what = {"runtime": cell.runtime, "pipeline": cell.pipeline, "batch_size": cell.batch_size}
         checkout = before if cell.runtime == BEFORE else None
-        one = Opened(cell, Process(before=checkout, path=path, threads=threads, **what))
+        one = Opened(cell, Process(before=checkout, on_dask=on_dask, path=path, threads=threads, **what))
         one.information = one.ask("open") or {}
         return one
 

@@ -10,8 +10,6 @@ also ``losses``.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -25,6 +23,7 @@ from ..extras import require
 from ..inference import load_inferer
 from ..output.files import whole_file
 from ..reading.batches import to_tf_dataset
+from .before import serve
 from .contenders import CONTENDERS
 from .memory import forget_peak, resident, slope
 from .processes import Answer
@@ -182,17 +181,11 @@ class Worker:
 
 
 def main() -> int:
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints is no answer
-    worker = Worker(**json.loads(sys.stdin.readline()))
-    for line in sys.stdin:
-        name, arguments = json.loads(line)
-        try:
-            answer = getattr(worker, name)(**arguments)
-        except HepvaeError as error:
-            print(f"hepvae.bench: {error}", file=sys.stderr)
-            return 1
-        print(json.dumps(answer), file=answers, flush=True)
+    try:
+        serve(Worker)
+    except HepvaeError as error:
+        print(f"hepvae.bench: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
