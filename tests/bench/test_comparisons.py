@@ -63,6 +63,25 @@ def test_findings_say_where_a_runtime_is_faster_and_what_to_use():
     assert "graph: the highest rate is 6,368 jets/s, in batches of 512 on tensorflow" in advice[1]
 
 
+@pytest.mark.parametrize(
+    ("slower", "spread", "said_of_it"),
+    [
+        (1.03, 0.01, "; batches of 64 on onnxruntime reach 97% (96% to 98%) of it, with 700 MB."),
+        (1.05, 0.2, "; whether smaller batches reach 90% of it is open: those of 64 on onnxruntime reach 9"),
+        (1.5, 0.01, "; smaller batches reach less than 90% of it."),
+    ],
+)
+def test_advice_says_one_thing_of_smaller_batches(slower, spread, said_of_it):
+    """It was "not significantly higher than 64 on litert; no smaller batch reaches 90% of it"."""
+    measured = records({("conv", "onnxruntime", 64): slower, ("conv", "onnxruntime", 512): 8.0})
+    for i, seconds in enumerate(measured[0]["blocks_s"]):
+        for r in measured[:2]:
+            r["blocks_s"][i] = seconds * (1 + spread * (-1) ** i)
+    (advice,) = said(measured)[1:]
+    assert advice.startswith("conv: the highest rate is 64 jets/s, in batches of 512 on onnxruntime;")
+    assert said_of_it in advice and "not significantly" not in advice
+
+
 def test_findings_claim_nothing_without_intervals():
     """A cell of one run and one round printed "3.87, 3.87 - 3.87" as an interval, and sentences followed."""
     once = records(TIMES, runs=1, rounds=1)

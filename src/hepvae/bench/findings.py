@@ -74,7 +74,7 @@ def _gain(model: str, side: str, part: list[Comparison]) -> list[str]:
 
 
 def _advice(model: str, records: Sequence[Record]) -> list[str]:
-    """The cell with the highest rate, and the smallest batch whose interval is close to it."""
+    """The cell with the highest rate, and what is known of smaller batches: the smallest that is close to it."""
     cells: dict[tuple[int, str], list[Record]] = {}
     for r in records:
         cells.setdefault((r["batch_size"], r["runtime"]), []).append(r)
@@ -84,21 +84,26 @@ def _advice(model: str, records: Sequence[Record]) -> list[str]:
     shares = {key: rate_ratio(runs, cells[best], deviations) for key, runs in cells.items() if key != best}
     if not all(share.has_interval for share in shares.values()) or not shares:
         return []
-    close = [key for key, share in shares.items() if key[0] < best[0] and share.low >= CLOSE]
     highest = f"{model}: the highest rate is {rate[best]:,.0f} jets/s, in batches of {best[0]} on {best[1]}"
-    significant = all(share.high < 1 for share in shares.values())
-    if not significant:
-        equal = [f"{size} on {runtime}" for (size, runtime), share in shares.items() if share.high >= 1]
+    smaller = {key: share for key, share in shares.items() if key[0] < best[0]}
+    equal = [f"{size} on {runtime}" for (size, runtime), s in shares.items() if size >= best[0] and s.high >= 1]
+    if equal:
         highest += f" (not significantly higher than {_listed(equal)})"
-    if not close:
-        return [f"{highest}; no smaller batch reaches {CLOSE:.0%} of it within its interval."]
-    size, runtime = min(close, key=lambda key: (key[0], -rate[key]))
-    memory = np.median([r["rss_peak_bytes"] for r in cells[size, runtime]]) / 1e6
-    share = shares[size, runtime]
-    return [
-        f"{highest}; batches of {size} on {runtime} reach {share.value:.0%} of it ({share.low:.0%} to"
-        f" {share.high:.0%}), with {memory:,.0f} MB."
-    ]
+
+    def reached(key: tuple[int, str]) -> str:
+        share = smaller[key]
+        return f"{key[0]} on {key[1]} reach {share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
+
+    close = [key for key, share in smaller.items() if share.low >= CLOSE]
+    unclear = [key for key, share in smaller.items() if share.high >= CLOSE]
+    if close:
+        key = min(close, key=lambda key: (key[0], -rate[key]))
+        memory = np.median([r["rss_peak_bytes"] for r in cells[key]]) / 1e6
+        return [f"{highest}; batches of {reached(key)} of it, with {memory:,.0f} MB."]
+    if unclear:
+        key = max(unclear, key=lambda key: rate[key])
+        return [f"{highest}; whether smaller batches reach {CLOSE:.0%} of it is open: those of {reached(key)}."]
+    return [f"{highest}; smaller batches reach less than {CLOSE:.0%} of it." if smaller else f"{highest}."]
 
 
 def _sizes(cells: Sequence[Comparison]) -> str:
