@@ -21,6 +21,15 @@ def test_what_to_install(name, monkeypatch):
         require(name, "x.root")
 
 
+def test_a_package_that_is_there_and_broken(monkeypatch):
+    """As with a file dask.py beside a script: it is not said that nothing is installed."""
+    monkeypatch.setitem(sys.modules, "dask.utils", None)
+    for module in [name for name in sys.modules if name.split(".")[0] == "distributed"]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(hepvae.MissingPackageError, match=r"distributed, which cannot be imported \(.*dask\.utils"):
+        require("distributed", "scoring on Dask")
+
+
 def test_extras_are_those_of_the_package():
     setup = ConfigParser()
     setup.read(CHECKOUT / "setup.cfg")

@@ -64,7 +64,7 @@ def require(name: str, what: str) -> ModuleType:
     Raises
     ------
     MissingPackageError
-        It is not installed; the message says what to install.
+        It is not installed, or cannot be imported; the message says which, and what to install.
     """
     try:
         return _IMPORTS.get(name, import_module)(name)
@@ -72,9 +72,9 @@ def require(name: str, what: str) -> ModuleType:
         if isinstance(error, MissingPackageError):
             raise
         package = f"'hepvae[{EXTRAS[name]}]'" if EXTRAS[name] else name
-        raise MissingPackageError(
-            f"{what}: needs {name}, which is not installed: pip install {package}"
-        ) from error
+        missing = isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
+        why = "is not installed" if missing else f"cannot be imported ({error})"
+        raise MissingPackageError(f"{what}: needs {name}, which {why}: pip install {package}") from error
 
 
 def versions(packages: Iterable[str]) -> dict[str, str | None]:

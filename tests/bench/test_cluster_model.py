@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from hepvae.bench.cluster_model import Costs, Rates, chunk_cost, limits, slowest
+from hepvae.bench.cluster_model import Costs, Rates, asking_cost, chunk_cost, limits, slowest
 
 COSTS = Costs(chunk_s=0.02, event_s=1e-4, task_s=2e-3, write_s=1e-6, requests=10, event_bytes=1000)
 NEAR = Rates(storage_bytes_per_s=1e9, task_s=1e-3, round_trip_s=0)
@@ -21,6 +21,15 @@ def test_cost_of_a_chunk_is_found_again():
     # Noise must not make a negative cost of it.
     assert chunk_cost([100, 200], [0.1, 0.3]) == (0, pytest.approx(15 / 13000))
     assert chunk_cost([100, 200], [0.3, 0.1])[1] == 0
+
+
+def test_cost_of_asking_is_found_again():
+    rng = np.random.default_rng(1)
+    chunks, seconds = np.array([168, 168, 48, 48, 16, 16] * 6), rng.uniform(5, 20, 36)
+    found = asking_cost(chunks, seconds, 2.5e-4 * chunks + 0.02 + 0.02 * seconds)
+    assert found == (pytest.approx(2.5e-4), pytest.approx(0.02), pytest.approx(0.02))
+    # slower runs cost more to watch, which must not be taken for a cost of their chunks
+    assert asking_cost(chunks, 0.1 * chunks, 2e-3 * chunks + rng.normal(0, 1e-3, 36)) >= (0, 0, 0)
 
 
 def test_one_limit_after_the_other():

@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Costs", "Rates", "chunk_cost", "limits", "slowest"]
+__all__ = ["Costs", "Rates", "asking_cost", "chunk_cost", "limits", "slowest"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Costs:
     task_s: float
     """Seconds of the one process that asks, for a chunk of no events."""
     write_s: float
-    """Seconds of that process for an event more."""
+    """Seconds of that process for an event more: none where rows do not come back to it."""
     requests: float
     """Of a chunk, to the storage, one after the other."""
     event_bytes: float
@@ -61,6 +61,25 @@ def chunk_cost(events: npt.ArrayLike, seconds: npt.ArrayLike) -> tuple[float, fl
     elif each < 0:
         fixed, each = (1 / seconds).sum() / (1 / seconds**2).sum(), 0.0
     return float(fixed), float(each)
+
+
+def asking_cost(chunks: npt.ArrayLike, seconds: npt.ArrayLike, cpu: npt.ArrayLike) -> tuple[float, float, float]:
+    """CPU seconds of the process that asks: for a chunk, for what all runs have alike, and for a second of a run.
+
+    The last is what watches over workers, from which it hears twice a second: more while they work than at rest,
+    so that it is fitted and not measured apart. Relative deviations are minimised, and none is negative.
+
+    Parameters
+    ----------
+    chunks, seconds, cpu : array (runs,)
+        Of runs over the same files, in chunks of two sizes or more.
+    """
+    from scipy.optimize import nnls
+
+    chunks, seconds, cpu = (np.asarray(values, float) for values in (chunks, seconds, cpu))
+    sides = np.stack([chunks, np.ones(len(cpu)), seconds], axis=1) / cpu[:, None]
+    each, alike, watching = nnls(sides, np.ones(len(cpu)))[0]
+    return float(each), float(alike), float(watching)
 
 
 def limits(costs: Costs, rates: Rates, workers: int, chunk: int) -> dict[str, float]:
