@@ -22,6 +22,7 @@ chain (--chain N): score, regression in folds, slices and fits redone in N toys,
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 
@@ -44,9 +45,8 @@ from hepvae.search import (
     throw_toys,
     yield_of_significance,
 )
-from hepvae.search.fits import ORDERS
 from hepvae.search.limits import toy_cls, upper_limits
-from hepvae.search.spurious import spurious_signal
+from hepvae.search.spurious import ALTERNATIVES, spurious_signal
 from hepvae.search.toys import exceedances, uniformity
 
 EDGES = dijet_edges()
@@ -55,7 +55,7 @@ MASSES = np.array([1800.0, 2500.0, 3500.0, 4500.0])
 SCANNED = np.geomspace(1800, 5000, 25)
 WIDTHS = {"narrow": 0.03, "broad": 0.15}
 EFFICIENCY = 0.1
-CONSOLE = Console() if sys.stdout.isatty() else Console(width=150)
+CONSOLE = Console() if sys.stdout.isatty() else Console(width=180)
 
 
 def truths(events):
@@ -102,11 +102,18 @@ def table(title, *header):
     return empty
 
 
-def old_and_new(counts, shape, systematics, criterion):
+def how_fitted(name, counts, shape, masses, criterion):
+    """Arguments of fits of toys, decided on data; the spurious signal does not know the family of the truth."""
+    families = [family for family in ALTERNATIVES if not name.startswith(family)]
+    faked = spurious_signal({"": counts}, {"": EDGES}, shape, masses, families=families, criterion=criterion)[""]
+    return {"n_parameters": faked.n_parameters, "systematics": Systematics(spurious={"": faked.events})}
+
+
+def old_and_new(counts, shape, **how):
     """Scans of toys as before, and as now."""
-    edges = {"": EDGES}
-    old = scan_toys({"": counts}, edges, shape, SCANNED, n_parameters=3)[""]
-    new = scan_toys({"": counts}, edges, shape, SCANNED, criterion=criterion, systematics=systematics)[""]
+    old, new = (
+        scan_toys({"": counts}, {"": EDGES}, shape, SCANNED, **of)[""] for of in ({"n_parameters": 3}, how)
+    )
     return {"before": old, "now": new}
 
 
@@ -128,7 +135,8 @@ def sculpting(options, shape):
             name = points.slice_names[-1]
             modes = points.pass_rate_nuisances(CENTRES)[name]
             counts = rng.poisson(background * rate, (3, len(CENTRES)))
-            scans = old_and_new(counts, shape, Systematics(pass_rates={"": modes}), options.criterion)
+            how = {"systematics": Systematics(pass_rates={"": modes}), "criterion": options.criterion}
+            scans = old_and_new(counts, shape, **how)
             for how, one in scans.items():
                 largest[how] += list(one.significance.max(axis=1))
                 closed[how] += list(one.fit_p_values < 0.01)
@@ -143,10 +151,10 @@ def excesses(options, shape):
     header = ("truth", "fits", "above 3 sigma", "expected", "ratio", "uniform p")
     result = table(f"Local excess in {options.toys} toys of {options.events:g} events", *header)
     for name, truth in truths(options.events).items():
-        faked = spurious_signal({"": truth}, {"": EDGES}, shape, SCANNED, criterion=options.criterion)
         counts = throw_toys({"": truth}, options.toys, seed=options.seed)[""]
-        systematics = Systematics(spurious=faked)
-        for how, one in old_and_new(counts, shape, systematics, options.criterion).items():
+        data = throw_toys({"": truth}, 1, seed=options.seed + 1)[""][0]
+        fitted = how_fitted(name, data, shape, SCANNED, options.criterion)
+        for how, one in old_and_new(counts, shape, **fitted).items():
             (found,) = exceedances([one], levels=[3.0])
             ratio = found.observed / max(found.expected, 1e-9)
             chance = uniformity([one], draws=200)
@@ -159,35 +167,30 @@ def excesses(options, shape):
 def yields(options, shapes):
     """Bias and coverage of injected yields."""
     header = ("truth", "signal", "events", "injected", *(f"{mass:g} GeV" for mass in MASSES))
-    result = table(f"Yields of {options.toys} toys: bias in units of the uncertainty, and coverage", *header)
-    biases = {}
-    for name in list(truths(1.0))[:2]:
-        for events in (options.events, options.events / 100):
-            truth = truths(events)[name]
-            for signal, shape in shapes.items():
-                faked = spurious_signal({"": truth}, {"": EDGES}, shape, MASSES, criterion=options.criterion)[""]
-                for sigmas in (0.0, 3.0, 5.0):
-                    cells = []
-                    for i, mass in enumerate(MASSES):
-                        template, test = shape.template(mass, EDGES), ({"": truth}, {"": EDGES})
-                        number = yield_of_significance(
-                            sigmas, test[0], {"": template}, test[1], n_parameters=ORDERS[1]
-                        )
-                        # toys of their own in each cell: fluctuations of shared ones look like a bias of many
-                        seed = options.seed + len(biases)
-                        counts = throw_toys({"": truth + number * template}, options.toys, seed=seed)
-                        systematics = Systematics(spurious={"": faked[[i]]})
-                        one = scan_toys(
-                            *(counts, {"": EDGES}, shape, [mass]),
-                            criterion=options.criterion,
-                            systematics=systematics,
-                        )[""]
-                        pulls = one.pulls(number)[:, 0]
-                        bias = pulls.mean(), pulls.std() / np.sqrt(options.toys)
-                        biases[name, signal, events, sigmas, mass] = bias
-                        covered = np.mean(np.abs(pulls) < 1)
-                        cells.append(f"{bias[0]:+.2f} ± {bias[1]:.2f}, {covered:.0%}")
-                    result.add_row(name, signal, f"{events:g}", f"{sigmas:g}", *cells)
+    result = table(
+        f"Yields of {options.toys} toys: parameters, bias in units of the uncertainty, coverage", *header
+    )
+    biases, edges = {}, {"": EDGES}
+    cases = itertools.product(truths(1.0).items(), (options.events, options.events / 100), shapes.items())
+    for (name, share), events, (signal, shape) in cases:
+        truth = events * share
+        for sigmas in (0.0, 3.0, 5.0):
+            cells = []
+            for mass in MASSES:
+                template = shape.template(mass, EDGES)
+                number = yield_of_significance(sigmas, {"": truth}, {"": template}, edges, n_parameters=4)
+                # toys of their own in each cell: fluctuations of shared ones look like a bias of many
+                seed = options.seed + len(biases)
+                data, *counts = throw_toys({"": truth + number * template}, options.toys + 1, seed=seed)[""]
+                # a spurious signal is zero at some masses
+                around = mass * np.array([0.94, 0.97, 1, 1.03, 1.06])
+                how = how_fitted(name, data, shape, around, options.criterion)
+                pulls = scan_toys({"": np.array(counts)}, edges, shape, around, **how)[""].pulls(number)[:, 2]
+                bias = pulls.mean(), pulls.std() / np.sqrt(options.toys)
+                biases[name, signal, events, sigmas, mass] = bias
+                covered = np.mean(np.abs(pulls) < 1)
+                cells.append(f"{how['n_parameters']}: {bias[0]:+.2f} ± {bias[1]:.2f}, {covered:.0%}")
+            result.add_row(name, signal, f"{events:g}", f"{sigmas:g}", *cells)
     CONSOLE.print(result)
     values, errors = np.array(list(biases.values())).T
     worst = int(np.argmax(np.abs(values)))
@@ -232,12 +235,11 @@ def chain(options, shape):
         passed = points.slices(score, mjj, points.fold) == 1
         counts = np.histogram(mjj[passed], usable)[0].astype(float)
         modes = points.pass_rate_nuisances(centres)[points.slice_names[-1]]
-        faked = spurious_signal({"": counts}, {"": usable}, shape, SCANNED[:18], criterion=options.criterion)
-        systematics = Systematics(pass_rates={"": modes}, spurious=faked)
+        faked = spurious_signal({"": counts}, {"": usable}, shape, SCANNED[:18], criterion=options.criterion)[""]
         one = scan_toys(
             *({"": counts[None]}, {"": usable}, shape, SCANNED[:18]),
-            criterion=options.criterion,
-            systematics=systematics,
+            n_parameters=faked.n_parameters,
+            systematics=Systematics(pass_rates={"": modes}, spurious={"": faked.events}),
         )[""]
         largest.append(one.significance.max())
         closed.append(one.fit_p_values[0] < 0.01)

@@ -37,7 +37,7 @@ def test_spectrum_with_its_fit(spectrum, tmp_path):
     assert (tmp_path / "fit.png").read_bytes()[:4] == b"\x89PNG"
     text = words(figure)
     for word in (
-        f"{fit.n_parameters}-parameter fit",
+        f"Fit without signal, {fit.n_parameters} parameters",
         f"{fit.chi2:.1f}/{fit.ndf}",
         f"p = {fit.p_value:.2g}",
         "G to WW, 2.2 TeV",

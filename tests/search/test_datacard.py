@@ -83,6 +83,14 @@ def test_files_that_combine_reads(tmp_path, channels):
     assert nuisances["pass_rate0"] == ["-", "1", "-", "1"]
     assert nuisances["eff10_1_spurious"] == ["-", "-", "-", "1"]
     assert [name for name in nuisances if name.startswith("rest_shape")] == [f"rest_shape{k}" for k in range(3)]
+    free = {line[0]: line[2:] for line in table if line[1] == "rateParam"}
+    assert free["rest_background"][:3] == ["rest", "background", "1"] and list(free) == [
+        "rest_background",
+        "eff10_1_background",
+    ]
+    for channel, (*_, ends) in zip(channels, free.values()):
+        low, high = json.loads(ends)
+        assert 0 < low < 1 - 5 / np.sqrt(channel.data.sum()) < 1 + 5 / np.sqrt(channel.data.sum()) < high
     with uproot.open(shapes) as file:
         for column, (name, process) in enumerate(zip(bins[1:], processes[0][1:])):
             nominal = file[f"{name}/{process}"]

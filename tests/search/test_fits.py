@@ -18,7 +18,7 @@ from hepvae.search.fits import (
     nll,
     nll_and_gradient,
 )
-from hepvae.search.spectrum import FAMILIES, BackgroundFunction, Spectrum, dijet_edges
+from hepvae.search.spectrum import FAMILIES, MOST_PARAMETERS, BackgroundFunction, Spectrum, dijet_edges
 
 EDGES = dijet_edges()
 #: ln p0 to p4 of spectra that need so many parameters, to be scaled.
@@ -64,7 +64,7 @@ def test_parameters_and_their_covariance(rng):
     truth = background(3, 1e6)
     ln_p0 = np.log(1e6 / BackgroundFunction.of_parameters(EDGES, TRUTHS[3]).sum())
     fit = fit_spectrum(Spectrum(EDGES, rng.poisson(truth)), n_parameters=3)
-    pull = (fit.parameters - np.array([ln_p0, *TRUTHS[3][1:]]))[:3] / np.sqrt(np.diag(fit.covariance))[:3]
+    pull = (fit.parameters[:3] - np.array([ln_p0, *TRUTHS[3][1:3]])) / np.sqrt(np.diag(fit.covariance))[:3]
     assert np.abs(pull).max() < 4
     assert (fit.parameters[3:] == 0).all() and (fit.covariance[3:] == 0).all()
     assert BackgroundFunction.of_parameters(EDGES, fit.parameters) == pytest.approx(fit.expected, rel=1e-6)
@@ -103,7 +103,7 @@ def test_weights_of_all_events_scale_out(rng):
     assert other.chi2 == pytest.approx(one.chi2, rel=1e-3)
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 5])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
 @pytest.mark.parametrize("events", [1e3, 1e6])
 def test_fits_are_those_of_iminuit(n, events, rng):
     counts = rng.poisson(background(3, events), (5, 37)).astype(float)
@@ -137,10 +137,10 @@ def test_gradient_is_the_derivative(family, yields, rng):
     value, (gradient,), by_shared = nll_and_gradient(slices, theta, at, nuisances)
     assert value == pytest.approx(nll(slices, theta, at, nuisances))
     for j in range(4):
-        step = 1e-5 * np.eye(5)[[j]]
+        step = 1e-5 * np.eye(MOST_PARAMETERS)[[j]]
         difference = nll(slices, [theta[0] + step], at, nuisances) - nll(slices, [theta[0] - step], at, nuisances)
         assert gradient[0, j] == pytest.approx(difference[0] / 2e-5, rel=1e-4, abs=1e-4)
-    assert gradient[0, 4] == 0
+    assert (gradient[0, 4:] == 0).all()
     difference = nll(slices, theta, at + 1e-3, nuisances) - nll(slices, theta, at - 1e-3, nuisances)
     assert by_shared[0, 0] == pytest.approx(difference[0] / 2e-3, rel=1e-4, abs=1e-5)
     for k in range(3):
@@ -168,9 +168,9 @@ def test_parameters_without_bins_for_them_are_not_asked_for(rng):
     assert list(chosen_order(np.array([[5.0, 0.0]]), np.array([1, 0]))) == [0]
 
 
-@pytest.mark.parametrize("n_parameters", [1, 6, (), (4, 3), (3, 3), (3, 7)])
+@pytest.mark.parametrize("n_parameters", [1, 7, (), (4, 3), (3, 3), (3, 7)])
 def test_numbers_of_parameters_that_are_none(n_parameters):
-    with pytest.raises(OptionError, match="parameters of the background: expected some of 2, 3, 4, 5, rising"):
+    with pytest.raises(OptionError, match="parameters of the background: expected some of 2, 3, 4, 5, 6, rising"):
         fit_spectrum(Spectrum(EDGES, np.ones(37)), n_parameters=n_parameters)
 
 

@@ -200,9 +200,13 @@ def test_limits_say_what_the_cut_is_worth(expectation, signal):
 
 
 def test_spurious_signal_of_each_slice(expectation, signal):
-    faked = slices.spurious_in_slices(expectation.events, [2500.0], expectation, signal, slices.FitOptions())
+    faked = slices.spurious_in_slices(expectation.events, [2500.0], expectation, signal, "conservative")
     assert set(faked) == {INCLUSIVE, *NAMES}
-    assert all(0 <= one[0] < 1000 for one in faked.values())
+    assert all(0 <= one.events[0] < 1000 for one in faked.values())
+    how = slices.FitOptions({name: n for n, name in enumerate(faked, start=3)})
+    data = {name: events.round() for name, events in expectation.events.items()}
+    scans = slices.scan_slices(data, [2500.0], expectation, signal, how)
+    assert [scans[name].fits[name].n_parameters for name in faked] == list(how.n_parameters.values())
 
 
 def scan_of(significance) -> ToyScan:

@@ -11,12 +11,13 @@ from scipy.integrate import quad
 from hepvae import DataError, OptionError
 from hepvae.search.spectrum import MOST_PARAMETERS, SQRT_S, BackgroundFunction, Spectrum, dijet_edges
 
-PARAMETERS = np.array([3.0, 8.0, 5.0, -0.2, 0.05])
+PARAMETERS = np.array([3.0, 8.0, 5.0, -0.2, 0.05, 0.01])
 
 
 def formula(mjj):
     p, x = PARAMETERS, mjj / SQRT_S
-    return np.exp(p[0]) * (1 - x) ** p[1] / x ** (p[2] + p[3] * np.log(x) + p[4] * np.log(x) ** 2)
+    power = sum(p[2 + k] * np.log(x) ** k for k in range(4))
+    return np.exp(p[0]) * (1 - x) ** p[1] / x**power
 
 
 def test_edges_of_the_fit_range():
@@ -49,7 +50,13 @@ def test_coefficients_are_other_words_for_parameters():
     assert function.parameters(coefficients) == pytest.approx(PARAMETERS, rel=1e-6)
 
 
-@pytest.mark.parametrize(("n", "zero"), [(2, [1, 3, 4]), (3, [3, 4]), (4, [4])])
+def test_parameters_that_are_left_out_are_zero():
+    edges = dijet_edges()
+    every = BackgroundFunction.of_parameters(edges, [*PARAMETERS[:4], 0, 0])
+    assert (BackgroundFunction.of_parameters(edges, PARAMETERS[:4]) == every).all()
+
+
+@pytest.mark.parametrize(("n", "zero"), [(2, [1, 3, 4, 5]), (3, [3, 4, 5]), (4, [4, 5]), (5, [5])])
 def test_first_coefficients_are_of_the_first_parameters(n, zero):
     function = BackgroundFunction(dijet_edges(), np.ones(37))
     coefficients = np.where(np.arange(MOST_PARAMETERS) < n, 0.3, 0.0)
@@ -69,7 +76,7 @@ def test_coefficients_are_uncorrelated_with_uncertainties_of_one():
 
 def test_slopes_are_derivatives():
     function = BackgroundFunction(dijet_edges(), np.full(37, 100.0))
-    theta = np.array([[1.0, -0.5, 0.3, 0.2, -0.1]])
+    theta = np.array([[1.0, -0.5, 0.3, 0.2, -0.1, 0.1]])
     expected, slopes = function.expected_and_slopes(theta)
     assert expected == pytest.approx(function.expected(theta))
     for j in range(MOST_PARAMETERS):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hepvae.search.fits import fit_spectrum
 from hepvae.search.scans import Systematics, scan, scan_toys
-from hepvae.search.spectrum import BackgroundFunction, Spectrum, dijet_edges, signal_shape
-from hepvae.search.spurious import ALTERNATIVES, smooth_truths, spurious_signal
+from hepvae.search.spectrum import MOST_PARAMETERS, BackgroundFunction, Spectrum, dijet_edges, signal_shape
+from hepvae.search.spurious import ALTERNATIVES, MOST_SPURIOUS, smooth_truths, spurious_signal
 from hepvae.search.toys import throw_toys
 
 EDGES = dijet_edges()
@@ -26,9 +27,28 @@ def spectrum(events, parameters=(0, 8, 5, -0.2, 0)):
 
 
 def test_no_family_of_its_own_fakes_a_signal(broad):
-    faked = spurious_signal({"": spectrum(1e6)}, {"": EDGES}, broad, MASSES, families=("dijet",))[""]
+    faked = spurious_signal({"": spectrum(1e6)}, {"": EDGES}, broad, MASSES, families=("dijet",))[""].events
     uncertainty = scan({"": Spectrum(EDGES, spectrum(1e6))}, broad, MASSES)[""].uncertainties
     assert (faked < 0.05 * uncertainty).all()
+
+
+def test_parameters_are_as_many_as_keep_it_small(broad):
+    """Yields of broad signals were biased by 0.36 of their uncertainty for a spectrum of the UA2 family."""
+    shape = fit_spectrum(Spectrum(EDGES, spectrum(1e6)), n_parameters=4, family="ua2").expected / 1e6
+    chosen = {}
+    for events, criterion in ((1e4, "f-test"), (1.3e7, "f-test"), (1.3e7, "conservative")):
+        one = {"": events * shape}
+        faked = spurious_signal(one, {"": EDGES}, broad, MASSES, families=("ua2",), criterion=criterion)[""]
+        least = fit_spectrum(Spectrum(EDGES, one[""]), criterion=criterion).n_parameters
+        shares = {
+            n: np.abs(scan_toys({"": one[""][None]}, {"": EDGES}, broad, MASSES, n_parameters=n)[""].pulls()).max()
+            for n in range(least, MOST_PARAMETERS + 1)
+        }
+        small = [n for n, share in shares.items() if share < MOST_SPURIOUS]
+        assert faked.n_parameters == small[0]
+        assert faked.over_statistical == pytest.approx(shares[small[0]], abs=0.02)
+        chosen[events, criterion] = faked.n_parameters
+    assert chosen[1e4, "f-test"] < chosen[1.3e7, "f-test"] <= chosen[1.3e7, "conservative"]
 
 
 def test_truths_are_smooth_and_of_as_many_events():
@@ -54,4 +74,4 @@ def test_likelihood_with_the_term_is_less_sure_and_covers(broad):
     assert covered.yields == pytest.approx(plain.yields, rel=0.1, abs=0.1 * plain.uncertainties.max())
     assert covered.uncertainties == pytest.approx(np.hypot(plain.uncertainties, size[""]), rel=0.1)
     assert (np.abs(covered.significance) <= np.abs(plain.significance) + 1e-6).all()
-    assert faked[""].shape == MASSES.shape and (faked[""] > 0).all()
+    assert faked[""].events.shape == MASSES.shape and (faked[""].events > 0).all()

@@ -20,6 +20,9 @@ __all__ = ["ChiSquare", "PassRate", "plot_pass_rate"]
 
 MARKERS = "osD^vP"
 
+#: Points of one bin are side by side, in this part of it: equal rates would hide each other.
+SPREAD = 0.7
+
 
 class ChiSquare(Protocol):
     """How far rates are from a constant."""
@@ -80,6 +83,7 @@ def plot_pass_rate(
     with drawing(options) as canvas:
         axes = canvas.figure.subplots()
         shown: list[float] = []
+        beside = iter(_positions(len(rates) + len(before)))
         for i, name in enumerate(names):
             flatness, style = [], {"color": f"C{i % 10}", "marker": MARKERS[i % len(MARKERS)]}
             if name in targets:
@@ -88,7 +92,7 @@ def plot_pass_rate(
             for some, fill in ((before, {"fillstyle": "none", "alpha": 0.5}), (rates, {})):
                 if name in some:
                     rate, flat = some[name].rate, some[name].chi_square()
-                    _draw(axes, some[name], {**style, **fill})
+                    _draw(axes, some[name], next(beside), {**style, **fill})
                     least = rate - some[name].uncertainty
                     shown.extend(np.concatenate([rate, np.maximum(least, rate / 3)])[np.tile(rate > 0, 2)])
                     flatness.append(f"{flat.value:.0f}/{flat.ndf}")
@@ -115,12 +119,18 @@ def plot_pass_rate(
     return canvas.figure
 
 
-def _draw(axes: Axes, rates: PassRate, style: dict[str, Any]) -> None:
+def _positions(number: int) -> list[float]:
+    """Where in a bin points are, 0 to 1, in the middle if it is one."""
+    return [0.5 + SPREAD * ((k + 0.5) / number - 0.5) for k in range(number)]
+
+
+def _draw(axes: Axes, rates: PassRate, position: float, style: dict[str, Any]) -> None:
     edges = rates.edges / 1000
+    width = np.diff(edges)
     axes.errorbar(
-        (edges[1:] + edges[:-1]) / 2,
+        edges[:-1] + position * width,
         rates.rate,
-        xerr=np.diff(edges) / 2,
+        xerr=np.stack([position * width, (1 - position) * width]),
         yerr=rates.uncertainty,
         linestyle="none",
         linewidth=2,

@@ -130,7 +130,8 @@ def plot_spectrum(
             zorder=3,
         )
         fine = np.linspace(spectrum.edges[0], spectrum.edges[-1], 400)
-        text = f"{fit.n_parameters}-parameter fit\n$\\chi^2$/ndf = {fit.chi2:.1f}/{fit.ndf}, p = {fit.p_value:.2g}"
+        text = f"Fit without signal, {fit.n_parameters} parameters"
+        text += f"\n$\\chi^2$/ndf = {fit.chi2:.1f}/{fit.ndf}, p = {fit.p_value:.2g}"
         curve = fit.density(fine) * PER_GEV
         upper.plot(fine / 1000, curve, color="C2", linewidth=2.5, label=text)
         lower.stairs(pull, edges, fill=True, color="gray", alpha=0.55)

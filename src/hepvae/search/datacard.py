@@ -227,6 +227,10 @@ def _card(channels: list[Channel], normalisation: float, shapes: str) -> str:
     for name in nuisances:
         shaped = [name in getattr(channel, f"{process}_shapes") for channel, process in columns]
         rows.append([name, "shape", *("1" if one else "-" for one in shaped)])
+    # Combine drops what a shape changes of the normalisation where that is less than a per mille
+    free = [
+        f"{channel.name}_background rateParam {channel.name} background {_free(channel)}" for channel in channels
+    ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     rule = "-" * 40
@@ -242,4 +246,10 @@ def _card(channels: list[Channel], normalisation: float, shapes: str) -> str:
         f"shapes * * {shapes} $CHANNEL/$PROCESS $CHANNEL/$PROCESS_$SYSTEMATIC",
         rule,
     ]
-    return "\n".join([*head, *observed, rule, *lines[:4], rule, *lines[4:]]) + "\n"
+    return "\n".join([*head, *observed, rule, *lines[:4], rule, *lines[4:], *free]) + "\n"
+
+
+def _free(channel: Channel) -> str:
+    """Start and range of the normalisation of the background, in units of what is expected."""
+    reach = min(4 * LOOSE / np.sqrt(max(channel.background.sum(), 1.0)), 0.9)
+    return f"1 [{1 - reach:.6f},{1 + reach:.6f}]"

@@ -38,9 +38,9 @@ __all__ = [
     "nll_and_gradient",
 ]
 
-#: Numbers of parameters that are chosen among: 2 to 4 of shape, as in CMS's search for anomalous dijets. A power
-#: law (2) is often chosen where there are few events, and biases the fit of a signal.
-ORDERS = (3, 4, 5)
+#: Numbers of parameters that are chosen among: 2 or more of shape, as in CMS's search for anomalous dijets. A
+#: power law (2) is often chosen where there are few events, and biases the fit of a signal.
+ORDERS = tuple(range(3, MOST_PARAMETERS + 1))
 
 #: How the number of parameters is chosen.
 Criterion = Literal["f-test", "aic", "conservative"]
@@ -99,7 +99,7 @@ class Slice:
 
     @property
     def free(self) -> Floats:
-        """(toys, 5), 1 for parameters that are fitted."""
+        """(toys, parameters), 1 for parameters that are fitted."""
         return (np.arange(MOST_PARAMETERS) < self.n_parameters[:, None]).astype(np.float64)
 
     @property
@@ -133,7 +133,7 @@ class Minimum:
     """Where the likelihood of each toy is largest."""
 
     coefficients: list[Floats]
-    """(toys, 5) for each slice, of its `BackgroundFunction`."""
+    """(toys, parameters) for each slice, of its `BackgroundFunction`."""
     yields: Floats
     """(toys,), of the signal."""
     uncertainties: Floats
@@ -189,7 +189,7 @@ def _added(one: Slice, yields: Floats, nuisances: Floats) -> Floats | None:
 
 
 def expected_events(one: Slice, theta: Floats, yields: Floats, nuisances: Floats) -> Floats:
-    """Background and signal (toys, bins) for coefficients (toys, 5)."""
+    """Background and signal (toys, bins) for coefficients (toys, parameters)."""
     background, added = _background(one, theta, nuisances), _added(one, yields, nuisances)
     return background if added is None else _sum(background, added)[0]
 
@@ -227,8 +227,8 @@ def _no_nuisances(slices: Sequence[Slice], toys: int) -> Floats:
 
 
 def _slopes(one: Slice, theta: Floats, yields: Floats, nuisances: Floats) -> tuple[Floats, Floats, Floats]:
-    """Expected events (toys, bins), their derivatives by coefficients (toys, bins, 5), and by what slices share:
-    the yield and the nuisance parameters (toys, bins, 1 + nuisances)."""
+    """Expected events (toys, bins), their derivatives by coefficients (toys, bins, parameters), and by what slices
+    share: the yield and the nuisance parameters (toys, bins, 1 + nuisances)."""
     background, slopes = one.function.expected_and_slopes(theta)
     shared = np.zeros((*background.shape, 1 + nuisances.shape[1]))
     if one.effects is not None:
@@ -256,8 +256,8 @@ def _slopes(one: Slice, theta: Floats, yields: Floats, nuisances: Floats) -> tup
 def nll_and_gradient(
     slices: Sequence[Slice], coefficients: Sequence[Floats], yields: Floats, nuisances: Floats | None = None
 ) -> tuple[Floats, list[Floats], Floats]:
-    """As `nll`, and its derivatives: by the coefficients of each slice, (toys, 5); by the yield and the nuisance
-    parameters, which slices share, (toys, 1 + nuisances)."""
+    """As `nll`, and its derivatives: by the coefficients of each slice, (toys, parameters); by the yield and the
+    nuisance parameters, which slices share, (toys, 1 + nuisances)."""
     nuisances = _no_nuisances(slices, len(yields)) if nuisances is None else nuisances
     by_shared = np.concatenate([np.zeros((len(yields), 1)), nuisances], axis=1)
     gradients = []
@@ -286,7 +286,7 @@ def _lowest_yield(slices: Sequence[Slice], coefficients: Sequence[Floats]) -> Fl
 @dataclass(frozen=True)
 class _Step:
     coefficients: list[Floats]
-    """(toys, 5) of each slice."""
+    """(toys, parameters) of each slice."""
     shared: Floats
     """(toys, 1 + nuisances)."""
     promise: Floats
@@ -371,7 +371,7 @@ def minimum(
     ----------
     slices : sequence of Slice
         All with a signal, or none.
-    coefficients : sequence of arrays (toys, 5)
+    coefficients : sequence of arrays (toys, parameters)
         Where to begin, for each slice; those that are not fitted are set to zero. With a signal, they are those of
         fits without: they tell how negative a yield may be.
     yields : array (toys,), optional
@@ -430,7 +430,7 @@ class BackgroundFits:
     slice: Slice
     """With the number of parameters that was chosen for each."""
     coefficients: Floats
-    """(toys, 5)."""
+    """(toys, parameters)."""
     nll: Floats
     """(toys,)."""
     expected: Floats
@@ -510,11 +510,11 @@ class SpectrumFit:
     spectrum: Spectrum
     """What was fitted."""
     n_parameters: int
-    """2 (p0 and p2: a power law) to 5 (p0 to p4)."""
+    """2 (p0 and p2: a power law) to 6 (p0 to p5)."""
     parameters: Floats
-    """(5,): ln p0, p1, p2, p3, p4; p0 in events per GeV; zero where `n_parameters` leaves them out."""
+    """(6,): ln p0, p1, p2, ...; p0 in events per GeV; zero where `n_parameters` leaves them out."""
     covariance: Floats
-    """(5, 5), of the parameters."""
+    """(6, 6), of the parameters."""
     expected: Floats
     """(bins,), events of the fitted function."""
     uncertainty: Floats
@@ -557,7 +557,7 @@ def fit_spectrum(
     ----------
     spectrum : Spectrum
     n_parameters : int or sequence of int
-        Of p0 to p4, from 2 to 5; of several, rising, the criterion chooses.
+        Of p0 to p5, from 2 to 6; of several, rising, the criterion chooses.
     criterion : str
         ``"f-test"``: at 5 %, each is compared to the one chosen so far. ``"aic"``: the least of twice -ln L plus
         twice the number of parameters (Akaike), which takes a parameter more in 16 % of cases by chance and misses
@@ -569,7 +569,7 @@ def fit_spectrum(
     Raises
     ------
     OptionError
-        The numbers of parameters are none of 2 to 5, rising, or a name is unknown.
+        The numbers of parameters are none of 2 to 6, rising, or a name is unknown.
     DataError
         Too few bins have events for the least number of parameters, or no fit converges.
     """
@@ -614,7 +614,8 @@ def _orders(n_parameters: int | Sequence[int]) -> tuple[int, ...]:
     orders = (n_parameters,) if isinstance(n_parameters, int | np.integer) else tuple(n_parameters)
     possible = range(2, MOST_PARAMETERS + 1)
     if not orders or sorted(set(orders)) != list(orders) or not set(orders) <= set(possible):
-        raise OptionError(f"{n_parameters} parameters of the background: expected some of 2, 3, 4, 5, rising")
+        expected = ", ".join(map(str, possible))
+        raise OptionError(f"{n_parameters} parameters of the background: expected some of {expected}, rising")
     return tuple(map(int, orders))
 
 

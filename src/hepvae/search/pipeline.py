@@ -53,6 +53,7 @@ from .scans import COMBINED, Scan, Systematics
 from .separation import FiguresOfMerit, Measured, ScoredEvents, figures_of_merit, in_window, roc
 from .slices import INCLUSIVE, Expectation, FitOptions, SlicedSignal
 from .spectrum import Floats, dijet_edges
+from .spurious import SpuriousSignal
 from .weights import effective_events
 from .windows import COMPANION, WindowSearch, windows
 from .working_points import Cuts, WorkingPoints, cut_background
@@ -221,6 +222,8 @@ class _Hunt:
     """Of these, expected."""
     masses: Floats
     """(masses,), GeV, to scan."""
+    spurious: dict[str, SpuriousSignal]
+    """Of data that are shown, else of what is expected, by slice and of `INCLUSIVE`."""
     pass_rates: dict[str, Floats]
     """(nuisances, bins) by slice."""
 
@@ -236,6 +239,13 @@ def expected(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: 
         sample = samples[label]
         sliced[mass] = (sample.mjj, sample.weight, points.slices(sample.score(), sample.mjj))
     signal = slices.slice_signal(sliced, names, options.inject_mass)
+    masses = slices.steps_in_mass(signal, expectation, options.scan_start)
+    known: Mapping[str, npt.NDArray[Any]] = expectation.events
+    if options.data is not None:
+        known = observed_counts(options, background, cuts, expectation, known)
+    spurious = slices.spurious_in_slices(known, masses, expectation, signal, options.criterion)
+    least = max(one.n_parameters for one in spurious.values())
+    expectation = replace(expectation, n_parameters=max(expectation.n_parameters, least))
     needed = slices.yields_of_significance(SIGNIFICANCE, expectation, signal)
     number = needed[INCLUSIVE]
     significances = slices.significances(number, expectation, signal)
@@ -246,13 +256,12 @@ def expected(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: 
     counting = slices.countings_in_slices(*weighted, of_signal, names, signal.mass, expectation.shares)
     measured = slices.measured_significances(significances, expectation, signal)
     show_expected(report, name, expectation, signal, number, measured, needed, counting)
-    masses = slices.steps_in_mass(signal, expectation, options.scan_start)
     pass_rates: dict[str, Floats] = {}
     if options.replicas:
         share = pass_rate_scale(options, background, cuts, expectation, report)
         modes = points.pass_rate_nuisances((edges[1:] + edges[:-1]) / 2)
         pass_rates = {of: share * rates for of, rates in modes.items()}
-    return _Hunt(expectation, signal, number, measured, masses, pass_rates)
+    return _Hunt(expectation, signal, number, measured, masses, spurious, pass_rates)
 
 
 def usable_edges(options: SearchOptions, points: WorkingPoints, report: Report) -> Floats:
@@ -307,43 +316,34 @@ def bump_hunt(
     samples = inputs.samples
     hunt = expected(options, samples, cuts, report)
     expectation, signal, masses = hunt.expectation, hunt.signal, hunt.masses
-    plain = FitOptions(criterion=options.criterion)
-
-    def with_systematics(counts: Mapping[str, Any]) -> FitOptions:
-        faked = slices.spurious_in_slices(counts, masses, expectation, signal, plain)
-        systematics = Systematics(hunt.pass_rates, faked, options.scale, options.resolution, options.normalisation)
-        return replace(plain, systematics=systematics)
-
-    def at_injected(how: FitOptions) -> FitOptions:
-        systematics = how.systematics or Systematics()
-        here = list(masses).index(signal.mass)
-        faked = {name: of[[here]] for name, of in systematics.spurious.items()}
-        return replace(how, systematics=replace(systematics, spurious=faked))
-
+    faked = {name: one.events for name, one in hunt.spurious.items()}
+    orders = {name: one.n_parameters for name, one in hunt.spurious.items()}
+    systematics = Systematics(hunt.pass_rates, faked, options.scale, options.resolution, options.normalisation)
+    how = FitOptions(orders, systematics=systematics)
+    here = list(masses).index(signal.mass)
+    faked_here = {name: events[[here]] for name, events in faked.items()}
+    at_signal = replace(how, systematics=replace(systematics, spurious=faked_here))
     with progress_bar("toys", 4) as advance:
-        of_toys = with_systematics(expectation.events)
         throw: dict[str, Any] = {"pass_rates": hunt.pass_rates, "seed": options.seed}
         counts = slices.throw_slices(expectation, signal, options.toys, **throw)
-        without = slices.scan_toys_in_slices(counts, masses, expectation, signal, of_toys)
+        without = slices.scan_toys_in_slices(counts, masses, expectation, signal, how)
         advance(1)
         throw = {"pass_rates": hunt.pass_rates, "seed": options.seed + 1, "injected": hunt.injected}
         counts = slices.throw_slices(expectation, signal, options.toys, **throw)
-        with_signal = slices.scan_toys_in_slices(counts, [signal.mass], expectation, signal, at_injected(of_toys))
+        with_signal = slices.scan_toys_in_slices(counts, [signal.mass], expectation, signal, at_signal)
         advance(1)
         toy = {name: toys[0] for name, toys in counts.items()}
         data = toy if options.data is None else observed_counts(options, samples[DATA], cuts, expectation, toy)
-        of_data = with_systematics(data)
-        scans = slices.scan_slices(data, masses, expectation, signal, of_data)
+        scans = slices.scan_slices(data, masses, expectation, signal, how)
+        plain = replace(how, systematics=None)
         statistical = slices.scan_slices(data, masses, expectation, signal, plain)
         advance(1)
-        limits = slices.limits_in_slices(data, masses, expectation, signal, of_data)
+        limits = slices.limits_in_slices(data, masses, expectation, signal, how)
         advance(1)
     show_toys_without_signal(report, without, seed=options.seed)
     significances = {name: z.value for name, z in hunt.significances.items()}
     show_toys_with_signal(report, options.injected, with_signal, signal, hunt.injected, significances)
-    uncertainties = {name: one.uncertainties for name, one in statistical.items()}
-    if of_data.systematics is not None:
-        show_systematics(report, of_data.systematics, uncertainties, list(masses).index(signal.mass))
+    show_systematics(report, systematics, hunt.spurious, statistical, here)
     if options.data is not None and not options.unblind:
         hidden = [name for name in expectation.shares if name != BELOW]
         report.conclude(f"Blinded: in {', '.join(hidden)}, a toy stands for the data (--unblind shows them).")
@@ -352,7 +352,7 @@ def bump_hunt(
     injected = hunt.injected if options.data is None else 0.0
     show_data(report, options.injected, scans, without, expectation, signal, injected, source)
     if options.datacard:
-        write_cards(options, statistical, of_data.systematics or Systematics(), hunt, report)
+        write_cards(options, statistical, systematics, hunt, report)
     others = baseline_limits(options, plain_samples, hunt)
     if options.companion:
         others |= companion(options, inputs, cuts, hunt, limits[INCLUSIVE], report)
@@ -362,12 +362,12 @@ def bump_hunt(
     show_limits(report, options.injected, in_fb, others, observed=options.data is None or options.unblind)
 
 
-def signal_systematics(options: SearchOptions) -> FitOptions:
+def signal_systematics(options: SearchOptions, hunt: _Hunt) -> FitOptions:
     """Of limits that have the uncertainties of the signal, and none of the background but its fit."""
     systematics = Systematics(
         scale=options.scale, resolution=options.resolution, normalisation=options.normalisation
     )
-    return FitOptions(criterion=options.criterion, systematics=systematics)
+    return FitOptions(hunt.spurious[INCLUSIVE].n_parameters, systematics=systematics)
 
 
 def companion(
@@ -384,7 +384,7 @@ def companion(
         )
         return {}
     by_mass = {mass: samples[label] for label, mass in signals.items()}
-    how = signal_systematics(options)
+    how = signal_systematics(options, hunt)
     search = WindowSearch(background, by_mass, hunt.expectation, tightest, how, seed=options.seed)
     mass = hunt.signal.mass
     at = windows(hunt.masses, mass, 0.2)
@@ -414,7 +414,7 @@ def baseline_limits(
     options: SearchOptions, plain: Mapping[str, Mapping[str, SearchSample]], hunt: _Hunt
 ) -> dict[str, Limits]:
     """Expected limits of slices of the baselines, with the signal's uncertainties and no others."""
-    how = signal_systematics(options)
+    how = signal_systematics(options, hunt)
     limits = {}
     for name, samples in plain.items():
         background = samples[options.searched]
@@ -457,13 +457,13 @@ def observed_counts(
     data: SearchSample,
     cuts: Cuts,
     expectation: Expectation,
-    toy: Mapping[str, npt.NDArray[np.int_]],
-) -> dict[str, npt.NDArray[np.int_]]:
-    """Counts (bins,) of the data in each slice; where they are blinded, of a toy."""
+    hidden: Mapping[str, npt.NDArray[Any]],
+) -> dict[str, npt.NDArray[Any]]:
+    """Counts (bins,) of the data in each slice; where they are blinded, those in their place."""
     shown = {}
     for i, name in enumerate(expectation.shares):
         of_slice = np.histogram(data.mjj[cuts.slices == i], expectation.edges)[0]
-        shown[name] = of_slice if options.unblind or name == BELOW else toy[name]
+        shown[name] = of_slice if options.unblind or name == BELOW else hidden[name]
     return shown
 
 

@@ -40,6 +40,8 @@ from .samples import SearchSample
 from .scans import COMBINED, Scan, Systematics, ToyScan
 from .separation import FiguresOfMerit, Measured, Roc
 from .slices import INCLUSIVE, Expectation, SlicedSignal
+from .spectrum import MOST_PARAMETERS
+from .spurious import MOST_SPURIOUS, SpuriousSignal
 from .toys import exceedances, global_p_value, uniformity
 from .working_points import LEAST_IN_SEARCH, Cuts
 
@@ -326,7 +328,8 @@ def show_expected(
         f"{name} at {conclusions.tev(signal.mass)} in slices of the score",
         f"The smooth expectation is a fit of {fit.n_parameters} parameters to all simulated background (p ="
         f" {fit.p_value:.2g}); in a slice, that times its share. What is expected is fitted with"
-        f" {expectation.n_parameters} parameters, which an F-test of the expectation finds. Injected are the"
+        f" {expectation.n_parameters} parameters, which an F-test of the expectation finds or a small spurious"
+        " signal needs. Injected are the"
         f" {injected:,.0f} events that"
         f" give {level:.1f} standard deviations inclusively. Significances are those of fits of mjj with the"
         " background profiled, or by counting in the mjj window (20 % around the mass), with the background"
@@ -393,7 +396,7 @@ def show_toys_without_signal(report: Report, scans: Mapping[str, ToyScan], *, se
         "Toys without signal",
         f"{toys} toys, scanned at {len(masses)} masses from {conclusions.tev(masses[0])} to"
         f" {conclusions.tev(masses[-1])}. Each toy has"
-        " cuts of its own, from the replicas of the regression, and chooses the number of its parameters. p: the"
+        " cuts of its own, from the replicas of the regression. p: the"
         " chance of local p-values as small, if they are uniform, with the correlations of the masses. Then the"
         " share of toys whose largest local significance, over the masses, is above 1, 2 and 3, and in brackets"
         " what is expected.",
@@ -458,7 +461,9 @@ def show_data(
     """Scans of one set of data (or what stands for them), against scans of toys without signal."""
     report.section(
         "Scan of the data",
-        "Global p-values are from the toys without signal. Where a fit with signal describes its spectrum badly"
+        "Global p-values are from the toys without signal. Those of the fits are of their chi-squares:"
+        " without signal as in the spectra, and with one at the mass. Where that with a signal describes its"
+        " spectrum badly"
         f" (p below {LEAST_FIT_P:g}) no p-value is given: the function, not a signal, may be what deviates.",
     )
     rows, sentences, kept = [], [], report.results.setdefault("scan", {})
@@ -470,10 +475,11 @@ def show_data(
         if one.fit_p_value < LEAST_FIT_P:
             local, whole = ("-", "-"), "-"
         sentences.append(conclusions.slice_conclusion(one, chance, LEAST_FIT_P))
-        orders = ", ".join(str(fit.n_parameters) for fit in one.fits.values())
-        rows.append(
-            [scan, f"{one.masses[at] / 1000:.4g}", fitted, *local, whole, orders, f"{one.fit_p_value:.2g}"]
+        orders, without_signal = (
+            ", ".join(f"{getattr(fit, of):.2g}" for fit in one.fits.values()) for of in ("n_parameters", "p_value")
         )
+        fits = orders, without_signal, f"{one.fit_p_value:.2g}"
+        rows.append([scan, f"{one.masses[at] / 1000:.4g}", fitted, *local, whole, *fits])
         kept[scan] = {v: getattr(one, v).tolist() for v in ("masses", "significance", "yields", "uncertainties")}
         kept[scan] |= {"global_p_value": chance.value, "fit_p_value": _known(one.fit_p_value)}
     header = (
@@ -483,7 +489,9 @@ def show_data(
         "local significance",
         "local p",
         "global p",
-        "parameters (p of the fit)",
+        "parameters",
+        "p of the fit without signal",
+        "with it",
     )
     report.table("Largest excess", header, rows)
     report.conclude(*sentences)
@@ -502,14 +510,19 @@ def show_data(
 
 
 def show_systematics(
-    report: Report, systematics: Systematics, uncertainties: Mapping[str, np.ndarray], at: int
+    report: Report,
+    systematics: Systematics,
+    spurious: Mapping[str, SpuriousSignal],
+    statistical: Mapping[str, Scan],
+    at: int,
 ) -> None:
     """What nuisance parameters there are, and how large they are beside the statistical uncertainty of the yield.
 
     Parameters
     ----------
-    uncertainties : mapping of scan to array (masses,)
-        Of the yield, without nuisance parameters.
+    spurious : mapping of slice to SpuriousSignal
+    statistical : mapping of scan to Scan
+        Without nuisance parameters.
     at : int
         Index of the mass of the table.
     """
@@ -517,15 +530,20 @@ def show_systematics(
         "Systematic uncertainties",
         "Each is a nuisance parameter with a Gaussian constraint. Pass rate: of the cuts, from bootstrap replicas"
         " of the regression, mean over the bins. Spurious signal: the largest yield that smooth spectra of other"
-        " families of functions fake, at the mass of the signal, over the statistical uncertainty of the yield.",
+        " families of functions fake, at the mass of the signal, over the statistical uncertainty of the yield."
+        " The background has the parameters that the spectrum asks for, and more where the spurious signal is not"
+        f" below {MOST_SPURIOUS:.0%} at all masses with them, up to {MOST_PARAMETERS}; toys have as many.",
     )
-    rows = []
-    for name, faked in systematics.spurious.items():
+    rows, numbers = [], {}
+    for name, faked in spurious.items():
         rate = systematics.pass_rates.get(name)
         band = "" if rate is None else _percent(float(np.sqrt(np.sum(rate**2, axis=0)).mean()))
-        rows.append([name, band, figure(float(faked[at])), f"{faked[at] / uncertainties[name][at]:.2f}"])
-    header = ("slice", "pass rate", "spurious signal, events", "over statistical")
-    report.table("Background", header, rows)
+        events = float(faked.events[at])
+        over = f"{events / statistical[name].uncertainties[at]:.2f}", f"{faked.over_statistical:.2f}"
+        rows.append([name, band, figure(events), *over, str(faked.n_parameters)])
+        numbers[name] = faked.n_parameters
+    header = ("slice", "pass rate", "spurious signal, events", "over statistical", "at any mass")
+    report.table("Background", (*header, "parameters"), rows)
     report.table(
         "Signal",
         ("source", "size"),
@@ -536,7 +554,8 @@ def show_systematics(
         ],
     )
     report.results["systematics"] = {
-        "spurious_signal": {name: faked.tolist() for name, faked in systematics.spurious.items()},
+        "spurious_signal": {name: faked.events.tolist() for name, faked in spurious.items()},
+        "n_parameters": numbers,
         **{name: getattr(systematics, name) for name in ("normalisation", "scale", "resolution")},
     }
 

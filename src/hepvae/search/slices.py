@@ -21,10 +21,10 @@ from .counting import Counting
 from .fits import ORDERS, Criterion, SpectrumFit, chi2_of_groups, fit_spectrum, merged_bins
 from .limits import Limits, upper_limits
 from .pass_rates import ChiSquare
-from .scans import COMBINED, Scan, Systematics, ToyScan, scan, scan_toys
+from .scans import COMBINED, Orders, Scan, Systematics, ToyScan, scan, scan_toys
 from .separation import Measured, in_window
 from .spectrum import Floats, SignalShape, Spectrum, signal_shape
-from .spurious import spurious_signal
+from .spurious import SpuriousSignal, spurious_signal
 from .toys import expected_significance, throw_toys, yield_of_significance
 from .weights import effective_events, ratio
 
@@ -75,7 +75,7 @@ class Expectation:
     flatness: dict[str, ChiSquare]
     """Of the simulated spectrum of each slice against `events`."""
     n_parameters: int
-    """That an F-test finds on the smooth expectation: for what is expected (Asimov); toys choose theirs."""
+    """For what is expected (Asimov): what an F-test finds on the smooth expectation."""
     effective_events: float
     """In the range of the fit: how well `shares` are known."""
 
@@ -383,8 +383,9 @@ def throw_slices(
 class FitOptions:
     """How data and toys are fitted."""
 
-    n_parameters: int | Sequence[int] = ORDERS
-    """Of the background; of several, the criterion chooses on the spectrum that is fitted, in each slice."""
+    n_parameters: Orders = ORDERS
+    """Of the background, by slice and of `INCLUSIVE`, or of all; of several, the criterion chooses on the spectrum
+    that is fitted, in each slice."""
     criterion: Criterion = "conservative"
     """As for `fit_spectrum`."""
     systematics: Systematics | None = None
@@ -467,11 +468,9 @@ def spurious_in_slices(
     masses: Sequence[float] | Floats,
     expectation: Expectation,
     signal: SlicedSignal,
-    options: FitOptions,
-) -> dict[str, Floats]:
-    """Spurious signal (masses,) of each slice and `INCLUSIVE`, from counts (bins,): see `spurious_signal`."""
+    criterion: Criterion,
+) -> dict[str, SpuriousSignal]:
+    """That of each slice and of `INCLUSIVE`, from counts (bins,): see `spurious_signal`."""
     every = {INCLUSIVE: np.sum(list(counts.values()), axis=0), **counts}
     shapes = {INCLUSIVE: signal.inclusive, **signal.shapes}
-    edges = dict.fromkeys(every, expectation.edges)
-    how: dict[str, Any] = {"n_parameters": options.n_parameters, "criterion": options.criterion}
-    return spurious_signal(every, edges, shapes, masses, **how)
+    return spurious_signal(every, dict.fromkeys(every, expectation.edges), shapes, masses, criterion=criterion)

@@ -45,14 +45,14 @@ DIJET_EDGES = np.array([
 ], np.float64)
 # fmt: on
 
-#: A function with all its parameters has p0, p1, p2, p3, p4.
-MOST_PARAMETERS = 5
+#: A function with all its parameters has p0, p1, p2, p3, p4, p5.
+MOST_PARAMETERS = 6
 
 #: So many effective events tell what events of their mjj weigh.
 _KNOWN_FROM = 100
 
-#: Where p0, p1, p2, p3, p4 are among the parameters in the order in which they come in.
-_ORDER = [0, 2, 1, 3, 4]
+#: Where p0, p1, p2, ... are among the parameters in the order in which they come in.
+_ORDER = [0, 2, 1, *range(3, MOST_PARAMETERS)]
 
 #: Gauss-Legendre points in each bin: with three, integrals are right to better than 1e-6.
 _POINTS = 3
@@ -165,29 +165,30 @@ class Spectrum:
 
 def _dijet(x: Floats) -> list[Floats]:
     log = np.log(x)
-    return [-log, np.log1p(-x), -(log**2), -(log**3)]
+    return [-log, np.log1p(-x), -(log**2), -(log**3), -(log**4)]
 
 
 def _ua2(x: Floats) -> list[Floats]:
-    return [-np.log(x), -x, -(x**2), -(x**3)]
+    return [-np.log(x), -x, -(x**2), -(x**3), -(x**4)]
 
 
 def _atlas(x: Floats) -> list[Floats]:
     log = np.log(x)
-    return [-log, np.log1p(-np.cbrt(x)), -(log**2), -(log**3)]
+    return [-log, np.log1p(-np.cbrt(x)), -(log**2), -(log**3), -(log**4)]
 
 
 def _exponential(x: Floats) -> list[Floats]:
     root = x**0.25
-    return [-root, -(root**2), -(root**3), -(root**4)]
+    return [-root, -(root**2), -(root**3), -(root**4), -(root**5)]
 
 
-#: The derivatives of the logarithm of each family by p2, p1, p3, p4, in which order parameters come in. All are
-#: positive, and their logarithms linear in the parameters:
-#: "dijet": p0 (1-x)^p1 / x^(p2 + p3 ln x + p4 ln^2 x), that of CMS (arXiv:2412.03747 with 2 parameters of shape);
-#: "ua2": p0 x^-p2 exp(-p1 x - p3 x^2 - p4 x^3) (UA2, Z. Phys. C 49 (1991) 17);
+#: The derivatives of the logarithm of each family by p2, p1, p3, p4, p5, in which order parameters come in. All
+#: are positive, and their logarithms linear in the parameters:
+#: "dijet": p0 (1-x)^p1 / x^(p2 + p3 ln x + p4 ln^2 x + p5 ln^3 x), that of CMS (arXiv:2412.03747 with 2 parameters
+#: of shape);
+#: "ua2": p0 x^-p2 exp(-p1 x - p3 x^2 - p4 x^3 - p5 x^4) (UA2, Z. Phys. C 49 (1991) 17);
 #: "atlas": as dijet with 1 - x^(1/3) (ATLAS, arXiv:1606.03833);
-#: "exponential": p0 exp(-p2 x^(1/4) - p1 x^(1/2) - p3 x^(3/4) - p4 x), a stretched exponential.
+#: "exponential": p0 exp(-p2 x^(1/4) - p1 x^(1/2) - p3 x^(3/4) - p4 x - p5 x^(5/4)), a stretched exponential.
 FAMILIES: dict[str, Callable[[Floats], list[Floats]]] = {
     "dijet": _dijet,
     "ua2": _ua2,
@@ -199,7 +200,7 @@ FAMILIES: dict[str, Callable[[Floats], list[Floats]]] = {
 class BackgroundFunction:
     """A smooth function of mjj, events per GeV, integrated over bins: one of `FAMILIES`.
 
-    The logarithm of the function is linear in ln p0, p2, p1, p3, p4, in which order parameters come in: 2 of
+    The logarithm of the function is linear in ln p0, p2, p1, p3, p4, p5, in which order parameters come in: 2 of
     "dijet" make a power law, 3 the function of CMS's fits with two parameters of shape, and so on. Fits use the
     coefficients of functions that are orthonormal for the given counts: uncorrelated, with uncertainties near one,
     and the first n of them span what the first n parameters do.
@@ -228,7 +229,7 @@ class BackgroundFunction:
         importance = (np.asarray(counts, np.float64)[:, None] + 0.01) * share
         _, triangle = np.linalg.qr((np.sqrt(importance)[..., None] * raw).reshape(-1, MOST_PARAMETERS))
         to_raw: Floats = np.linalg.inv(triangle)
-        #: (5, 5), from coefficients to (ln p0, p1, p2, p3, p4).
+        #: (parameters, parameters), from coefficients to (ln p0, p1, p2, ...).
         self.parameter_matrix: Floats = to_raw[_ORDER]
         #: (bins, points, parameters), the orthonormal functions.
         self.basis: Floats = raw @ to_raw
@@ -237,7 +238,7 @@ class BackgroundFunction:
         self._project = np.einsum("bkj,bk->jb", self.basis, importance)
 
     def start(self, counts: Floats) -> Floats:
-        """Coefficients (..., 5) to begin a fit to counts (..., bins) with."""
+        """Coefficients (..., parameters) to begin a fit to counts (..., bins) with."""
         start: Floats = np.log((counts + 0.5) / np.diff(self.edges)) @ self._project.T
         return start
 
@@ -247,39 +248,45 @@ class BackgroundFunction:
         return shaped
 
     def expected(self, coefficients: Floats) -> Floats:
-        """Events in each bin, (..., bins), for coefficients (..., 5)."""
+        """Events in each bin, (..., bins), for coefficients (..., parameters)."""
         events: Floats = np.sum(self._densities(coefficients), axis=-1)
         return events
 
     def expected_and_slopes(self, coefficients: Floats) -> tuple[Floats, Floats]:
-        """Events (toys, bins), and their derivatives by the coefficients, (toys, bins, 5)."""
+        """Events (toys, bins), and their derivatives by the coefficients, (toys, bins, parameters)."""
         densities = self._densities(coefficients)
-        slopes = densities.transpose(1, 0, 2) @ self.basis  # bin by bin: (toys, points) @ (points, 5)
+        slopes = densities.transpose(1, 0, 2) @ self.basis  # bin by bin: (toys, points) @ (points, parameters)
         return densities.sum(axis=-1), slopes.transpose(1, 0, 2)
 
     def parameters(self, coefficients: Floats) -> Floats:
-        """(ln p0, p1, p2, p3, p4) of coefficients (5,)."""
+        """(ln p0, p1, p2, ...) of coefficients (parameters,)."""
         parameters: Floats = self.parameter_matrix @ coefficients
         return parameters
 
     def coefficients(self, parameters: npt.ArrayLike) -> Floats:
-        """(5,), of (ln p0, p1, p2, p3, p4)."""
-        solved = np.linalg.solve(self.parameter_matrix, np.asarray(parameters, np.float64))
+        """(parameters,), of (ln p0, p1, p2, ...); those that are left out are zero."""
+        solved = np.linalg.solve(self.parameter_matrix, _padded(parameters))
         return np.asarray(solved, np.float64)
 
     @staticmethod
     def density(mjj: npt.ArrayLike, parameters: npt.ArrayLike, family: Family = "dijet") -> Floats:
-        """Events per GeV at mjj (GeV) for (ln p0, p1, p2, p3, p4)."""
+        """Events per GeV at mjj (GeV) for (ln p0, p1, p2, ...); those that are left out are zero."""
         logarithms = _logarithms(np.asarray(mjj, np.float64), family)
-        density: Floats = np.exp(logarithms @ np.asarray(parameters, np.float64)[_ORDER])
+        density: Floats = np.exp(logarithms @ _padded(parameters)[_ORDER])
         return density
 
     @classmethod
     def of_parameters(cls, edges: npt.ArrayLike, parameters: npt.ArrayLike, family: Family = "dijet") -> Floats:
-        """Events in each bin, (bins,), for (ln p0, p1, p2, p3, p4)."""
+        """Events in each bin, (bins,), for (ln p0, p1, p2, ...); those that are left out are zero."""
         points, weights = _quadrature(np.asarray(edges, np.float64))
         events: Floats = np.sum(cls.density(points, parameters, family) * weights, axis=1)
         return events
+
+
+def _padded(parameters: npt.ArrayLike) -> Floats:
+    """All of (ln p0, p1, p2, ...): those that are left out are zero."""
+    given = np.asarray(parameters, np.float64)
+    return np.pad(given, (0, MOST_PARAMETERS - len(given)))
 
 
 def _quadrature(edges: Floats) -> tuple[Floats, Floats]:
@@ -290,7 +297,7 @@ def _quadrature(edges: Floats) -> tuple[Floats, Floats]:
 
 
 def _logarithms(mjj: Floats, family: Family) -> Floats:
-    """Derivatives of the logarithm of a function by its parameters, (..., 5)."""
+    """Derivatives of the logarithm of a function by its parameters, (..., parameters)."""
     check_choice("family of functions", family, FAMILIES)
     x = mjj / SQRT_S
     return np.stack([np.ones_like(x), *FAMILIES[family](x)], axis=-1)

@@ -7,21 +7,37 @@ signal in it; what a fit of signal and background makes of it is a bias.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from .fits import ORDERS, Criterion, fit_backgrounds
+from .fits import Criterion, fit_backgrounds
 from .scans import Signal, in_slices, scan_toys
-from .spectrum import Family, Floats
+from .spectrum import MOST_PARAMETERS, Family, Floats
 
-__all__ = ["ALTERNATIVES", "smooth_truths", "spurious_signal"]
+__all__ = ["ALTERNATIVES", "MOST_SPURIOUS", "SpuriousSignal", "smooth_truths", "spurious_signal"]
 
 #: Families that stand for what the background may be, beside that which is fitted.
 ALTERNATIVES: tuple[Family, ...] = ("ua2", "atlas", "exponential")
 
+#: Share of the statistical uncertainty of the yield that a spurious signal may have.
+MOST_SPURIOUS = 0.2
+
 #: Masses that lie this close, relative to one, are looked at together.
 _AROUND = 0.1
+
+
+@dataclass(frozen=True)
+class SpuriousSignal:
+    """The signal that smooth truths fake in fits of one spectrum."""
+
+    events: Floats
+    """(masses,), the largest of all families and of the masses up to 10 % around each."""
+    over_statistical: float
+    """The largest at any mass, over the statistical uncertainty of the yield there."""
+    n_parameters: int
+    """Of the background: those that the criterion chooses, or more."""
 
 
 def smooth_truths(
@@ -29,7 +45,6 @@ def smooth_truths(
     edges: Floats,
     *,
     families: Sequence[Family] = ALTERNATIVES,
-    n_parameters: int | Sequence[int] = ORDERS,
     criterion: Criterion = "f-test",
 ) -> dict[Family, Floats]:
     """Spectra (bins,) of several families of functions, fitted to the same counts (bins,).
@@ -40,10 +55,7 @@ def smooth_truths(
         A fit does not converge.
     """
     one = np.asarray(counts, np.float64)[None]
-    fits = {
-        family: fit_backgrounds(family, one, edges, n_parameters=n_parameters, criterion=criterion, family=family)
-        for family in families
-    }
+    fits = {family: fit_backgrounds(family, one, edges, criterion=criterion, family=family) for family in families}
     return {family: fit.expected[0] for family, fit in fits.items()}
 
 
@@ -54,12 +66,14 @@ def spurious_signal(
     masses: Sequence[float] | Floats,
     *,
     families: Sequence[Family] = ALTERNATIVES,
-    n_parameters: int | Sequence[int] = ORDERS,
     criterion: Criterion = "f-test",
-) -> dict[str, Floats]:
-    """Largest number of signal events that smooth truths of several families fake, (masses,) by slice.
+) -> dict[str, SpuriousSignal]:
+    """Signal that smooth truths of several families fake, and how many parameters keep it small, by slice.
 
-    It is the largest of all families and of the masses up to 10 % around each.
+    It is the least number, from what the criterion chooses on, with which the spurious signal is below
+    `MOST_SPURIOUS` of the statistical uncertainty of the yield at all masses (the criterion of ATLAS:
+    ATL-PHYS-PUB-2020-028), or the most. Toys are to be fitted with the same: where each chooses its own, what it
+    chooses depends on the signal in it, and yields of broad signals are biased by up to 0.4 of their uncertainty.
 
     Parameters
     ----------
@@ -72,26 +86,27 @@ def spurious_signal(
         GeV.
     families : sequence of str
         Of functions.
-    n_parameters, criterion
-        As for `fit_spectrum`, of the families and of the fits of their spectra.
+    criterion : str
+        As for `fit_spectrum`, of the function and of the other families.
 
     Raises
     ------
     OptionError, DataError
         As `scan`.
     """
-    shapes = in_slices(signal, counts, "signal shape")
+    shapes, at = in_slices(signal, counts, "signal shape"), np.asarray(masses, np.float64)
     faked = {}
     for name, of_slice in counts.items():
-        one, own = np.asarray(of_slice, np.float64), edges[name]
-        truths = smooth_truths(one, own, families=families, n_parameters=n_parameters, criterion=criterion)
-        # of as many parameters as the data are fitted with
-        nominal = fit_backgrounds(name, one[None], own, n_parameters=n_parameters, criterion=criterion)
+        truths = smooth_truths(of_slice, edges[name], families=families, criterion=criterion)
         toys = {name: np.stack(list(truths.values()))}
-        order = int(nominal.slice.n_parameters[0])
-        scans = scan_toys(toys, {name: own}, shapes[name], masses, n_parameters=order)
-        largest = np.abs(scans[name].yields).max(axis=0)
+        nominal = fit_backgrounds(name, np.asarray(of_slice, np.float64)[None], edges[name], criterion=criterion)
+        for order in range(int(nominal.slice.n_parameters[0]), MOST_PARAMETERS + 1):
+            found = scan_toys(toys, {name: edges[name]}, shapes[name], at, n_parameters=order)[name]
+            share = float(np.abs(found.pulls()).max())
+            if share < MOST_SPURIOUS:
+                break
+        largest = np.abs(found.yields).max(axis=0)
         # yields of smooth truths change sign with the mass: what they fake is the envelope of the masses around
-        at = np.asarray(masses, np.float64)
-        faked[name] = np.array([largest[np.abs(at / mass - 1) <= _AROUND].max() for mass in at])
+        events = np.array([largest[np.abs(at / mass - 1) <= _AROUND].max() for mass in at])
+        faked[name] = SpuriousSignal(events, share, order)
     return faked
