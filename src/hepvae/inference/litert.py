@@ -17,7 +17,7 @@ from ..errors import ModelError, OptionError
 from ..extras import require
 from ..jets.spec import MOST_PARTICLES
 from ..models.card import ModelCard
-from ..models.contract import CARD_KEY, LEAST_PARTICLES_KEY, RECO_LOSS_KEY, RECO_LOSSES
+from ..models.contract import CARD_KEY, LEAST_PARTICLES_KEY, OURS, RECO_LOSS_KEY, RECO_LOSSES
 from .blocks import STEP, Tuning
 from .litert_engine import Engine, create_engine
 from .litert_file import jet_bytes, read_litert
@@ -49,7 +49,7 @@ class LiteRt(Runtime):
         metadata = self._file.metadata
         for key in (CARD_KEY, LEAST_PARTICLES_KEY):
             if not isinstance(metadata.get(key), str):
-                raise ModelError(f"{path}: no {key!r} in its metadata: not exported by hepvae")
+                raise ModelError(f"{path}: no {key!r} in its metadata: {OURS}")
         card = ModelCard.from_json(metadata[CARD_KEY], str(path))
         least = metadata[LEAST_PARTICLES_KEY]
         if not least.isdecimal() or not 1 <= int(least[:9]) <= MOST_PARTICLES:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import MissingPackageError, ModelError, OptionError
 from ..models.bundled import MODELS, model_folder
-from ..models.contract import SAVED_MODEL
+from ..models.contract import OURS, SAVED_MODEL
 from ..options import nearest
 from .inferer import Inferer
 from .runtime import Runtime
@@ -160,7 +160,7 @@ def _chosen(path: Path, names: Sequence[str]) -> tuple[type[Runtime], Path]:
             suffixes.append(suffix)
     if path.is_dir():
         raise ModelError(f"{path}: expected {' or '.join(map(_file_name, dict.fromkeys(suffixes)))} in it")
-    raise ModelError(f"{path}: expected a model file of kind {', '.join(dict.fromkeys(suffixes))}")
+    raise ModelError(f"{path}: is no model file of kind {', '.join(dict.fromkeys(suffixes))}: {OURS}")
 
 
 def _file_name(suffix: str) -> str:

@@ -19,6 +19,7 @@ from ..models.contract import (
     CARD_KEY,
     INPUT,
     LEAST_PARTICLES_KEY,
+    OURS,
     PARTICLES_AXIS,
     RECO_LOSS_KEY,
     RECO_LOSSES,
@@ -79,9 +80,7 @@ class OnnxRuntime(Runtime):
         model = read_model(path)
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         if CARD_KEY not in metadata:
-            raise ModelError(
-                f"{path}: no {CARD_KEY!r} in its metadata: expected a file that 'hepvae export' wrote"
-            )
+            raise ModelError(f"{path}: no {CARD_KEY!r} in its metadata: {OURS}")
         card = ModelCard.from_json(metadata[CARD_KEY], str(path))
         free = self._check_ends(model, card)
         values = check_graph(model, path, card.spec.n_particles)

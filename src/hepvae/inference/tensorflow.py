@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..errors import ModelError, OptionError, one_line
 from ..extras import quiet_tensorflow, require
 from ..models.card import ModelCard
-from ..models.contract import INPUT, RECONSTRUCTION, SAVED_MODEL, SAVED_MODEL_CARD
+from ..models.contract import INPUT, OURS, RECONSTRUCTION, SAVED_MODEL, SAVED_MODEL_CARD
 from ..models.saved_model import check_saved_model
 from .blocks import Tuning
 from .runtime import InferenceOptions, Runtime
@@ -107,7 +107,7 @@ class TensorFlow(Runtime):
         """Load a folder that an adoption wrote: a graph of constants, without code of others."""
         file = path / SAVED_MODEL_CARD
         if not file.is_file():
-            raise ModelError(f"{path}: no {SAVED_MODEL_CARD} in it: not adopted by hepvae; see 'hepvae adopt'")
+            raise ModelError(f"{path}: no {SAVED_MODEL_CARD} in it: {OURS}")
         card = ModelCard.from_json(file.read_text(), str(file))
         check_saved_model(path)
         try:

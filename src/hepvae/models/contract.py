@@ -14,6 +14,7 @@ __all__ = [
     "INPUT",
     "JETS_AXIS",
     "LEAST_PARTICLES_KEY",
+    "OURS",
     "PARTICLES_AXIS",
     "RECONSTRUCTION",
     "RECO_LOSSES",
@@ -43,6 +44,9 @@ RECO_LOSSES: tuple[RecoLoss, ...] = get_args(RecoLoss)
 
 #: Folder, in the directory of an adopted model, of its TensorFlow form, and where that has its `ModelCard`.
 SAVED_MODEL, SAVED_MODEL_CARD = "saved_model", "assets.extra/hepvae.json"
+
+#: What is expected in the place of a model without a card.
+OURS = "expected one of 'hepvae export', or of 'hepvae adopt', which takes models of others"
 
 #: Names of the classes of the models that hepvae trains, in a ``.keras`` file.
 TRAINED = ("hepvae>VAE", "hepvae>Density")

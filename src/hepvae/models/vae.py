@@ -15,7 +15,7 @@ from keras import ops
 from ..errors import HepvaeError, ModelError, one_line
 from . import MASKED, architecture, gradients, hyperparameters
 from .card import ModelCard
-from .contract import TRAINED
+from .contract import OURS, TRAINED
 from .density import Density
 from .jet_model import JetModel
 from .layers import Mask
@@ -112,7 +112,7 @@ def load_vae(path: str | Path) -> JetModel:
             config, weights = (_member(archive, name) for name in ("config.json", "model.weights.h5"))
         config = json.loads(config)
         if config.get("registered_name") not in TRAINED:
-            raise ModelError(f"a Keras {config.get('class_name')}, not a model of hepvae")
+            raise ModelError(f"a Keras {config.get('class_name')}, not a model of hepvae: {OURS}")
         card, held = ModelCard.from_dict(config["config"]["card"]), check_weights(weights)
         values = hyperparameters(card.architecture, card.hyperparameters)
         least = architecture(card.architecture).least_weights(card.spec, values)
