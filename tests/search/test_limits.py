@@ -51,7 +51,8 @@ def test_expected_limits_and_bands(expected):
 def test_systematics_weaken_limits(narrow, expected):
     spectra = {"": Spectrum(EDGES, background(1e5))}
     size = {"": 0.5 * expected.expected[2]}
-    for systematics in (Systematics(spurious=size), Systematics(normalisation=0.5), Systematics(resolution=0.3)):
+    moved = Systematics(resolution=0.3), Systematics(scale=0.1)
+    for systematics in (Systematics(spurious=size), Systematics(normalisation=0.5), *moved):
         weaker = upper_limits(spectra, narrow, MASSES, n_parameters=3, systematics=systematics)[""]
         assert (weaker.expected[2] > 1.01 * expected.expected[2]).all()
 

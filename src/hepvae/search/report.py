@@ -545,7 +545,7 @@ def show_systematics(
     header = ("slice", "pass rate", "spurious signal, events", "over statistical", "at any mass")
     report.table("Background", (*header, "parameters"), rows)
     report.table(
-        "Signal",
+        "Signal, in limits",
         ("source", "size"),
         [
             ["luminosity and efficiencies", _percent(systematics.normalisation)],

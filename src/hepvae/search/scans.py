@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -74,11 +74,21 @@ class Systematics:
     spurious: Mapping[str, Floats] = field(default_factory=dict)
     """(masses,) by slice: signal events that the choice of the function may fake, each slice for itself."""
     scale: float = 0.0
-    """Relative uncertainty of the jet energy scale, which moves the signal."""
+    """Relative uncertainty of the jet energy scale, which moves the signal; for limits."""
     resolution: float = 0.0
-    """Relative uncertainty of the resolution of mjj, which widens the signal."""
+    """Relative uncertainty of the resolution of mjj, which widens the signal; for limits."""
     normalisation: float = 0.0
-    """Relative uncertainty of the expected signal, for limits: luminosity, efficiencies."""
+    """Relative uncertainty of the expected signal: luminosity, efficiencies; for limits."""
+
+    @property
+    def of_background(self) -> Systematics:
+        """Those that a spectrum without signal has, too: what is profiled in a test for a signal.
+
+        One that only changes the signal would find the mass that fits best around that which is tested. The
+        likelihood ratio has no chi-square distribution then (Davies, Biometrika 64 (1977) 247): significances of
+        toys without signal would be too large. A signal that is moved is found at a mass beside.
+        """
+        return replace(self, scale=0.0, resolution=0.0)
 
     @property
     def change_the_fit(self) -> bool:
@@ -176,6 +186,7 @@ def scan(
     criterion : str
         As for `fit_spectrum`.
     systematics : Systematics, optional
+        Those of the background are profiled.
 
     Returns
     -------
@@ -262,7 +273,7 @@ def scan_toys(
     scans = {}
     for group, templates in tests.items():
         parts = {name: (alone[name], template) for name, template in templates.items()}
-        systematic = nuisances_of(parts, shapes, masses, systematics)
+        systematic = nuisances_of(parts, shapes, masses, systematics and systematics.of_background)
         fitted = fit_tests(group, parts, systematic, masses)
         orders_of = {name: alone[name].slice.n_parameters for name in templates}
         strongest = np.argmax(fitted[2], axis=1)
