@@ -182,10 +182,10 @@ def yields(options, shapes):
                 # toys of their own in each cell: fluctuations of shared ones look like a bias of many
                 seed = options.seed + len(biases)
                 data, *counts = throw_toys({"": truth + number * template}, options.toys + 1, seed=seed)[""]
-                # a spurious signal is zero at some masses
-                around = mass * np.array([0.94, 0.97, 1, 1.03, 1.06])
-                how = how_fitted(name, data, shape, around, options.criterion)
-                pulls = scan_toys({"": np.array(counts)}, edges, shape, around, **how)[""].pulls(number)[:, 2]
+                how = how_fitted(name, data, shape, [*SCANNED, mass], options.criterion)
+                faked = how["systematics"].spurious[""][-1:]
+                how |= {"systematics": Systematics(spurious={"": faked})}
+                pulls = scan_toys({"": np.array(counts)}, edges, shape, [mass], **how)[""].pulls(number)[:, 0]
                 bias = pulls.mean(), pulls.std() / np.sqrt(options.toys)
                 biases[name, signal, events, sigmas, mass] = bias
                 covered = np.mean(np.abs(pulls) < 1)

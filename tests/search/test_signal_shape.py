@@ -29,6 +29,11 @@ def test_sample_at_its_mass(width, rng):
     assert found.sum() == pytest.approx(1, abs=0.002)
 
 
+@pytest.mark.parametrize("width", [0.03, 0.15])
+def test_core_is_half_of_the_events(width, rng):
+    assert signal_shape({3000: peak(3000, width, rng, 20000)}).core(3000) == pytest.approx(1.35 * width, rel=0.08)
+
+
 def test_other_masses_are_scaled(rng):
     shape = signal_shape({3000: peak(3000, 0.05, rng, 200000)})
     for mass in (2000, 3000, 4500):

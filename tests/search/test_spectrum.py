@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import quad
 
 from hepvae import DataError, OptionError
-from hepvae.search.spectrum import MOST_PARAMETERS, SQRT_S, BackgroundFunction, Spectrum, dijet_edges
+from hepvae.search.spectrum import MOST_PARAMETERS, SQRT_S, BackgroundFunction, Spectrum, dijet_edges, divided
 
 PARAMETERS = np.array([3.0, 8.0, 5.0, -0.2, 0.05, 0.01])
 
@@ -26,6 +26,15 @@ def test_edges_of_the_fit_range():
     assert list(edges[-2:]) == [6564, 6808]
     assert list(dijet_edges(1455, 1700)) == [1455, 1530, 1607, 1687, 1700]
     assert (np.diff(dijet_edges(1000, 12827)) > 0).all()
+
+
+def test_bins_are_no_wider_than_a_signal():
+    edges = dijet_edges(1460, 3019)
+    assert (divided(edges, 0.051) == edges).all()
+    fine = divided(edges, 0.021)
+    assert (fine[::3] == edges).all() and (np.diff(fine) / fine[:-1]).max() < 0.021
+    assert np.diff(fine)[:3] == pytest.approx(70 / 3)
+    assert len(divided(edges, 1e-4)) == 4 * (len(edges) - 1) + 1
 
 
 @pytest.mark.parametrize(("start", "stop"), [(900, 2000), (2000, 1460), (1460, 13000)])

@@ -52,7 +52,7 @@ from .samples import SearchSample, events_of
 from .scans import COMBINED, Scan, Systematics
 from .separation import FiguresOfMerit, Measured, ScoredEvents, figures_of_merit, in_window, roc
 from .slices import INCLUSIVE, Expectation, FitOptions, SlicedSignal
-from .spectrum import Floats, dijet_edges
+from .spectrum import Floats, dijet_edges, divided
 from .spurious import SpuriousSignal
 from .weights import effective_events
 from .windows import COMPANION, WindowSearch, windows
@@ -231,14 +231,13 @@ class _Hunt:
 def expected(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: Cuts, report: Report) -> _Hunt:
     """Background and signal in the slices, the number of signal events to inject, and what they are worth."""
     background, name, points = samples[options.searched], options.injected, cuts.points
-    edges = usable_edges(options, points, report)
-    names = points.slice_names
-    expectation = slices.expect_background(background.mjj, background.weight, cuts.slices, names, edges)
-    sliced = {}
+    names, sliced = points.slice_names, {}
     for label, mass in options.samples_of(name).items():
         sample = samples[label]
         sliced[mass] = (sample.mjj, sample.weight, points.slices(sample.score(), sample.mjj))
     signal = slices.slice_signal(sliced, names, options.inject_mass)
+    edges = usable_edges(options, points, signal, report)
+    expectation = slices.expect_background(background.mjj, background.weight, cuts.slices, names, edges)
     masses = slices.steps_in_mass(signal, expectation, options.scan_start)
     known: Mapping[str, npt.NDArray[Any]] = expectation.events
     if options.data is not None:
@@ -264,8 +263,11 @@ def expected(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: 
     return _Hunt(expectation, signal, number, measured, masses, spurious, pass_rates)
 
 
-def usable_edges(options: SearchOptions, points: WorkingPoints, report: Report) -> Floats:
-    """Bins of the fit, up to the last mjj that the regressions saw: beyond, cuts keep another share."""
+def usable_edges(options: SearchOptions, points: WorkingPoints, signal: SlicedSignal, report: Report) -> Floats:
+    """Bins of the fit, no wider than the signal, up to the last mjj that the regressions saw.
+
+    Beyond that, cuts keep another share.
+    """
     edges = dijet_edges(options.fit_start, options.fit_stop)
     covered = edges[points.covers(edges)]
     if len(covered) < 2 or covered[0] > edges[0]:
@@ -278,7 +280,15 @@ def usable_edges(options: SearchOptions, points: WorkingPoints, report: Report) 
             f"Fits of mjj end at {tev(covered[-1])} instead of {tev(edges[-1])}: events beyond are too few"
             " for the regression of the cuts."
         )
-    return covered
+    width = signal.inclusive.core(signal.mass)
+    fine = divided(covered, width)
+    if len(fine) > len(covered):
+        report.conclude(
+            f"Bins of mjj are divided by {(len(fine) - 1) // (len(covered) - 1)}: half of the signal is within"
+            f" {width:.1%} of its mass, and bins that are wider than a signal make limits rise and fall from mass"
+            " to mass."
+        )
+    return fine
 
 
 def pass_rate_scale(
