@@ -84,6 +84,19 @@ def test_encoder_and_decoder_in_memory(tmp_path, events, vae):
     assert load_inferer(tmp_path / "m", runtime="onnxruntime")._opened().runtime.reco_loss == "chamfer"
 
 
+def test_outputs_of_another_shape(tmp_path, events, vae):
+    """Without --decoder, and where the network itself failed, there was TensorFlow's traceback."""
+    card = {**CARD, "output": {"reconstruction": 1, "z_mean": 1, "z_log_var": 2}}
+    with pytest.raises(ModelError, match=r"z_mean \(80, 4\).*; an encoder needs --decoder"):
+        adopt(vae[0], card, output=tmp_path / "m", jets=events)
+    x = keras.Input((20, 3))
+    fixed = keras.Model(x, keras.layers.Lambda(lambda x: tf.reshape(tf.reshape(x, (7, -1)), (-1, 20, 3)))(x))
+    card = {**CARD, "output": {"reconstruction": 0}, "loss": {"reco": "mse"}}
+    with pytest.raises(ModelError, match="TensorFlow fails on 80 jets: "):
+        adopt(fixed, card, output=tmp_path / "m", jets=events)
+    assert not (tmp_path / "m").exists()
+
+
 @pytest.mark.parametrize("kind", ["mse", "chamfer in the network", "score"])
 def test_models_of_others_on_litert(tmp_path, events, vae, kind):
     """Their losses in the graph, where no loop of hepvae computes them."""

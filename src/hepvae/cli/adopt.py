@@ -45,7 +45,8 @@ def adopt(
         text = draft_card(model, custom=custom, trust_code=trust_code)
         with whole_file(draft) as temporary:
             temporary.write_text(text)
-        click.echo(terminal_text(f"{draft}: complete it, then: hepvae adopt {model} --card {draft} --output DIR"))
+        given = f"{model} --decoder {decoder}" if decoder else model
+        click.echo(terminal_text(f"{draft}: complete it, then: hepvae adopt {given} --card {draft} --output DIR"))
         return 0
     if card is None or output is None:
         missing = "card" if card is None else "output"

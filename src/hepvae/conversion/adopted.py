@@ -134,9 +134,12 @@ class Adoption:
                 losses = outputs_of(batch.astype(np.float64), raw, card, np)
             except (ValueError, IndexError) as error:  # of shapes that do not go together
                 shapes = ", ".join(f"{name} {value.shape}" for name, value in raw.items())
+                alone = len(self.networks) == 1 and card.outputs.z_mean is not None
                 raise ModelError(
                     f"{card.at(('output',))}: outputs have the shapes {shapes} for {len(batch)} jets:"
                     f" not those of [output] and [loss]: {one_line(error)}"
+                    + "; an encoder needs --decoder (decoder=)"
+                    * alone
                 ) from error
             for name in names:
                 if losses[name].shape != (len(batch),):

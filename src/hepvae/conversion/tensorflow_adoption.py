@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import ModelError, one_line
 from ..extras import require
 from ..inference.litert import outputs_of as litert_outputs
 from ..inference.litert_file import write_litert
@@ -47,6 +47,17 @@ def adopt_tensorflow(adoption: Adoption) -> dict[str, Parity]:
     for node in graph.nodes:
         if node.op in RANDOM_OPERATORS:
             raise random_error(where, node.op, node.name)
+    run = tf.function(lambda particles: _raw(adoption, card, particles), autograph=False)
+
+    def raw(batch: Array) -> dict[str, Any]:
+        try:
+            return {name: value.numpy() for name, value in run(tf.constant(batch)).items()}
+        except ModelError:
+            raise
+        except Exception as error:  # whatever the code of a network runs into
+            raise ModelError(f"{where}: TensorFlow fails on {len(batch)} jets: {one_line(error)}") from error
+
+    losses = adoption.source_losses(raw)  # first: it says which output is not what the card has
     saved_model = adoption.folder / SAVED_MODEL
     graph.save(saved_model, card.outputs.names)
     file = saved_model / SAVED_MODEL_CARD
@@ -58,12 +69,7 @@ def adopt_tensorflow(adoption: Adoption) -> dict[str, Parity]:
 
     proto = converted(traced)
     write_graph(proto, adoption.onnx_file, adoption.metadata())
-    run = tf.function(lambda particles: _raw(adoption, card, particles), autograph=False)
-
-    def raw(batch: Array) -> dict[str, Any]:
-        return {name: value.numpy() for name, value in run(tf.constant(batch)).items()}
-
-    source = adoption.check_written(adoption.source_losses(raw))
+    source = adoption.check_written(losses)
     on_onnx = load_inferer(adoption.onnx_file, batching=False)(padded)
     between = held(on_tensorflow, on_onnx, f"{card.name}: TensorFlow and ONNX Runtime differ")
     parities = {"source": source, "tensorflow": between}

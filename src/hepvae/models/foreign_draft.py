@@ -54,9 +54,9 @@ def _outputs(inputs: Shapes, outputs: Shapes) -> list[str]:
     likely = [name for name in outputs if name not in (*of_jets, *latent.values())] or ["output"]
     likely.sort(key=lambda name: (name != RECONSTRUCTION, outputs.get(name) not in inputs.values()))
     of_decoder = bool(latent) and {*outputs} <= {"z", *latent.values()}
-    reconstruction = "0" if of_decoder else json.dumps(likely[0])
+    reconstruction, which = ("0", "of --decoder; ") if of_decoder else (json.dumps(likely[0]), "")
     return [
-        f"reconstruction = {reconstruction}  # or score = ..., or losses = {{loss = ...}}",
+        f"reconstruction = {reconstruction}  # {which}or score = ..., or losses = {{loss = ...}}",
         *(f"{key} = {json.dumps(name)}" for key, name in latent.items()),
         *([] if latent else ['# z_mean = "..."  # with z_log_var, for kl_loss; with --decoder, what it takes']),
         "",
