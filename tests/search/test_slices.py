@@ -152,7 +152,7 @@ def test_masses_to_scan(expectation, signal):
     masses = slices.steps_in_mass(signal, expectation)
     low, high = signal.central
     assert 2500.0 in masses and len(masses) > 10
-    assert masses[1:] / masses[:-1] == pytest.approx(1 + (high - low) / 2)
+    assert masses[1:] / masses[:-1] == pytest.approx(1 + signal.inclusive.resolution(2500))
     assert 1400 < masses[0] < 1520  # half of it is in the range of the fit
     fine = np.linspace(EDGES[0], EDGES[-1], 20_000)
     density = expectation.shares["tight"] * expectation.fit.density(fine) * (fine[1] - fine[0])

@@ -30,8 +30,8 @@ def test_edges_of_the_fit_range():
 
 def test_bins_are_no_wider_than_a_signal():
     edges = dijet_edges(1460, 3019)
-    assert (divided(edges, 0.051) == edges).all()
-    fine = divided(edges, 0.021)
+    assert (divided(edges, 0.04) == edges).all()
+    fine = divided(edges, 0.016)
     assert (fine[::3] == edges).all() and (np.diff(fine) / fine[:-1]).max() < 0.021
     assert np.diff(fine)[:3] == pytest.approx(70 / 3)
     assert len(divided(edges, 1e-4)) == 4 * (len(edges) - 1) + 1

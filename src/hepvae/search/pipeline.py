@@ -280,13 +280,12 @@ def usable_edges(options: SearchOptions, points: WorkingPoints, signal: SlicedSi
             f"Fits of mjj end at {tev(covered[-1])} instead of {tev(edges[-1])}: events beyond are too few"
             " for the regression of the cuts."
         )
-    width = signal.inclusive.core(signal.mass)
-    fine = divided(covered, width)
+    resolution = signal.inclusive.resolution(signal.mass)
+    fine = divided(covered, resolution)
     if len(fine) > len(covered):
         report.conclude(
-            f"Bins of mjj are divided by {(len(fine) - 1) // (len(covered) - 1)}: half of the signal is within"
-            f" {width:.1%} of its mass, and bins that are wider than a signal make limits rise and fall from mass"
-            " to mass."
+            f"Bins of mjj are divided by {(len(fine) - 1) // (len(covered) - 1)}: the signal has a resolution of"
+            f" {resolution:.1%}, and bins that are wider make limits rise and fall from mass to mass."
         )
     return fine
 

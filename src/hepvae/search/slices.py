@@ -60,7 +60,7 @@ LEAST_SIGNAL = 100
 #: Expected background events under the peak, in the slice that has fewest, for asymptotic significances.
 LEAST_UNDER_PEAK = 10
 
-#: Masses are scanned in steps of half of the central 68 % of the signal, but for very narrow and very broad ones.
+#: Masses are scanned in steps of the resolution, but for very narrow and very broad signals.
 _STEPS = (0.02, 0.08)
 
 
@@ -221,7 +221,7 @@ def steps_in_mass(signal: SlicedSignal, expectation: Expectation, lowest: float 
     """
     low, high = signal.central
     edges, smallest = expectation.edges, min(expectation.shares.values())
-    step = 1 + np.clip((high - low) / 2, *_STEPS)
+    step = 1 + np.clip(signal.inclusive.resolution(signal.mass), *_STEPS)
     cumulative = np.append(0.0, np.cumsum(expectation.fit.expected))
 
     def usable(mass: float) -> bool:

@@ -61,8 +61,8 @@ _POINTS = 3
 #: Cumulative shares at which the shapes of two masses are put together; 0.05 % of the events between two.
 _LEVELS = np.linspace(0, 1, 2001)
 
-#: Bins are divided into no more parts.
-_MOST_PARTS = 4
+#: Bins are no wider than so many standard deviations of the signal, and divided into no more parts.
+_WIDEST, _MOST_PARTS = 4 / 3, 4
 
 #: Bins of mjj / mass that samples are smoothed in.
 _FINE = 0.001
@@ -88,13 +88,13 @@ def dijet_edges(start: float = 1460, stop: float = 6808) -> Floats:
     return np.concatenate([[start], inner, [stop]])
 
 
-def divided(edges: Floats, width: float) -> Floats:
-    """Edges of the same bins, each in as many equal parts as make all no wider, relative to mjj, than `width`.
+def divided(edges: Floats, resolution: float) -> Floats:
+    """Edges of the same bins, each in as many equal parts as make all no wider than `_WIDEST` resolutions.
 
     A peak in one bin of its own is measured better than one in two halves: with bins that are wider than a signal,
     limits rise and fall from mass to mass.
     """
-    parts = int(np.clip(np.ceil(np.max(np.diff(edges) / edges[:-1]) / width), 1, _MOST_PARTS))
+    parts = int(np.clip(np.ceil(np.max(np.diff(edges) / edges[:-1]) / (_WIDEST * resolution)), 1, _MOST_PARTS))
     steps = np.arange(parts) / parts
     return np.append((edges[:-1, None] + np.diff(edges)[:, None] * steps).ravel(), edges[-1])
 
@@ -338,10 +338,10 @@ class SignalShape:
         """mjj / mass that some shares of the events are below."""
         return np.interp(np.asarray(levels, np.float64), _LEVELS, self._quantiles_at(mass))
 
-    def core(self, mass: float) -> float:
-        """Width of the shortest interval in mjj / mass with half of the events: of a Gaussian, 1.35 sigma."""
+    def resolution(self, mass: float) -> float:
+        """In mjj / mass, of the peak: the standard deviation of a Gaussian with half of its events as close."""
         quantiles, half = self._quantiles_at(mass), len(_LEVELS) // 2
-        return float(np.min(quantiles[half:] - quantiles[:-half]))
+        return float(np.min(quantiles[half:] - quantiles[:-half])) / 1.349
 
     def template(
         self, mass: float, edges: npt.ArrayLike, *, scale: float = 1.0, resolution: float = 1.0
