@@ -147,6 +147,9 @@ def test_adopt_on_the_command_line(tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
     assert main(["adopt", net, "--output", output]) == 2
     assert "--card is missing" in capsys.readouterr().err
+    assert main(["model", output]) == 0
+    shown = capsys.readouterr().out
+    assert '\n                      reco = "mse"  # one of' in shown  # it was one long line, with \\n
 
 
 @pytest.mark.slow

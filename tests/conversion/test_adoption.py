@@ -380,6 +380,7 @@ def test_drafts_propose_no_loss_as_a_reconstruction(tmp_path):
     """Of an export of hepvae's own, kl_loss of one number a jet was drafted as the reconstruction."""
     (tmp_path / "card.toml").write_text(draft_card(hepvae.model_path("conv")))
     described = read_card(tmp_path / "card.toml")
+    assert described.name == "conv"  # not "model", as its file
     assert described.outputs.losses == tuple((name, name) for name in LOSSES)
     assert described.loss.kl_weight > 0  # else kl_loss would not be in the score
     x, jet = (None, 100, 3), (None,)

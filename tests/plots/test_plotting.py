@@ -27,9 +27,10 @@ def test_an_axis_that_is_mostly_empty_is_drawn_where_the_scores_are(rng):
     assert 1.5 < low <= 2.6 and 39 < high < 65  # bins have a width of 26 %
 
 
-def test_numbers_of_a_short_axis_do_not_collide(rng):
-    """Scores of a user's model from 0.17 to 2.7 had 3 x 10^-1 written over 4 x 10^-1."""
-    samples = {name: (rng.uniform(0.17, 2.7, 400), np.ones(400)) for name in ("QCD", "WW")}
+@pytest.mark.parametrize(("low", "high"), [(0.17, 2.7), (1.8, 80)])
+def test_numbers_of_a_short_axis_do_not_collide(rng, low, high):
+    """Scores of a user's model from 0.17 to 2.7, or 1.8 to 80, had 3 x 10^-1 written over 4 x 10^-1."""
+    samples = {name: (np.geomspace(low, high, 400), np.ones(400)) for name in ("QCD", "WW")}
     figure = plot_scores(score_histogram(samples))
     figure.canvas.draw()
     texts = [t for t in figure.axes[1].get_xticklabels(which="both") if t.get_text()]

@@ -17,7 +17,7 @@ from .options import overwrite_option
 @click.argument("model", type=PATH, metavar="MODEL")
 @option("--decoder", type=PATH, help="where MODEL is an encoder: what takes its z_mean")
 @option("--card", type=PATH, help="TOML file: the inputs, outputs and losses that MODEL does not say itself")
-@option("--check", multiple=True, metavar="FILES", help="jets to check on (default: the bundled samples)")
+@option("--check", multiple=True, metavar="FILES", help="jets to check on  [default: the bundled samples]")
 @option("--custom", type=PATH, help="Python file with names that the code of a Keras file needs; trusts it")
 @option("--trust-code", is_flag=True, help="run the code that a Keras file brings along (Lambda, custom layers)")
 @option("--output", type=PATH, help="the model directory to write")

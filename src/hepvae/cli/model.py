@@ -44,7 +44,10 @@ def model(name: str, runtime: str | None, as_json: bool) -> int:
     for key, value in rows.items():
         if value == "":  # of a model of another kind
             continue
-        click.echo(terminal_text(f"{key.replace('_', ' '):<22}{_plain(value)}"))
+        text, lines = _plain(value), ""
+        if key == "card":  # of an adopted model, as its file has it
+            text, lines = text.rstrip().replace("\n", f"\n{'':<22}"), "\n"
+        click.echo(terminal_text(f"{key.replace('_', ' '):<22}{text}", keep=lines))
     return 0
 
 

@@ -44,9 +44,11 @@ model_option = option("--model", required=True, help=f"a bundled name ({', '.joi
 runtime_option = option(
     "--runtime",
     type=Choice(runtime_names()),
-    help="default: as measured by hepvae tune, else by the files of the model",
+    help="what executes the model  [default: as measured by hepvae tune, else by its files]",
 )
-threads_option = option("--threads", type=Whole(), help="default: HEPVAE_NUM_THREADS, else the cores at hand")
+threads_option = option(
+    "--threads", type=Whole(), help="of the runtime  [default: HEPVAE_NUM_THREADS, else the cores at hand]"
+)
 overwrite_option = option("--overwrite", is_flag=True, help="replace an output that exists")
 scored_output_option = option("--output", required=True, type=PATH, help="the scored file, .root or .parquet")
 allow_failed_option = option(
@@ -57,7 +59,12 @@ strategy_options = built(
     "strategy",
     ScoreStrategy,
     option("--strategy", type=Choice(STRATEGIES), help="two jets to a score  [default: what the model names]"),
-    option("--kl-weight", type=Number(), help="score = reco_loss + W kl_loss  [default: the model's beta]"),
+    option(
+        "--kl-weight",
+        type=Number(),
+        metavar="W",
+        help="score = reco_loss + W kl_loss  [default: the model's beta]",
+    ),
     option(
         "--convention",
         type=Choice(CONVENTIONS),
@@ -71,9 +78,9 @@ selection_options = built(
     Selection,
     option("--region", type=Choice(REGIONS), help="only events of this region of deta"),
     option("--pt-min", type=Number(), default=Selection.pt_min, help="GeV, both jets"),
-    option("--eta-max", type=Number(0), default=Selection.eta_max, help="both jets"),
+    option("--eta-max", type=Number(0), default=Selection.eta_max, help="|eta| of both jets"),
     option("--mjj-min", type=Number(), default=Selection.mjj_min, help="GeV"),
-    option("--deta-cut", type=Number(0), default=Selection.deta_cut, help="border of the regions"),
+    option("--deta-cut", type=Number(0), default=Selection.deta_cut, help="border of the regions in deta"),
 )
 
 

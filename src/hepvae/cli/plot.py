@@ -40,8 +40,8 @@ MOST_BINS = 10_000
 @option("--scale", multiple=True, metavar="NAME=FACTOR", help="of the weights of a sample; more than once")
 @option("--bins", type=Whole(1, MOST_BINS), default=40, help="of each axis")
 @option("--label", default="Simulation", help='above the axes; "CMS Preliminary" has CMS in bold')
-@option("--lumi", type=Number(0, unit="fb-1"), help="integrated luminosity, above the axes")
-@option("--energy", type=Number(0, unit="TeV"), default=13.0, help="TeV")
+@option("--lumi", type=Number(0, unit="fb-1"), help="integrated luminosity, fb-1, above the axes")
+@option("--energy", type=Number(0, unit="TeV"), default=13.0, help="of the collisions, TeV")
 @option("--title", help="heading of the legend")
 @option("--save", is_flag=True, help="also the histograms, one for each sample, beside the figure as .root")
 @overwrite_option

@@ -54,7 +54,7 @@ _DEFAULT = SearchOptions
 )
 @option("--search-model", help="whose score is cut on  [default: the last]")
 @_list_option("--strategies", _DEFAULT.strategies, "the model's own is cut on, else the first")
-@_list_option("--working-points", _DEFAULT.working_points, "shares of the background to keep, in per cent")
+@_list_option("--working-points", _DEFAULT.working_points, "shares of the background to keep: eff10 is 10 %")
 @option("--lumi", "luminosity", type=Number(), default=_DEFAULT.luminosity, help="integrated luminosity, fb-1")
 @option(
     "--cross-section", type=Number(), help="pb, of the background that is selected  [default: of its tree Runs]"

@@ -16,7 +16,7 @@ from ..output.text import terminal_text
 
 @click.command("serve-local", cls=Command)
 @click.argument("folder", type=PATH, metavar="DIR")
-@option("--port", type=Whole(1, 65535), help="default: one that is free")
+@option("--port", type=Whole(1, 65535), help="that clients connect to  [default: a free one]")
 @option(
     "--rtt",
     type=Number(0, 59999, "milliseconds"),

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import click
 
-from ..execution.command import Command
+from ..execution.command import Command, option
+from ..execution.option_types import Choice
+from ..inference import runtime_names
 from ..output.text import terminal_text
 from . import options
 
 
 @click.command("tune", cls=Command)
 @options.model_option
-@options.runtime_option
+@option("--runtime", type=Choice(runtime_names()), help="the only one to measure  [default: all]")
 @options.threads_option
 def tune(model: str, runtime: str | None, threads: int | None) -> int:
     """Measure how a model is run fastest on this machine, and keep it.
 
-    Without --runtime all runtimes that the model directory has a file for.
+    Of a model directory, all runtimes that it has a file for.
     """
     from ..inference.tune import tune as measure
 

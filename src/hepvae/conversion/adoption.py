@@ -19,6 +19,7 @@ from ..extras import versions
 from ..jets.padding import pad_particles
 from ..models.bundled import reference_jets
 from ..models.card import ADOPTED, ModelCard, Reconstruction
+from ..models.contract import SAVED_MODEL
 from ..models.foreign import ForeignCard, Values, resolved
 from ..models.foreign_draft import draft
 from ..models.foreign_file import read_card
@@ -132,8 +133,10 @@ def draft_card(
         The model cannot be read.
     """
     network = load_network(model, custom=custom, trust_code=trust_code)
-    name = Path(model).stem if isinstance(model, (str, Path)) else "my-model"
-    return draft(name, network.inputs, network.outputs)
+    path = Path(model).absolute() if isinstance(model, (str, Path)) else Path("my-model")
+    return draft(
+        path.parent.name if path.stem in ("model", SAVED_MODEL) else path.stem, network.inputs, network.outputs
+    )
 
 
 def _resolved(card: ForeignCard, networks: list[Any]) -> ForeignCard:

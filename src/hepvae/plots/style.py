@@ -269,5 +269,8 @@ def plain_ticks(axis: Axis) -> None:
 def ticks_that_fit(axis: Axis) -> None:
     """`plain_ticks` on a logarithmic axis of fewer than two powers of ten, where numbers as 3 x 10^-1 collide."""
     low, high = axis.get_view_interval()
-    if axis.get_scale() == "log" and high < 30 * low:
+    if axis.get_scale() != "log":
+        return
+    powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
+    if powers < 2 or high < 30 * low:
         plain_ticks(axis)
