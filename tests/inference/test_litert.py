@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +76,17 @@ def test_engines_are_few(path, signal_jets):
     runtime = inferer._opened().runtime
     kept = [key for key, engines in runtime._idle.items() for _ in engines]
     assert 0 < sum(runtime._bytes(*key) for key in kept[:-1]) <= KEPT_BYTES
+
+
+def test_engines_share_the_memory_of_their_graph(signal_jets):
+    """Each had a copy, and so few were kept that calls of 64 jets made those of edge-dense again and again."""
+    runtime = load_inferer(model_path("edge-dense", runtime="litert"), threads=1)._opened().runtime
+    engines = [runtime._create((jets, 100, 1)) for jets in range(1, 9)]
+    for jets, engine in enumerate(engines, start=1):
+        engine.run(signal_jets[:jets])
+    maps = re.split(r"\n(?=[0-9a-f]+-)", Path("/proc/self/smaps").read_text())
+    resident = sum(1024 * int(re.search(r"\nRss: +(\d+) kB", one)[1]) for one in maps if "memfd:hepvae" in one)
+    assert 0 < resident < 0.5 * len(engines) * len(runtime._file.graph)
 
 
 def test_file_is_a_plain_model_of_one_jet(path, file, signal_jets):

@@ -1,7 +1,8 @@
 """LiteRT, the successor of TensorFlow Lite, with the kernels of XNNPACK.
 
-It runs one shape at a time: see `litert_file` for how one file serves all, and `litert_engine` for how it is
-called. Engines are kept for the shapes that are used, and for as many threads as use them at once.
+It runs one shape at a time: `litert_file` says how one file serves all, `litert_memory` what they share, and
+`litert_engine` how it is called. Engines are kept for the shapes that are used, and for as many threads as use
+them at once.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from ..models.contract import CARD_KEY, LEAST_PARTICLES_KEY, OURS, RECO_LOSS_KEY
 from .blocks import STEP, Tuning
 from .litert_engine import Engine, create_engine
 from .litert_file import jet_bytes, read_litert
+from .litert_memory import SharedGraph
 from .runtime import InferenceOptions, Runtime
 
 __all__ = ["LiteRt", "outputs_of"]
 
-#: Of engines that wait for their next batch, for each thread; one has the weights of the model twice.
-KEPT_BYTES = 1 << 26
+#: Of engines that wait for their next batch, for each thread; a new one takes the time of some 20 jets.
+KEPT_BYTES = 1 << 27
 #: Jets of a block where what a model makes of them stays in the second cache of a core: fewer calls.
 LIGHT_BLOCK, LIGHT_BYTES = 48, 1 << 20
 
@@ -67,6 +69,7 @@ class LiteRt(Runtime):
         if LIGHT_BLOCK * self._jet_bytes <= LIGHT_BYTES:
             self.default_tuning = Tuning(LIGHT_BLOCK, "blocks")
         self.default_tuning = self.default_tuning.of_jets(self._jet_bytes)
+        self._graph = SharedGraph(self._file.graph, self._file.sizes)
         self._idle: dict[tuple[int, int, int], list[Engine]] = {}
         self._lock = threading.Lock()
         self._check_shapes(card)
@@ -113,8 +116,8 @@ class LiteRt(Runtime):
         return [values[i] if size == count else values[i][:count] for i in self._order]
 
     def _bytes(self, jets: int, particles: int, threads: int) -> int:
-        """About what an engine takes."""
-        return jets * particles * self._jet_bytes // self._particles + 2 * len(self._file.graph)
+        """About what an engine takes; it has weights of its own, in the order that its kernels read."""
+        return jets * particles * self._jet_bytes // self._particles + len(self._file.graph)
 
     def _create(self, key: tuple[int, int, int]) -> Engine:
         """An engine for a shape, in the place of one that waits for another where there are many."""
@@ -126,7 +129,7 @@ class LiteRt(Runtime):
                 if left > KEPT_BYTES * self.threads:
                     self._idle.pop(other)
                     left -= size
-        return create_engine(self._file.sizes.write(self._file.graph, jets, particles), threads, self._path)
+        return create_engine(self._graph.sized(jets, particles), threads, self._path)
 
 
 def outputs_of(card: ModelCard, reco_loss: str | None) -> tuple[str, ...]:

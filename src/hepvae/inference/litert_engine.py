@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from ..errors import ModelError, one_line
 from ..extras import quiet_stderr, require
+from .litert_memory import SizedGraph
 
 __all__ = ["Engine", "create_engine"]
 
@@ -79,7 +80,7 @@ _SIZE = ctypes.c_size_t
 #: Arguments of the functions that are called; each returns a status, 0 where all is well.
 _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "LiteRtCreateEnvironment": (ctypes.c_int, ctypes.POINTER(_Option), _HANDLES),
-    "LiteRtCreateModelFromBuffer": (_Handle, ctypes.c_char_p, _SIZE, _HANDLES),
+    "LiteRtCreateModelFromBuffer": (_Handle, _Handle, _SIZE, _HANDLES),
     "LiteRtGetModelSignature": (_Handle, _SIZE, _HANDLES),
     "LiteRtGetNumSignatureInputs": (_Handle, ctypes.POINTER(_SIZE)),
     "LiteRtGetNumSignatureOutputs": (_Handle, ctypes.POINTER(_SIZE)),
@@ -157,12 +158,12 @@ def _quiet_first(process: int) -> AbstractContextManager[None]:
     return quiet_stderr() if first else nullcontext()
 
 
-def create_engine(content: bytes, threads: int, path: Path) -> Engine:
-    """An engine for the content of a ``.tflite`` file with fixed shapes.
+def create_engine(content: SizedGraph, threads: int, path: Path) -> Engine:
+    """An engine for a graph with fixed shapes.
 
     Parameters
     ----------
-    content : bytes
+    content : SizedGraph
     threads : int
         Inside its operators.
     path : path
@@ -184,16 +185,19 @@ def create_engine(content: bytes, threads: int, path: Path) -> Engine:
 class _CompiledModel:
     """On the C library. Inputs and outputs have memory of theirs, which is copied: 1/500 of the work."""
 
-    def __init__(self, library: _Library, content: bytes, threads: int) -> None:
-        self._library, self._content = library, content  # it reads weights there
+    def __init__(self, library: _Library, content: SizedGraph, threads: int) -> None:
+        self._library, self._content = library, content  # it reads constants there
         self._created: list[tuple[str, _Handle]] = []
-        model = self._keep("Model", "LiteRtCreateModelFromBuffer", library.environment, content, len(content))
+        model = self._keep(
+            "Model", "LiteRtCreateModelFromBuffer", library.environment, content.address, content.size
+        )
         options = self._keep("Options", "LiteRtCreateOptions")
         library.call("LiteRtSetOptionsHardwareAccelerators", options, CPU)
         settings = library.strdup(f"num_threads = {threads}\n".encode())  # TOML
         opaque = library.create("LiteRtCreateOpaqueOptions", b"xnnpack", settings, library.free)
         library.call("LiteRtAddOpaqueOptions", options, opaque)
         compiled = self._keep("CompiledModel", "LiteRtCreateCompiledModel", library.environment, model, options)
+        content.forget_weights()
         signature = library.create("LiteRtGetModelSignature", model, 0)  # belongs to the model
         (self._input,), inputs = self._buffers(signature, "Input")
         self._outputs, outputs = self._buffers(signature, "Output")
@@ -247,9 +251,9 @@ def _aligned(shape: Sequence[int]) -> Array:
 class _Interpreter:
     """On the Python interpreter."""
 
-    def __init__(self, content: bytes, threads: int) -> None:
+    def __init__(self, content: SizedGraph, threads: int) -> None:
         package = import_module("ai_edge_litert.interpreter")
-        self._interpreter = package.Interpreter(model_content=content, num_threads=threads)
+        self._interpreter = package.Interpreter(model_content=bytes(content.memory), num_threads=threads)
         self._interpreter.allocate_tensors()
         (self._input,) = (tensor["index"] for tensor in self._interpreter.get_input_details())
         self._outputs = [tensor["index"] for tensor in self._interpreter.get_output_details()]

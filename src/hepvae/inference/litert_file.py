@@ -56,11 +56,16 @@ class Sizes:
     """a and b of each place, (places, 2)."""
     factors: npt.NDArray[np.int64]
 
+    def write_into(self, graph: bytearray | memoryview, jets: int, particles: int) -> None:
+        """Overwrite those of a graph."""
+        numbers = np.frombuffer(graph, np.int32, len(graph) // 4)
+        numbers[self.offsets // 4] = jets ** self.powers[:, 0] * particles ** self.powers[:, 1] * self.factors
+
     def write(self, graph: bytes, jets: int, particles: int) -> bytes:
         """The graph for other sizes."""
-        numbers = np.frombuffer(bytearray(graph[: len(graph) // 4 * 4]), np.int32)
-        numbers[self.offsets // 4] = jets ** self.powers[:, 0] * particles ** self.powers[:, 1] * self.factors
-        return numbers.tobytes() + graph[len(graph) // 4 * 4 :]
+        content = bytearray(graph)
+        self.write_into(content, jets, particles)
+        return bytes(content)
 
     def to_list(self) -> list[list[int]]:
         """Plain values, for JSON."""
