@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import uproot
+from helpers.dijet_files import random_tables, write_events
 
 import hepvae
 from hepvae.cli import main
@@ -154,6 +157,15 @@ def test_train_and_export(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "TensorFlow against ONNX Runtime, worst of" in output and "TensorFlow against LiteRT, worst" in output
     assert sorted(file.name for file in folder.iterdir()) == expected
+
+
+def test_inspect_says_what_becomes_of_weights(tmp_path, capsys, rng):
+    """The page on layouts said so, and nothing was printed."""
+    tables = random_tables(rng)
+    tables["candidates"]["weight"] = [np.full(len(pt), 0.25) for pt in tables["candidates"]["pt"]]
+    file = write_events(tmp_path / "a.root", tables, layout="pfnano")
+    assert main(["inspect", str(file)]) == 0
+    assert re.search(r"a\.root: PFCands_pt is (not )?multiplied by PFCands_puppiWeight", capsys.readouterr().out)
 
 
 def test_inspect(tmp_path, capsys):

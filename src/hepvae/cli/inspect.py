@@ -29,10 +29,11 @@ def inspect(files: tuple[str, ...], read: ReadOptions, n_particles: int, allow_f
     if good:
         _print_table(good, n_particles)
     for report in good:
-        problems = [f"{number} jets {reason}" for reason, number in report.health.unscorable.items()]
+        remarks = [report.weights] if report.weights else []
+        remarks += [f"{number} jets {reason}" for reason, number in report.health.unscorable.items()]
         if report.events_not_finite:
-            problems.append(f"{report.events_not_finite} events have a jet whose momentum is not finite")
-        for what in problems:
+            remarks.append(f"{report.events_not_finite} events have a jet whose momentum is not finite")
+        for what in remarks:
             click.echo(terminal_text(f"{report.path}: {what}"))
     return options.failed_status(reports, allow_failed)
 
