@@ -122,7 +122,7 @@ class SearchOptions:
     """What the working points of a search without data are to be fitted to: data, of as many events as are
     expected, or the simulation here, whose fluctuations toys then have."""
     criterion: Criterion = "conservative"
-    """That chooses the number of parameters, on the spectrum that is fitted."""
+    """That chooses the number of parameters; a spurious signal that is to be small may need more."""
     normalisation: float = 0.05
     """Relative uncertainty of the signal by luminosity and efficiencies."""
     scale: float = 0.02

@@ -320,7 +320,7 @@ def bump_hunt(
     """The search of mjj in slices: what is expected, toys without and with signal, the data, and limits.
 
     Without data, one of the toys with signal stands for them. With data that are not unblinded, all that is shown
-    of them is the slice below the loosest working point, and toys stand for the rest.
+    of them is the slice below the loosest working point, and a toy without signal stands for the rest.
     """
     samples = inputs.samples
     hunt = expected(options, samples, cuts, report)
@@ -336,13 +336,15 @@ def bump_hunt(
         throw: dict[str, Any] = {"pass_rates": hunt.pass_rates, "seed": options.seed}
         counts = slices.throw_slices(expectation, signal, options.toys, **throw)
         without = slices.scan_toys_in_slices(counts, masses, expectation, signal, how)
+        hidden = {name: toys[0] for name, toys in counts.items()}
         advance(1)
         throw = {"pass_rates": hunt.pass_rates, "seed": options.seed + 1, "injected": hunt.injected}
         counts = slices.throw_slices(expectation, signal, options.toys, **throw)
         with_signal = slices.scan_toys_in_slices(counts, [signal.mass], expectation, signal, at_signal)
         advance(1)
-        toy = {name: toys[0] for name, toys in counts.items()}
-        data = toy if options.data is None else observed_counts(options, samples[DATA], cuts, expectation, toy)
+        data = {name: toys[0] for name, toys in counts.items()}
+        if options.data is not None:
+            data = observed_counts(options, samples[DATA], cuts, expectation, hidden)
         scans = slices.scan_slices(data, masses, expectation, signal, how)
         plain = replace(how, systematics=None)
         statistical = slices.scan_slices(data, masses, expectation, signal, plain)
@@ -354,9 +356,9 @@ def bump_hunt(
     show_toys_with_signal(report, options.injected, with_signal, signal, hunt.injected, significances)
     show_systematics(report, systematics, hunt.spurious, statistical, here)
     if options.data is not None and not options.unblind:
-        hidden = [name for name in expectation.shares if name != BELOW]
-        report.conclude(f"Blinded: in {', '.join(hidden)}, a toy stands for the data (--unblind shows them).")
-        scans = {name: one for name, one in scans.items() if name in (INCLUSIVE, BELOW)}
+        blinded = ", ".join(name for name in hidden if name != BELOW)
+        report.conclude(f"Blinded: in {blinded}, a toy stands for the data (--unblind shows them).")
+        scans = {BELOW: scans[BELOW]}
     source = "Toy" if options.data is None else "Data"
     injected = hunt.injected if options.data is None else 0.0
     show_data(report, options.injected, scans, without, expectation, signal, injected, source)
