@@ -11,7 +11,7 @@ from helpers.places import FOREIGN_MODELS
 from onnx import TensorProto, helper
 
 import hepvae
-from hepvae import FileError, InputSpec, ModelError, adopt, load_inferer, pad_particles
+from hepvae import FileError, InputSpec, LayoutError, ModelError, adopt, load_inferer, pad_particles
 from hepvae.conversion.adoption import draft_card
 from hepvae.models.foreign_draft import draft
 from hepvae.models.foreign_file import read_card
@@ -390,6 +390,19 @@ def test_drafts_propose_no_loss_as_a_reconstruction(tmp_path):
         "ae", {"x": x}, {**others, "reconstruction": (None, 300)}
     )
     assert '\nscore = "a"' in draft("two", {"x": x}, {"a": jet, "b": (None, 1)})
+
+
+def test_errors_name_what_was_meant(tmp_path, events):
+    """A table [los] was not named, nor axes the other way round, nor what to check on without bundled samples."""
+    card = {"name": "ae", "input": {"features": ["pt", "deta", "dphi"]}, "output": {"reconstruction": 0}}
+    loss = {"loss": {"reco": "mse"}}
+    with pytest.raises(ModelError, match=r"loss is missing: .*; nearest: 'los'"):
+        adopt(scaled(["jets", 20, 3]), {**card, "los": loss["loss"]}, output=tmp_path / "m", jets=events)
+    with pytest.raises(ModelError, match='with axes = "jets, features, particles" they fit'):
+        adopt(scaled(["jets", 3, 20]), card | loss, output=tmp_path / "m", jets=events)
+    charged = {**card, "input": {"features": ["pt", "charge", "dphi"]}}
+    with pytest.raises(LayoutError, match=r"needs for charge; .*: expected --check"):
+        adopt(scaled(["jets", 20, 3]), charged | loss, output=tmp_path / "m")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import LayoutError, ModelError
 from ..extras import versions
 from ..jets.padding import pad_particles
 from ..models.bundled import reference_jets
@@ -152,7 +152,12 @@ def _resolved(card: ForeignCard, networks: list[Any]) -> ForeignCard:
 def _check_jets(card: ForeignCard, jets: Any) -> Array:
     """Padded jets to check on, of an even number."""
     if jets is None:
-        padded = reference_jets(card.spec)
+        try:
+            padded = reference_jets(card.spec)
+        except LayoutError as error:
+            raise LayoutError(
+                f"{error}; that is a bundled sample: expected --check (jets=) with what has it"
+            ) from error
     elif isinstance(jets, np.ndarray):
         card.spec.check(jets)
         padded = np.asarray(jets, np.float32).reshape(-1, *card.spec.shape)

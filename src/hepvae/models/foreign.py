@@ -268,9 +268,12 @@ def _fitted(one: InputTensor, shape: tuple[int | None, ...] | None, card: Foreig
     expected = sizes.get("features")
     if expected is not None and expected != len(one.features):
         names = ", ".join(f.name for f in one.features)
+        turned = next(
+            (a for a in AXES["constituents"] if sizes.get("particles") == len(one.features) and a != one.axes), ""
+        )
         raise ModelError(
             f"{card.at_tensor(one, 'features')}: tensor {one.tensor!r} has {expected} features {shown(shape)},"
-            f" and the card {len(one.features)}: {names}"
+            f" and the card {len(one.features)}: {names}" + f'; with axes = "{turned}" they fit' * bool(turned)
         )
     if one.level == "jet":
         return one

@@ -82,7 +82,7 @@ def _card(table: CardTable, folder: Path) -> ForeignCard:
             raise table.error("preprocess", "takes the place of input: expected one of the two")
         inputs = _weaver(table, folder / table.text("preprocess", preprocess))
     elif given is None:
-        raise table.error("input", "is missing: expected a table [input], or preprocess")
+        raise table.missing("input", ": expected a table [input], or preprocess")
     else:
         inputs = _inputs(given)
     outputs = _outputs(table)
@@ -171,7 +171,7 @@ def _feature(table: CardTable, given: Any, level: Level, pad: float) -> NetworkF
 def _outputs(table: CardTable) -> Outputs:
     outputs = table.table("output")
     if outputs is None:
-        raise table.error("output", "is missing: expected a table [output] with reconstruction, score or losses")
+        raise table.missing("output", ": expected a table [output] with reconstruction, score or losses")
 
     def one(key: str, value: Any) -> str | int | None:
         if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int)) or value == ""):
@@ -235,9 +235,7 @@ def _loss(table: CardTable, outputs: Outputs) -> LossRecipe | None:
             return LossRecipe("mse", kl_weight=kl_weight)
         return None
     if loss is None:
-        raise table.error(
-            "loss", "is missing: expected a table [loss] with reco, as the output is a reconstruction"
-        )
+        raise table.missing("loss", ": expected a table [loss] with reco, as the output is a reconstruction")
     reco: Reco = loss.checked("reco", lambda v: check_choice("reco", v, RECO), loss.required("reco"))
     on: Values = loss.choice("on", VALUES, "network")
     distance = loss.choice("distance", FOREIGN_DISTANCES, "features")

@@ -34,8 +34,13 @@ class CardTable:
     def required(self, key: str) -> Any:
         value = self.take(key)
         if value is None:
-            raise self.card.error((*self.path, key), "is missing", of_table=self.path)
+            raise self.missing(key)
         return value
+
+    def missing(self, key: str, expected: str = "") -> ModelError:
+        """The error to raise for a key that is not there; it has the most similar one that is left over."""
+        message = f"is missing{expected}{nearest(key, self.values)}"
+        return self.card.error((*self.path, key), message, of_table=self.path)
 
     def error(self, key: str, message: str) -> ModelError:
         return self.card.error((*self.path, key), message)
