@@ -33,6 +33,7 @@ from ..reading.dijets import iterate_dijets, read_dijets
 from ..scoring.files import score_files
 from .contenders import hepvae_inferer
 from .processes import Answer, Process
+from .scaling import make_file
 from .timing import BEFORE
 
 Padded = npt.NDArray[np.float32]
@@ -143,13 +144,16 @@ def _files(folder: Path, threads: int, before: str | None) -> tuple[Answer, dict
     from ..inference.tensorflow import traced
 
     spec = InputSpec()
-    paths = [str(sample_path(name)) for name in SAMPLES]
     function = traced(load_vae(folder / "model.keras"), LOSSES)
     inferer = hepvae_inferer(folder, threads)
-    jets: list[FlatJets] = [flatten_jets(select_dijets(e)) for path in paths for e in iterate_dijets(path)]
-    chosen = [examine_jets(flat).chosen for flat in jets]
-    padded = [pad_into(flat, good, spec, spec.n_particles) for flat, good in zip(jets, chosen)]
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        # Of the samples alone, to open a file would take as long as to read its few events.
+        paths = [f"{scratch}/{i}.root" for i in range(2)]
+        for path in paths:
+            make_file(Path(path), uproot.ZSTD(5))
+        jets: list[FlatJets] = [flatten_jets(select_dijets(e)) for path in paths for e in iterate_dijets(path)]
+        chosen = [examine_jets(flat).chosen for flat in jets]
+        padded = [pad_into(flat, good, spec, spec.n_particles) for flat, good in zip(jets, chosen)]
         output = Path(scratch, "scored.root")
 
         cpu: dict[str, list[float]] = {"hepvae": []}

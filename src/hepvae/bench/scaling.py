@@ -153,10 +153,10 @@ class Scaling:
         return max(float(np.median(own)), 0.0) / run.chunks
 
 
-def make_file(path: Path) -> int:
-    """All samples in one file; gives its entries."""
+def make_file(path: Path, compression: Any = None) -> int:
+    """All samples in one file, by default compressed as uproot does; gives its entries."""
     entries = 0
-    with uproot.recreate(path) as file:
+    with uproot.recreate(path, **({} if compression is None else {"compression": compression})) as file:
         for name in SAMPLES:
             with uproot.open(sample_path(name)) as sample:
                 columns = sample["Events"].arrays()
