@@ -147,6 +147,8 @@ def test_one_number_a_jet_of_either_sign(tmp_path, events):
     assert np.asarray(scored.j1_score) == pytest.approx(both[:, 0], rel=5e-4, abs=1e-4)
     assert np.asarray(scored.score) == pytest.approx(both.max(axis=1), rel=5e-4, abs=1e-4)
     assert "j1_loss" not in scored.fields
+    with pytest.raises(ModelError, match=r"model\.onnx: reconstructs nothing: it gives score"):
+        inferer.reconstruct(pad_particles(events, inferer.spec))  # KeyError
     assert min(both.ravel()) < 0 < max(both.ravel())
     report = hepvae.score_files(SAMPLE, inferer, tmp_path / "s.root", mjj_min=0)
     with open_scored(tmp_path / "s.root") as file:

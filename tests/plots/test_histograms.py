@@ -7,6 +7,7 @@ from hepvae import DataError, OptionError
 from hepvae.plots.histograms import (
     jets_histogram,
     loss_histogram,
+    loss_labels,
     mjj_score_histogram,
     observable_histogram,
     residual_histogram,
@@ -120,7 +121,7 @@ def test_columns_of_scored_files():
     histogram = variables_histogram({"QCD": (columns, [1, 2, 4])}, ["mjj", "j1_loss"], bins=5)
     _, mjj, loss = histogram.axes
     assert (mjj.name, mjj.label) == ("mjj", "$m_{jj}$ (GeV)") and mjj.transform is None
-    assert loss.label == "Jet 1: Loss (GeV$^2$)" and loss.transform is not None
+    assert loss.label == "Jet 1: Loss" and loss.transform is not None
     assert histogram.sum(flow=False).value == 3
 
 
@@ -155,8 +156,21 @@ def test_losses_on_an_axis_of_their_name(rng):
     assert [axis.name for axis in histogram.axes] == ["dataset", "kl_loss"]
     assert histogram.axes["kl_loss"].label == "KL divergence" and len(histogram.axes["kl_loss"]) == 7
     assert histogram.sum().value == pytest.approx(weight[2:].sum())
-    with pytest.raises(OptionError, match="loss 'mass' is unknown: expected one of loss, reco_loss, kl_loss"):
-        loss_histogram({"qcd": (losses, weight)}, "mass")
+
+
+def test_losses_have_the_unit_of_the_distance():
+    """Those of adopted models, of the density and of relative errors were in GeV^2 too."""
+    assert loss_labels({})["reco_loss"] == "Reconstruction loss (GeV$^2$)"
+    assert loss_labels({"distance": "weighted"}) == {
+        "loss": "Loss (GeV)",
+        "reco_loss": "Reconstruction loss (GeV)",
+        "kl_loss": "KL divergence",
+    }
+    assert loss_labels({"losses": ["loss"]}) == {"loss": "Loss"}
+    assert loss_labels({"architecture": "adopted", "losses": ["loss", "reco_loss"]})["loss"] == "Loss"
+    own = loss_labels({"architecture": "adopted", "losses": ["score", "other"]})
+    assert own == {"score": "Score of a jet", "other": "other"}
+    assert loss_histogram({"qcd": ([1.0, 2.0], [1, 1])}, "other").axes["other"].label == "other"
 
 
 def test_jet_1_and_jet_2_have_an_axis_each():
@@ -164,7 +178,7 @@ def test_jet_1_and_jet_2_have_an_axis_each():
     histogram = jets_histogram({"qcd": (losses, [1.0, 2.0, 4.0, 8.0])}, "reco_loss", bins=2, limits=(0.1, 1000))
     assert [axis.name for axis in histogram.axes] == ["dataset", "jet1", "jet2"]
     assert histogram[{"dataset": "qcd"}].values().tolist() == [[0, 1], [6, 0]]
-    assert histogram.axes["jet2"].label == "Jet 2: Reconstruction loss (GeV$^2$)"
+    assert histogram.axes["jet2"].label == "Jet 2: Reconstruction loss"
     with pytest.raises(DataError, match="no losses to make a histogram of"):
         jets_histogram({"qcd": (losses[3:], [1.0])}, "reco_loss")
 

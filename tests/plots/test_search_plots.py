@@ -138,7 +138,7 @@ def test_score_against_mjj(rng, style):
 def test_losses_have_a_panel_each(rng, style):
     samples = {name: (rng.lognormal(0, 1, 300), rng.uniform(0, 1, 300)) for name in ("QCD", "G to WW, narrow")}
     figure = plot_losses([loss_histogram(samples, name) for name in ("reco_loss", "kl_loss")], **style)
-    labelled(figure, style["figure_path"], "Reconstruction loss (GeV$^2$)", "KL divergence", "narrow", "Heading")
+    labelled(figure, style["figure_path"], "Reconstruction loss", "KL divergence", "narrow", "Heading")
     assert len(figure.axes) == 2
     for axes in figure.axes:
         for stairs in axes.findobj(lambda a: type(a).__name__ == "StepPatch"):

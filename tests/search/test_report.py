@@ -1,8 +1,17 @@
-"""What the report calls things."""
+"""What the report calls things, and its figures of any model."""
 
 from __future__ import annotations
 
-from hepvae.search.report import signal_name
+import io
+
+import numpy as np
+from rich.console import Console
+
+import hepvae
+from hepvae.models.card import ADOPTED, ModelCard
+from hepvae.scoring.strategy import ScoreStrategy
+from hepvae.search.report import Report, show_scores, signal_name
+from hepvae.search.samples import SearchSample
 
 
 def test_injected_signal_has_the_mass_that_is_injected():
@@ -11,3 +20,17 @@ def test_injected_signal_has_the_mass_that_is_injected():
     assert signal_name("GtoWW15na") == r"$G_{RS} \to WW$, narrow"
     assert signal_name("X $5", 1500.0) == r"X \$5, 1.5 TeV"
     assert signal_name("X") == "X"
+
+
+def test_a_model_that_gives_one_number_a_jet(tmp_path, rng):
+    """`hepvae search` ended at the last section with "loss 'score' is unknown"."""
+    card = ModelCard(ADOPTED, hepvae.InputSpec(5), (), (), beta=0, losses=("score",), reconstruction=None)
+    mjj, weight, strategy = np.full(200, 2e3), np.ones(200), ScoreStrategy("min", 0)
+    samples = {
+        name: SearchSample(name, mjj, weight, {"score": rng.normal(mean, 1, (200, 2))}, card, strategy)
+        for name, mean in (("qcdSig", 0), ("other", 1))
+    }
+    report = Report(tmp_path, Console(file=io.StringIO()), {"label": "Simulation", "energy": 13}, 138.0)
+    show_scores(report, samples, "own")
+    assert report.figures == ["anomaly_score.png", "losses.png", "jets_score.png"]
+    assert all((tmp_path / name).is_file() for name in report.figures)

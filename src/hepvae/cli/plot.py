@@ -66,7 +66,7 @@ def plot(
     Samples are normalised to one, unless there is data or a stack. Those whose names begin with QCD are filled.
     """
     from ..plots import plot_jet_against_jet, plot_scores
-    from ..plots.histograms import score_label, variables_histogram
+    from ..plots.histograms import loss_labels, score_label, variables_histogram
     from ..plots.style import PlotOptions
     from ..scoring.collected import PER_WEIGHT, read_sample
 
@@ -93,9 +93,8 @@ def plot(
                 *(name, lumi, name),
             )
         scores.add((_model_of(provenance), provenance.get("strategy")))
-        losses = (provenance.get("card") or {}).get("losses", ("reco_loss",))
-        if "reco_loss" not in losses:  # a loss of the model's own, without a unit
-            labels |= {f"j{jet}_loss": f"Jet {jet}: loss" for jet in (1, 2)}
+        for loss, of_loss in loss_labels(provenance.get("card") or {}).items():
+            labels |= {f"j{jet}_{loss}": f"Jet {jet}: {of_loss}" for jet in (1, 2)}
     if len(scores) == 1:
         ((model, strategy),) = scores
         labels["score"] = score_label(model, strategy)

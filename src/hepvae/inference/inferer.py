@@ -151,7 +151,12 @@ class Inferer:
         return dict(zip(names, self._opened().of_padded(padded, names)))
 
     def reconstruct(self, padded: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """The particles that the model decodes for each jet; shape and dtype as ``padded``."""
+        """The particles that the model decodes for each jet; shape and dtype as ``padded``.
+
+        Of an adopted model: what `ModelCard.reconstruction` says. `ModelError` where a model decodes nothing.
+        """
+        if self.card.reconstruction is None:
+            raise ModelError(f"{self.path}: reconstructs nothing: it gives {', '.join(self.card.losses)}")
         return self._opened().of_padded(padded, (RECONSTRUCTION,))[0]
 
     def losses_of(self, jets: FlatJets, chosen: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.float32]]:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..options import check_choice, check_number, check_whole_number
+from ..models.card import ADOPTED
+from ..models.losses import LOSSES
+from ..options import check_number, check_whole_number
 
 if TYPE_CHECKING:
     from hist import Hist
@@ -19,6 +21,7 @@ __all__ = [
     "SCORE_LIMITS",
     "jets_histogram",
     "loss_histogram",
+    "loss_labels",
     "mjj_score_histogram",
     "observable_histogram",
     "residual_histogram",
@@ -39,10 +42,11 @@ SCORE_BINS, SCORE_LIMITS = 90, (1e-3, 1e6)
 
 #: Losses of jets, and how an axis names them.
 LOSS_LABELS = {
-    "loss": r"Loss (GeV$^2$)",
-    "reco_loss": r"Reconstruction loss (GeV$^2$)",
-    "kl_loss": "KL divergence",
+    **{"loss": "Loss", "reco_loss": "Reconstruction loss", "kl_loss": "KL divergence"},
+    "score": "Score of a jet",
 }
+#: The unit of a loss that is a distance of particles, by the names of `losses.DISTANCES`.
+UNITS = {"features": r"GeV$^2$", "momenta": r"GeV$^2$", "weighted": "GeV"}
 #: Columns of scored files; those of jets without ``j1_`` or ``j2_``.
 LABELS = LOSS_LABELS | {
     "score": "Anomaly score",
@@ -100,7 +104,23 @@ def score_histogram(
     return _histogram(samples, ["score"], [label], "scores", bins, limits)
 
 
-def loss_histogram(samples: Samples, loss: str, *, bins: int = 40, limits: Limits | None = None) -> Hist[Any]:
+def loss_labels(card: Mapping[str, Any]) -> dict[str, str]:
+    """How an axis names the losses of a model: with the unit that they have where they are distances of momenta.
+
+    Parameters
+    ----------
+    card : mapping
+        As `ModelCard.to_dict` gives it, also of an earlier version.
+    """
+    losses = card.get("losses", LOSSES)
+    known = card.get("architecture") != ADOPTED and "reco_loss" in losses
+    unit = f" ({UNITS[card.get('distance', 'features')]})" if known else ""
+    return {name: LOSS_LABELS.get(name, name) + unit * (name != "kl_loss") for name in losses}
+
+
+def loss_histogram(
+    samples: Samples, loss: str, *, label: str | None = None, bins: int = 40, limits: Limits | None = None
+) -> Hist[Any]:
     """Weighted histogram of one loss of the jets of some samples.
 
     Parameters
@@ -108,7 +128,9 @@ def loss_histogram(samples: Samples, loss: str, *, bins: int = 40, limits: Limit
     samples : mapping of name to (losses, weights)
         Arrays (jets,).
     loss : str
-        One of `hepvae.models.losses.LOSSES`.
+        Its name, as a model gives it.
+    label : str, optional
+        Of the axis, as of `loss_labels`.
     bins, limits : as for `score_histogram`
 
     Returns
@@ -116,10 +138,12 @@ def loss_histogram(samples: Samples, loss: str, *, bins: int = 40, limits: Limit
     hist.Hist
         Axes ``dataset`` (categories) and one of the name of the loss, as for `score_histogram`.
     """
-    return _histogram(samples, [loss], [_loss_label(loss)], "losses", bins, limits)
+    return _histogram(samples, [loss], [label or LOSS_LABELS.get(loss, loss)], "losses", bins, limits)
 
 
-def jets_histogram(samples: Samples, loss: str, *, bins: int = 40, limits: Limits | None = None) -> Hist[Any]:
+def jets_histogram(
+    samples: Samples, loss: str, *, label: str | None = None, bins: int = 40, limits: Limits | None = None
+) -> Hist[Any]:
     """Weighted histogram of one loss of jet 1 against that of jet 2.
 
     Parameters
@@ -127,7 +151,9 @@ def jets_histogram(samples: Samples, loss: str, *, bins: int = 40, limits: Limit
     samples : mapping of name to (losses, weights)
         Arrays (events, 2) and (events,). Events with NaN do not enter.
     loss : str
-        One of `hepvae.models.losses.LOSSES`.
+        Its name, as a model gives it.
+    label : str, optional
+        Of the axis, as of `loss_labels`.
     bins, limits : as for `score_histogram`, of both axes
 
     Returns
@@ -135,7 +161,7 @@ def jets_histogram(samples: Samples, loss: str, *, bins: int = 40, limits: Limit
     hist.Hist
         Axes ``dataset`` (categories), ``jet1`` and ``jet2``, as for `score_histogram`.
     """
-    labels = [f"Jet {j}: {_loss_label(loss)}" for j in (1, 2)]
+    labels = [f"Jet {j}: {label or LOSS_LABELS.get(loss, loss)}" for j in (1, 2)]
     return _histogram(samples, ["jet1", "jet2"], labels, "losses", bins, limits, same=True)
 
 
@@ -386,10 +412,6 @@ def _of_values(samples: Mapping[str, npt.ArrayLike], bins: int, low: float, high
         values = np.asarray(given, np.float64)
         histogram.fill(name, values[~np.isnan(values)])
     return histogram
-
-
-def _loss_label(loss: str) -> str:
-    return LOSS_LABELS[check_choice("loss", loss, LOSS_LABELS)]
 
 
 def _column_label(name: str) -> str:

@@ -25,6 +25,7 @@ from ..output.text import markdown_text
 from ..plots.histograms import (
     jets_histogram,
     loss_histogram,
+    loss_labels,
     mjj_score_histogram,
     observable_histogram,
     residual_histogram,
@@ -715,24 +716,27 @@ def show_companion(
 def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str) -> None:
     """Scores of each sample, and the losses in them."""
     report.section("Scores and losses", f"Of {model}, each sample normalised to one.")
-    strategy = next(iter(samples.values())).strategy
-    title = f"{model}: {strategy.strategy}, KL weight {strategy.kl_weight:g}"
+    first = next(iter(samples.values()))
+    strategy, labels = first.strategy, loss_labels(first.card.to_dict())
+    title = f"{model}: {strategy.strategy}" + f", KL weight {strategy.kl_weight:g}" * ("kl_loss" in labels)
     histogram = score_histogram(
         {legend_name(name): (sample.score(), sample.weight) for name, sample in samples.items()},
         label=score_label(model, strategy.strategy),
     )
     report.plot(plotting.plot_scores, histogram, name="anomaly_score", title=title)
-    names = next(iter(samples.values())).losses
-    losses = [name for name in names if name in ("reco_loss", "kl_loss")] or list(names)
+    losses = [name for name in labels if name in ("reco_loss", "kl_loss")] or list(labels)
     histograms = [
         loss_histogram(
-            {legend_name(n): (s.losses[loss].ravel(), np.repeat(s.weight, 2)) for n, s in samples.items()}, loss
+            {legend_name(n): (s.losses[loss].ravel(), np.repeat(s.weight, 2)) for n, s in samples.items()},
+            loss,
+            label=labels[loss],
         )
         for loss in losses
     ]
     report.plot(plotting.plot_losses, histograms, name="losses", title=model)
     for loss in losses:
-        histogram = jets_histogram({legend_name(n): (s.losses[loss], s.weight) for n, s in samples.items()}, loss)
+        values = {legend_name(n): (s.losses[loss], s.weight) for n, s in samples.items()}
+        histogram = jets_histogram(values, loss, label=labels[loss])
         report.plot(plotting.plot_jet_against_jet, histogram, name=f"jets_{loss}", title=model)
 
 
