@@ -32,7 +32,7 @@ from .graph_layers import (
     dense,
     number_code,
 )
-from .layers import Mask
+from .layers import Mask, feature_of
 
 __all__ = ["EDGE", "EDGE_DENSE", "GRAPH"]
 
@@ -66,7 +66,7 @@ def _encoder(card: ModelCard, values: Mapping[str, Any]) -> keras.Model:
     particles = keras.Input((None, len(card.spec.features)), name="particles")
     mask = Mask(pt, name="mask")(particles)
     features = NodeFeatures(card.mean, card.std, pt, name="features")(particles)
-    code = RankCode(values["codes"], name="code")(mask, particles[..., pt])
+    code = RankCode(values["codes"], name="code")(mask, feature_of(particles, pt))
     nodes = ops.elu(
         dense(values["width"], "scale")(features) * dense(values["width"], "rank")(code)
         + dense(values["width"], "shift")(features)

@@ -19,6 +19,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from . import gradients
+from .layers import feature_of
 from .losses import FAR
 
 __all__ = [
@@ -145,7 +146,7 @@ class NearestNeighbours(layers.Layer):
         # Term by term, as each runtime rounds it alike: they must agree on who is nearest.
         distance = ops.expand_dims((1.0 - real) * FAR, 1)
         for feature in (self.eta, self.phi):
-            x = particles[..., feature]
+            x = feature_of(particles, feature)
             distance = distance + ops.square(ops.expand_dims(x, 2) - ops.expand_dims(x, 1))
         nearness, neighbours = ops.top_k(-distance, self.k)
         # The number of the jet, counted: an export would write a range out.
@@ -272,7 +273,7 @@ class Particles(layers.Layer):
     def call(self, code: Any, coefficients: Any, fine: Any, real: Any) -> Any:
         x = ops.matmul(code, coefficients) + fine
         features = [
-            (ops.elu(x[..., i]) + 1.0) * std if i == self.pt else x[..., i] * std + mean
+            (ops.elu(x[..., i : i + 1]) + 1.0) * std if i == self.pt else x[..., i : i + 1] * std + mean
             for i, (mean, std) in enumerate(zip(self.mean, self.std))
         ]
-        return ops.stack(features, axis=2) * ops.expand_dims(real, 2)
+        return ops.concatenate(features, axis=2) * ops.expand_dims(real, 2)

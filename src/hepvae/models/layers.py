@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["Destandardise", "Mask", "Standardise"]
+__all__ = ["Destandardise", "Mask", "Standardise", "feature_of"]
 
 
 class _PerFeature(keras.layers.Layer):
@@ -43,6 +43,11 @@ class Destandardise(_PerFeature):
         return x * ops.convert_to_tensor(self.std, x.dtype) + ops.convert_to_tensor(self.mean, x.dtype)
 
 
+def feature_of(particles: Any, i: int) -> Any:
+    """One feature (jets, n_particles) of particles: LiteRT's fast kernels keep an axis that is cut."""
+    return ops.squeeze(particles[..., i : i + 1], -1)
+
+
 class Mask(keras.layers.Layer):
     """1 where there is a constituent (pt > 0), 0 where there is padding: (jets, n_particles)."""
 
@@ -51,4 +56,4 @@ class Mask(keras.layers.Layer):
         self.pt = pt
 
     def call(self, particles: Any) -> Any:
-        return ops.cast(particles[..., self.pt] > 0, particles.dtype)
+        return ops.cast(feature_of(particles, self.pt) > 0, particles.dtype)
