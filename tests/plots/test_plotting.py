@@ -109,14 +109,17 @@ def test_data_on_a_stack(rng, tmp_path):
 def test_a_loss_far_above_the_others_is_counted_and_leaves_the_axis():
     figure = plot_history({"loss": [9, 1e13, 3], "val_loss": [8, 4, 5], "kl_loss": [1, 1, 1]})
     (axes,) = figure.axes
-    assert axes.get_ylim()[1] < 1e3
+    assert axes.get_ylim()[1] < 1e3 and axes.get_ylabel() == r"Loss (GeV$^2$)"
     assert axes.get_legend().get_texts()[0].get_text() == "Training (latent sampled), 1 far above"
     figure.draw_without_rendering()
     assert [text for text in axes.get_yticklabels() if text.get_text()]
 
 
 def test_history(tmp_path):
-    figure = plot_history({"loss": [9, 5, 3], "val_loss": [8, 4, 5]}, figure_path=tmp_path / "h.png")
+    losses = {"loss": [9, 5, 3], "val_loss": [8, 4, 5]}
+    weighted = plot_history({**losses, "kl_loss": [1, 1, 1]}, distance="weighted")
+    assert [axes.get_ylabel() for axes in weighted.axes] == ["Loss (GeV)"]
+    figure = plot_history(losses, figure_path=tmp_path / "h.png")
     assert "Best epoch (2)" in words(figure)
 
 

@@ -114,7 +114,7 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
-    plot_history(trained.history, figure_path=output / "history.png", title=model)
+    plot_history(trained.history, distance=training.distance, figure_path=output / "history.png", title=model)
     with whole_file(output / "options.toml") as temporary:
         temporary.write_text(
             "".join(f"{key} = {json.dumps(value)}\n" for key, value in effective_options().items())

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..models.losses import DistanceName
+from .histograms import UNITS
 from .style import PlotOptions, drawing, legend_above, ticks_that_fit
 
 if TYPE_CHECKING:
@@ -19,13 +21,20 @@ __all__ = ["plot_history"]
 FAR_OUT = 10
 
 
-def plot_history(history: Mapping[str, Sequence[float]], **options: Unpack[PlotOptions]) -> Figure:
+def plot_history(
+    history: Mapping[str, Sequence[float]],
+    *,
+    distance: DistanceName = "features",
+    **options: Unpack[PlotOptions],
+) -> Figure:
     """Loss curve of a training.
 
     Parameters
     ----------
     history : mapping of str to sequence of float
         ``loss`` and ``val_loss`` of each epoch, and of a VAE ``kl_loss``, as in ``history.json``.
+    distance : str
+        Of the loss of a VAE, which gives it its unit.
     **options : PlotOptions
     """
     with drawing(options) as canvas:
@@ -51,7 +60,7 @@ def plot_history(history: Mapping[str, Sequence[float]], **options: Unpack[PlotO
             ticks_that_fit(axes.yaxis)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("Epoch")
-        axes.set_ylabel(r"Loss (GeV$^2$)" if of_vae else "Loss")
+        axes.set_ylabel(f"Loss ({UNITS[distance]})" if of_vae else "Loss")
         legend_above(axes, title=canvas.title, fontsize="small", title_fontsize="small")
         canvas.write_label(axes)
     return canvas.figure
