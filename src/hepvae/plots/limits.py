@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "plot_limits"]
 
+#: Colours of the cycle but those that are hardly seen on the bands.
+_OTHERS = ("C0", "C2", "C3", "C5")
+
 
 class Limits(Protocol):
     """Limits at each mass, as `hepvae.search.upper_limits` gives them, in fb."""
@@ -74,7 +77,7 @@ def plot_limits(
             shown.append(limits.observed)
         for i, (other, one) in enumerate((others or {}).items()):
             style: dict[str, Any] = {
-                "color": f"C{i}",
+                "color": _OTHERS[i % len(_OTHERS)],
                 "linestyle": ("dotted", "dashdot", (0, (5, 1)))[i % 3],
                 "linewidth": 3,
             }
