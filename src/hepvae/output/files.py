@@ -74,13 +74,18 @@ def check_output(path: Path, *, overwrite: bool = True) -> None:
         raise already_there(path)
 
 
+def _followed(path: Path) -> Path:
+    """Where a link leads, as to a disk with more space: it stays, and what is there is replaced."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 @contextmanager
 def whole_file(path: str | Path, run: str = "") -> Iterator[Path]:
     """A file beside ``path`` to write to, which takes its place when the block ends well.
 
     A block that leaves no file there leaves ``path`` as it was.
     """
-    path = Path(path)
+    path = _followed(Path(path))
     check_output(path)
     temporary = path.with_name(temporary_name(path.name, run))
     with _fault_of(path, temporary):
@@ -92,6 +97,7 @@ def whole_file(path: str | Path, run: str = "") -> Iterator[Path]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder beside ``path`` to write to, which takes its place when the block ends well."""
+    path = _followed(path)
     make_folder(path.parent)
     if path.exists() and not path.is_dir():
         raise FileError(f"{path}: cannot be written: is a file, expected the name of a folder")
