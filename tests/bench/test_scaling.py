@@ -24,6 +24,7 @@ def known(gain: float, single_file: bool = False) -> Scaling:
             cpu = own + 0.02 * seconds
             found.runs[workers, chunk] = Run([seconds] * 5, tasks, tasks // 4, [alone] * 5, [cpu] * 5, 1000)
         found.other[chunk] = Run([alone] * 5, tasks, tasks, [alone] * 5, [2 * own + 0.02 * alone] * 5, 1000)
+    found.apart, found.watched = Run([found.runs[0, CHUNKS[-1]].seconds[0] / 1.9] * 5), [0.02] * 5
     found.dense = {1: Run([2.0] * 5), 2: Run([1.05] * 5)}
     found.crowd = {"1": Run([1.0] * 5), "2 (all cores)": Run([2.0] * 5)}
     return found
@@ -44,7 +45,6 @@ def test_figures_of_known_runs():
     assert (costs.chunk_s, costs.event_s) == (pytest.approx(1e-3), pytest.approx(1e-4))
     # what all runs have alike belongs to no event where no rows come back
     assert (costs.task_s, costs.write_s) == (pytest.approx(2e-4), 0)
-    assert found.asking[2] == pytest.approx(0.02)
     assert known(gain=1.6, single_file=True).costs.write_s == pytest.approx(1e-6)
 
 
@@ -53,6 +53,7 @@ def test_the_target_is_held_against_what_was_found(gain, verdict):
     text = printed(known(gain))
     assert f"target 1.8: {verdict}" in text
     assert "edge-dense, at best: 1.9 (1.9 to 1.9)" in text
+    assert "two processes without Dask over one, 6,400 events a chunk: 1.9 (" in text
     assert "with 400 events a chunk: 0.60 ms a chunk where workers write parts, 1.20 ms where rows of a" in text
     assert "0.20 ms a chunk (target 0.5: met), 0.00 us an event, and 2.0 % of a core" in text
     # 10 workers of 0.1 ms an event, two jets each; 1,000 wait for the scheduler where chunks are small
@@ -73,7 +74,8 @@ def test_the_file_has_the_events_of_the_samples(tmp_path):
 @pytest.mark.slow
 def test_a_short_real_run():
     found = run_scaling(rounds=1, chunks=(1600, 6400), files=1, dense_model="graph")
-    assert found.jets == 2 * found.events == 16_516
+    assert found.jets == 2 * found.events == 16_516 and 0 < found.watching < 1
+    assert len(found.apart.seconds) == 1
     for (workers, chunk), run in found.runs.items():
         assert len(run.seconds) == 1
         if workers:

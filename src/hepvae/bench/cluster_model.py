@@ -63,23 +63,19 @@ def chunk_cost(events: npt.ArrayLike, seconds: npt.ArrayLike) -> tuple[float, fl
     return float(fixed), float(each)
 
 
-def asking_cost(chunks: npt.ArrayLike, seconds: npt.ArrayLike, cpu: npt.ArrayLike) -> tuple[float, float, float]:
-    """CPU seconds of the process that asks: for a chunk, for what all runs have alike, and for a second of a run.
-
-    The last is what watches over workers, from which it hears twice a second: more while they work than at rest,
-    so that it is fitted and not measured apart. Relative deviations are minimised, and none is negative.
+def asking_cost(chunks: npt.ArrayLike, cpu: npt.ArrayLike) -> tuple[float, float]:
+    """CPU seconds of the process that asks for a chunk, and what all runs have alike; neither is negative.
 
     Parameters
     ----------
-    chunks, seconds, cpu : array (runs,)
+    chunks, cpu : array (runs,)
         Of runs over the same files, in chunks of two sizes or more.
     """
     from scipy.optimize import nnls
 
-    chunks, seconds, cpu = (np.asarray(values, float) for values in (chunks, seconds, cpu))
-    sides = np.stack([chunks, np.ones(len(cpu)), seconds], axis=1) / cpu[:, None]
-    each, alike, watching = nnls(sides, np.ones(len(cpu)))[0]
-    return float(each), float(alike), float(watching)
+    chunks = np.asarray(chunks, float)
+    each, alike = nnls(np.stack([chunks, np.ones(len(chunks))], axis=1), np.asarray(cpu, float))[0]
+    return float(each), float(alike)
 
 
 def limits(costs: Costs, rates: Rates, workers: int, chunk: int) -> dict[str, float]:

@@ -11,15 +11,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from math import inf
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 import uproot
 
 from ..errors import HepvaeError
@@ -61,6 +64,8 @@ MODEL, DENSE_MODEL = "conv", "edge-dense"
 FILES = 4
 #: What two workers should reach over one.
 TARGET = 1.8
+#: For how long workers do nothing of hepvae, to see what watching over them takes.
+WATCHED_S = 2.0
 #: CPU seconds of the process that asks for a chunk, at most.
 ASKING_TARGET_S = 0.5e-3
 #: Of a cluster that is not here.
@@ -107,8 +112,13 @@ class Scaling:
     """Of the model that takes longer, by workers, in chunks of `DENSE_CHUNK`."""
     dense_model: str = DENSE_MODEL
     """Its name."""
+    apart: Run = field(default_factory=Run)
+    """Two processes that each score half of the files at the same time, without Dask, in the largest chunks."""
     crowd: dict[str, Run] = field(default_factory=dict)
     """`MANY_WORKERS` workers, by how many threads each has."""
+    watched: list[float] = field(default_factory=list)
+    """Cores that the process that asks takes while its workers are busy with something else, of each round:
+    schedulers, and who watches over workers."""
     event_bytes: float = 0.0
     requests: float | None = None
     """Round trips of a chunk, to a server of XRootD; None where there is none."""
@@ -132,25 +142,24 @@ class Scaling:
         alone = {chunk: run for (workers, chunk), run in self.runs.items() if workers == 1}
         sizes = [self.events / run.chunks for run in alone.values()]
         chunk_s, event_s = chunk_cost(sizes, [np.median(run.compute_s) / run.chunks for run in alone.values()])
-        task_s, alike, _ = self.asking
+        asked = [(workers, run) for (workers, _), run in self.runs.items() if workers]
+        chunks = [run.chunks for _, run in asked for _ in run.own_s]
+        task_s, alike = asking_cost(chunks, np.concatenate([self._own_s(run) for _, run in asked]))
         write_s, each = (alike / self.events, 1) if self.single_file else (0.0, PART_CHUNKS)
         return Costs(chunk_s, event_s, task_s, write_s, self.requests or 0.0, self.event_bytes, each)
 
     @property
-    def asking(self) -> tuple[float, float, float]:
-        """CPU seconds of the process that asks, by `asking_cost`: of all rounds with one worker or two."""
-        rounds = [
-            (run.chunks, *times)
-            for (workers, _), run in self.runs.items()
-            if workers
-            for times in zip(run.seconds, run.own_s)
-        ]
-        return asking_cost(*zip(*rounds))
+    def watching(self) -> float:
+        """Cores: the median of `watched`."""
+        return float(np.median(self.watched))
+
+    def _own_s(self, run: Run) -> npt.NDArray[np.float64]:
+        """CPU seconds of the process that asks, of each round, but for watching over workers."""
+        return np.subtract(run.own_s, self.watching * np.asarray(run.seconds))
 
     def own_s(self, run: Run) -> float:
-        """CPU seconds of the process that asks for a chunk, without what watches over workers."""
-        own = np.subtract(run.own_s, self.asking[2] * np.asarray(run.seconds))
-        return max(float(np.median(own)), 0.0) / run.chunks
+        """The same for a chunk, the median."""
+        return max(float(np.median(self._own_s(run))), 0.0) / run.chunks
 
 
 def make_file(path: Path, compression: Any = None) -> int:
@@ -205,6 +214,39 @@ def _requests(path: Path) -> float:
     return float(np.median(added)) / (RTT_MS / 1000)
 
 
+def _busy(seconds: float) -> None:
+    """Keep a core busy."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        sum(range(1000))
+
+
+def _watched(client: Client) -> float:
+    """Cores that this process takes while its workers are busy."""
+    start, own = time.perf_counter(), time.process_time()
+    for busy in client.map(_busy, [WATCHED_S] * max(WORKERS), pure=False):
+        busy.result()
+    return (time.process_time() - own) / (time.perf_counter() - start)
+
+
+@lru_cache(maxsize=1)
+def _opened(model: Path) -> Inferer:
+    return load_inferer(model, threads=1)
+
+
+def _score_apart(model: Path, files: list[str], output: Path, chunk: int) -> None:
+    """In a process of its own, which has opened the model after its first call."""
+    score_files(files, _opened(model), _emptied(output), step_size=chunk, overwrite=True)
+
+
+def _emptied(output: Path) -> Path:
+    """The output, where it is a folder empty."""
+    if not output.suffix:
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir()
+    return output
+
+
 def _timed(
     run: Run,
     files: list[str],
@@ -214,10 +256,7 @@ def _timed(
     client: Client | None = None,
 ) -> tuple[int, int]:
     """Add a round; gives how many events are read, and how many jets scored. The output is a folder for parts."""
-    if not output.suffix:
-        shutil.rmtree(output, ignore_errors=True)
-        output.mkdir()
-    score = partial(score_files, files, inferer, output, step_size=chunk, overwrite=True)
+    score = partial(score_files, files, inferer, _emptied(output), step_size=chunk, overwrite=True)
     if client is None:
         start = time.perf_counter()
         report = score()
@@ -288,6 +327,7 @@ def run_scaling(
         output, other = (folder / name for name in ("scored", "scored.root"))
         if single_file:
             output, other = other, output
+        halves = [(everything[i::2], folder / f"half{i}{output.suffix}") for i in range(min(2, files))]
         few, many = [], []
         for chunk in chunks:
             for workers in (0, *WORKERS):
@@ -309,6 +349,7 @@ def run_scaling(
                 clients = {
                     n: clusters.enter_context(dask_client(f"local:{n}")) for n in {way[-1] for way in ways} - {0}
                 }
+                pool = clusters.enter_context(ProcessPoolExecutor(len(halves), mp_context=get_context("spawn")))
                 for i in range(rounds + 1):
                     for run, given, inferer, to, chunk, workers in ways if i % 2 else ways[::-1]:
                         timed = Run() if i == 0 else run
@@ -316,6 +357,14 @@ def run_scaling(
                         if given is everything:
                             scaling.events, scaling.jets = counts
                         bar(1)
+                    if ways is few:
+                        start = time.perf_counter()
+                        done = [pool.submit(_score_apart, conv, *part, chunks[-1]) for part in halves]
+                        for scored in done:
+                            scored.result()
+                        if i:
+                            scaling.apart.seconds.append(time.perf_counter() - start)
+                            scaling.watched.append(_watched(clients[max(WORKERS)]))
     return scaling
 
 
@@ -360,6 +409,8 @@ def print_scaling(scaling: Scaling, console: Console) -> None:
         "lost: the share of the workers' time in which they compute nothing: scheduling, transfer, waiting for the"
         " process that asks",
     )
+    apart = scaling.ratio(scaling.apart, scaling.runs[0, chunks[-1]])
+    say(f"What the machine gives: two processes without Dask over one, {chunks[-1]:,} events a chunk: {apart}")
     best = max(
         (scaling.ratio(scaling.runs[2, c], scaling.runs[1, c]) for c in chunks), key=lambda ratio: ratio.value
     )
@@ -387,9 +438,9 @@ def print_scaling(scaling: Scaling, console: Console) -> None:
     )
     met = "met" if costs.task_s <= ASKING_TARGET_S else "missed"
     say(
-        f"CPU of the process that asks, of all runs with one worker or two: {1e3 * costs.task_s:.2f} ms a chunk"
+        f"CPU of the process that asks, in all runs with one worker or two: {1e3 * costs.task_s:.2f} ms a chunk"
         f" (target {1e3 * ASKING_TARGET_S:g}: {met}), {1e6 * costs.write_s:.2f} us an event, and"
-        f" {100 * scaling.asking[2]:.1f} % of a core that watches over workers",
+        f" {100 * scaling.watching:.1f} % of a core that watches over busy workers",
     )
     ways = {True: "rows of a single file come back to it", False: "workers write parts"}
     for chunk, run in scaling.other.items():
@@ -429,7 +480,7 @@ def print_scaling(scaling: Scaling, console: Console) -> None:
     )
     worker = slowest(costs, rates, 1, CLUSTER_CHUNKS[-1])[1]
     for name, limit in (
-        ("the process that asks", 1 / (costs.write_s + costs.task_s / CLUSTER_CHUNKS[-1])),
+        ("the process that asks", 1 / max(costs.write_s + costs.task_s / CLUSTER_CHUNKS[-1], 1e-12)),
         ("the storage", rates.storage_bytes_per_s / costs.event_bytes),
     ):
         say(
