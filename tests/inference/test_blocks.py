@@ -57,6 +57,10 @@ def test_jets_are_shared_among_threads_where_it_pays():
     assert len(cut(2 * LEAST_SHARE, Tuning(48, "blocks"), 2, 100)) == 2
     assert len(cut(2 * LEAST_SHARE - 1, Tuning(48, "blocks"), 2, 100)) == 1
     assert len(cut(2 * LEAST_SHARE, Tuning(48, "operators"), 2, 100)) == 1
+    # a thread is woken for one jet of a heavy model
+    assert [len(cut(2, Tuning(48, "blocks").of_jets(each), 2, 100)) for each in (20_000, 700_000)] == [1, 2]
+    for name, share in (("conv", LEAST_SHARE), ("graph", LEAST_SHARE), ("edge-dense", 1)):
+        assert load_inferer(name).tuning.least_share == share
 
 
 def test_few_jets_of_a_length_go_with_longer_ones():

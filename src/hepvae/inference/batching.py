@@ -17,7 +17,7 @@ from ..jets.spec import InputSpec
 from ..models import losses
 from ..models.card import ModelCard
 from ..models.contract import RECONSTRUCTION
-from .blocks import LEAST_SHARE, Block, Tuning, cut, length_classes
+from .blocks import Block, Tuning, cut, length_classes
 from .runtime import InferenceOptions, Runtime
 from .tuning import tuned
 
@@ -51,7 +51,8 @@ class Batcher:
         self._size = card.batch_size
         if self._size is not None:  # of which a block has no more: what is missing is filled up
             size = min(size, self._size)
-        self.tuning = Tuning(size, options.parallel or tuning.parallel)
+        share = runtime.default_tuning.least_share
+        self.tuning = Tuning(size, options.parallel or tuning.parallel, share)
         self._expected: dict[tuple[tuple[str, ...], tuple[int, ...]], list[tuple[int, ...]]] = {}
         #: What a runtime computes where hepvae computes the distances.
         self._without_distances = card.without_distances
@@ -82,7 +83,7 @@ class Batcher:
         count = len(jets)
         whole = self._classes is None or RECONSTRUCTION in outputs
         threads, inside = self.runtime.threads, self.runtime.operator_threads
-        together = inside == threads or count < LEAST_SHARE * threads
+        together = inside == threads or count < self.tuning.least_share * threads
         if whole and together and 0 < count <= self.tuning.block_size:
             values = self._run(jets, outputs)
         else:

@@ -9,7 +9,7 @@ the padding behind them is not computed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal, TypeVar, get_args
 
@@ -26,8 +26,10 @@ PARALLEL: tuple[Parallel, ...] = get_args(Parallel)
 BLOCK_BYTES = 1 << 24
 #: Blocks of twice as many jets have a multiple of it.
 STEP = 4
-#: Fewer jets for each thread are not divided among threads.
-LEAST_SHARE = 1
+#: Fewer jets for each thread are not divided among threads, unless they make more than `SHARE_BYTES` on the way:
+#: to wake a thread takes as long as some jets of a light model.
+LEAST_SHARE = 6
+SHARE_BYTES = 1 << 20
 #: Steps of the lengths that jets are sorted into.
 LENGTH_STEP = 16
 #: Fewer jets of one length go with the longer ones: a run of their own costs more than their padding.
@@ -42,11 +44,16 @@ class Tuning:
     """Jets of a block."""
     parallel: Parallel
     """Where threads work."""
+    least_share: int = field(default=LEAST_SHARE, compare=False, repr=False)
+    """Jets for each thread, at least, where several work; by the model, not measured."""
 
     def of_jets(self, jet_bytes: int) -> Tuning:
-        """The same with blocks as small as a model needs that makes so many bytes of a jet on the way."""
+        """The same for a model that makes so many bytes of a jet on the way: small blocks where they are many."""
         size = min(self.block_size, BLOCK_BYTES // jet_bytes)
-        return replace(self, block_size=size // STEP * STEP if size >= 2 * STEP else max(1, size))
+        share = min(max(SHARE_BYTES // jet_bytes, 1), LEAST_SHARE)
+        return replace(
+            self, block_size=size // STEP * STEP if size >= 2 * STEP else max(1, size), least_share=share
+        )
 
 
 Name = TypeVar("Name")
@@ -144,7 +151,7 @@ def cut(
 def _even(count: int, tuning: Tuning, threads: int, step: int) -> Iterator[tuple[int, int]]:
     """Begin and end of blocks of even sizes."""
     number = -(-count // (tuning.block_size // step * step or tuning.block_size))
-    if tuning.parallel == "blocks" and count >= threads * LEAST_SHARE:
+    if tuning.parallel == "blocks" and count >= threads * tuning.least_share:
         number = min(-(-max(number, threads) // threads) * threads, count)
     if count < 2 * step * number:
         step = 1  # small blocks are not filled up
