@@ -51,6 +51,16 @@ def test_parameters_are_as_many_as_keep_it_small(broad):
     assert chosen[1e4, "f-test"] < chosen[1.3e7, "f-test"] <= chosen[1.3e7, "conservative"]
 
 
+def test_few_events_and_many_parameters():
+    """Where a negative yield asks for less than nothing, no step improved a fit, and the search ended."""
+    rng = np.random.default_rng(1)
+    values = np.where(rng.random(2000) < 0.8, rng.normal(1, 0.15, 2000), 1 - rng.exponential(0.3, 2000))
+    tailed = signal_shape({3000.0: (3000 * values[values > 0.2], np.ones(np.sum(values > 0.2)))})
+    counts, masses = np.random.default_rng(14).poisson(spectrum(1e4)), np.geomspace(1800, 5000, 25)
+    faked = spurious_signal({"": counts}, {"": EDGES}, tailed, masses, criterion="conservative")[""]
+    assert np.isfinite(faked.events).all() and faked.events.max() < 200
+
+
 def test_truths_are_smooth_and_of_as_many_events():
     truths = smooth_truths(np.random.default_rng(2).poisson(spectrum(1e6)), EDGES)
     assert set(truths) == set(ALTERNATIVES)

@@ -64,6 +64,9 @@ _LEAST_CHI2_PER_NDF = 0.01
 _ITERATIONS, _HALVINGS = 200, 6
 #: Damping of steps that do not help, relative to the information: where it begins, and where a fit gives up.
 _DAMPING, _MOST_DAMPING = 1e-3, 1e9
+#: A fit that no step improves, as where a negative yield asks for less than nothing, has ended when a step
+#: promises less: a significance of zero changes by 0.04, one of three by 0.0003.
+_ENDED = 1e-3
 _TINY = 1e-300
 
 
@@ -420,6 +423,10 @@ def minimum(
         todo = todo[~done & (damping[todo] < _MOST_DAMPING)]
         if len(todo) == 0:
             break
+    if len(left := np.flatnonzero(~converged)):
+        at = [one.of(left) for one in slices], [t[left] for t in theta], shared[left]
+        step = _scoring_step(*at, None if prior is None else prior.of(left), lowest[left], np.zeros(len(left)))
+        converged[left] = step.promise < _ENDED
     return Minimum(theta, shared[:, 0], np.sqrt(variance), shared[:, 1:], value, converged)
 
 
