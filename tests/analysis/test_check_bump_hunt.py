@@ -16,8 +16,8 @@ def test_biases_and_limits_with_their_uncertainties():
     done = run_script("check_bump_hunt", "--toys", 4, "--events", 1e6, "--only", "yields")
     assert (done.returncode, done.stderr) == (0, "")
     cells = re.findall(r"[+-]\d\.\d\d ± \d\.\d\d, \d+%", done.stdout)
-    assert len(cells) == 2 * 2 * 2 * 3 * 4  # truths, sizes, signals, strengths, masses
-    assert "- largest bias " in done.stdout and "for 96 cells" in done.stdout
+    assert len(cells) == 3 * 2 * 2 * 3 * 4  # truths, sizes, signals, strengths, masses
+    assert "- largest bias " in done.stdout and "for 144 cells" in done.stdout
     done = run_script("check_bump_hunt", "--toys", 4, "--events", 1e6, "--only", "limits")
     assert len(re.findall(r"\d\.\d{3} ± \d\.\d{3}", done.stdout)) == 6
 
