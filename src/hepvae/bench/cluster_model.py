@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Costs", "Rates", "asking_cost", "chunk_cost", "limits", "slowest"]
+__all__ = ["Costs", "Rates", "chunk_cost", "limits", "slowest"]
 
 
 @dataclass(frozen=True)
@@ -43,39 +43,23 @@ class Rates:
     """Between a batch node and the storage of the same centre; over a continent 20e-3 and more."""
 
 
-def chunk_cost(events: npt.ArrayLike, seconds: npt.ArrayLike) -> tuple[float, float]:
-    """Seconds of a chunk of no events, and of an event more: a line through what chunks of some sizes took.
-
-    Relative deviations are minimised, as chunks of all sizes are measured equally well; neither is negative.
+def chunk_cost(sizes: npt.ArrayLike, seconds: npt.ArrayLike, *, relative: bool = True) -> tuple[float, float]:
+    """What all took alike, and what each more took, neither negative: a line through what was measured.
 
     Parameters
     ----------
-    events, seconds : array (chunks,)
-        At least two sizes.
-    """
-    events, seconds = np.asarray(events, float), np.asarray(seconds, float)
-    sides = np.stack([1 / seconds, events / seconds], axis=1)
-    fixed, each = np.linalg.lstsq(sides, np.ones(len(seconds)), rcond=None)[0]
-    if fixed < 0:
-        fixed, each = 0.0, (events / seconds).sum() / ((events / seconds) ** 2).sum()
-    elif each < 0:
-        fixed, each = (1 / seconds).sum() / (1 / seconds**2).sum(), 0.0
-    return float(fixed), float(each)
-
-
-def asking_cost(chunks: npt.ArrayLike, cpu: npt.ArrayLike) -> tuple[float, float]:
-    """CPU seconds of the process that asks for a chunk, and what all runs have alike; neither is negative.
-
-    Parameters
-    ----------
-    chunks, cpu : array (runs,)
-        Of runs over the same files, in chunks of two sizes or more.
+    sizes, seconds : array (runs,)
+        At least two sizes: events of a chunk and its seconds, or chunks of a run over the same files and its.
+    relative : bool
+        Minimise relative deviations, as chunks of all sizes are measured equally well; not of times from which
+        something was subtracted.
     """
     from scipy.optimize import nnls
 
-    chunks = np.asarray(chunks, float)
-    each, alike = nnls(np.stack([chunks, np.ones(len(chunks))], axis=1), np.asarray(cpu, float))[0]
-    return float(each), float(alike)
+    sizes, seconds = np.asarray(sizes, float), np.asarray(seconds, float)
+    weight = 1 / seconds if relative else np.ones(len(seconds))
+    alike, each = nnls(np.stack([weight, sizes * weight], axis=1), seconds * weight)[0]
+    return float(alike), float(each)
 
 
 def limits(costs: Costs, rates: Rates, workers: int, chunk: int) -> dict[str, float]:

@@ -37,7 +37,7 @@ from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source
 from ..scoring.files import PART_CHUNKS, score_files
-from .cluster_model import Costs, Rates, asking_cost, chunk_cost, slowest
+from .cluster_model import Costs, Rates, chunk_cost, slowest
 from .delay_proxy import delay_proxy
 from .intervals import Ratio, log_ratios, time_ratio
 from .xrootd_server import root_address, xrootd_server
@@ -144,7 +144,8 @@ class Scaling:
         chunk_s, event_s = chunk_cost(sizes, [np.median(run.compute_s) / run.chunks for run in alone.values()])
         asked = [(workers, run) for (workers, _), run in self.runs.items() if workers]
         chunks = [run.chunks for _, run in asked for _ in run.own_s]
-        task_s, alike = asking_cost(chunks, np.concatenate([self._own_s(run) for _, run in asked]))
+        own = np.concatenate([self._own_s(run) for _, run in asked])
+        alike, task_s = chunk_cost(chunks, own, relative=False)
         write_s, each = (alike / self.events, 1) if self.single_file else (0.0, PART_CHUNKS)
         return Costs(chunk_s, event_s, task_s, write_s, self.requests or 0.0, self.event_bytes, each)
 

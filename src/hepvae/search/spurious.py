@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
 from .fits import Criterion, fit_backgrounds
 from .scans import Signal, in_slices, scan_toys
 from .spectrum import MOST_PARAMETERS, Family, Floats
@@ -73,9 +72,8 @@ def spurious_signal(
 
     It is the least number, from what the criterion chooses on, with which the spurious signal is below
     `MOST_SPURIOUS` of the statistical uncertainty of the yield at all masses (the criterion of ATLAS:
-    ATL-PHYS-PUB-2020-028), or the most that fits of the spectrum determine. Toys are to be fitted with the same:
-    where each chooses its own, what it chooses depends on the signal in it, and yields of broad signals are biased
-    by up to 0.4 of their uncertainty.
+    ATL-PHYS-PUB-2020-028), or the most. Toys are to be fitted with the same: where each chooses its own, what it
+    chooses depends on the signal in it, and yields of broad signals are biased by up to 0.4 of their uncertainty.
 
     Parameters
     ----------
@@ -102,14 +100,11 @@ def spurious_signal(
         truths = smooth_truths(of_slice, edges[name], families=families, criterion=criterion)
         toys = {name: np.stack(list(truths.values()))}
         nominal = fit_backgrounds(name, np.asarray(of_slice, np.float64)[None], edges[name], criterion=criterion)
-        order = int(nominal.slice.n_parameters[0])
-        found = scan_toys(toys, {name: edges[name]}, shapes[name], at, n_parameters=order)[name]
-        while (share := float(np.abs(found.pulls()).max())) >= MOST_SPURIOUS and order < MOST_PARAMETERS:
-            try:
-                found = scan_toys(toys, {name: edges[name]}, shapes[name], at, n_parameters=order + 1)[name]
-            except DataError:  # few events do not determine so many
+        for order in range(int(nominal.slice.n_parameters[0]), MOST_PARAMETERS + 1):
+            found = scan_toys(toys, {name: edges[name]}, shapes[name], at, n_parameters=order)[name]
+            share = float(np.abs(found.pulls()).max())
+            if share < MOST_SPURIOUS:
                 break
-            order += 1
         largest = np.abs(found.yields).max(axis=0)
         # yields of smooth truths change sign with the mass: what they fake is the envelope of the masses around
         events = np.array([largest[np.abs(at / mass - 1) <= _AROUND].max() for mass in at])
