@@ -47,7 +47,7 @@ def jets():
     return ak.zip({**columns, "constituents": inside}, depth_limit=1)
 
 
-COMPUTED = ("tau21", "tau32", "softdrop_mass")
+COMPUTED = ("tau21", "tau32", "tau43", "softdrop_mass")
 SPECS = [
     *(InputSpec(20, (name,), "absolute") for name in FEATURES["constituents"] if not name.startswith("is_")),
     InputSpec(8, ("log_pt", "eta", "phi", "energy_fraction", "dxy", "is_photon", "pdgId")),

@@ -9,7 +9,7 @@ import pytest
 import hepvae
 from hepvae import InputSpec, pad_particles
 
-NAMES = ("tau21", "tau32", "softdrop_mass")
+NAMES = ("tau21", "tau32", "tau43", "softdrop_mass")
 
 
 def observables(jets):
@@ -23,13 +23,13 @@ def jet(pt, eta, phi):
 
 
 def test_jets_of_few_particles():
-    assert observables(jet([5], [0], [0])).tolist() == [[0, 0, 0]]
+    assert observables(jet([5], [0], [0])).tolist() == [[0, 0, 0, 0]]
     # Two prongs, on both sides of phi = pi: nothing is left of tau2; a mass by hand.
-    tau21, tau32, mass = observables(jet([100, 50], [0, 0], [3.1, -3.1]))[0]
-    assert (tau21, tau32) == (0, 0)
+    tau21, tau32, tau43, mass = observables(jet([100, 50], [0, 0], [3.1, -3.1]))[0]
+    assert (tau21, tau32, tau43) == (0, 0, 0)
     assert mass == pytest.approx(np.sqrt(2 * 100 * 50 * (1 - np.cos(2 * np.pi - 6.2))), rel=1e-5)
     # The softer one carries less than a tenth: it is dropped, and a particle without mass is left.
-    assert observables(jet([100, 5], [0, 0], [0, 0.1]))[0, 2] == 0
+    assert observables(jet([100, 5], [0, 0], [0, 0.1]))[0, 3] == 0
 
 
 def test_same_as_fastjet():
@@ -46,7 +46,7 @@ def test_same_as_fastjet():
         # Sequences point into memory of their own: both are kept to the end.
         by_kt = fastjet.ClusterSequence(particles, fastjet.JetDefinition(fastjet.kt_algorithm, 999.0))
         tau = []
-        for number in (1, 2, 3):
+        for number in (1, 2, 3, 4):
             axes = by_kt.exclusive_jets(number)
             tau.append(sum(p.pt() * min(p.delta_R(axis) for axis in axes) for p in particles))
         by_angle = fastjet.ClusterSequence(particles, fastjet.JetDefinition(fastjet.cambridge_algorithm, 999.0))
@@ -56,5 +56,5 @@ def test_same_as_fastjet():
                 break
             node = fastjet.PseudoJet(a if a.pt() > b.pt() else b)
             a, b = fastjet.PseudoJet(), fastjet.PseudoJet()
-        expected = [tau[1] / tau[0], tau[2] / tau[1], node.m()]
+        expected = [tau[1] / tau[0], tau[2] / tau[1], tau[3] / tau[2], node.m()]
         assert values == pytest.approx(expected, rel=2e-3, abs=1e-3)

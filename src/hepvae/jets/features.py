@@ -79,7 +79,7 @@ def _observable(number: int) -> Callable[[Any], Array]:
     return compute
 
 
-def _substructure(name: Literal["tau21", "tau32", "softdrop_mass"]) -> Callable[[Any], Array]:
+def _substructure(name: Literal["tau21", "tau32", "tau43", "softdrop_mass"]) -> Callable[[Any], Array]:
     def compute(jets: Any) -> Array:
         from .substructure import substructure
 
@@ -162,6 +162,7 @@ FEATURES: Mapping[Level, Mapping[str, Feature]] = {
                 _substructure("tau21"),
             ),
             _of("jet", "tau32", "tau_3 / tau_2, likewise", "", "", "", _substructure("tau32")),
+            _of("jet", "tau43", "tau_4 / tau_3, likewise", "", "", "", _substructure("tau43")),
             _of(
                 "jet",
                 "softdrop_mass",

@@ -58,7 +58,7 @@ def jet_observables(padded: npt.ArrayLike, spec: InputSpec) -> dict[str, npt.NDA
     pt = np.maximum(pt, 0)
     counts = (pt > 0).sum(axis=1)
     flat = (np.asarray(values[pt > 0], np.float32) for values in (pt, eta, phi))
-    tau1, tau2, _ = subjettiness(np.cumsum(counts) - counts, counts, *flat).T
+    tau1, tau2 = subjettiness(np.cumsum(counts) - counts, counts, *flat).T[:2]
     jets: Any = vector.array({"pt": pt, "eta": eta, "phi": phi, "mass": np.zeros_like(pt)}).sum(axis=1)
     # A jet of one massless particle has none, to rounding of either sign.
     return {

@@ -135,7 +135,7 @@ class FlatJets:
 
     @cached_property
     def subjettiness(self) -> npt.NDArray[Any]:
-        """tau_1, tau_2 and tau_3 of `substructure`, float64 (jets, 3)."""
+        """tau_1 to tau_4 of `substructure`, float64 (jets, 4)."""
         from .substructure import subjettiness
 
         return subjettiness(self.starts, self.counts, self.pt, self.eta, self.phi)

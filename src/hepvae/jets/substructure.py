@@ -16,7 +16,7 @@ from ..execution.compiled import compiled
 
 __all__ = ["Z_CUT", "Substructure", "substructure"]
 
-Substructure = Literal["tau21", "tau32", "softdrop_mass"]
+Substructure = Literal["tau21", "tau32", "tau43", "softdrop_mass"]
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -125,8 +125,8 @@ def _start(
 
 @compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _VALUES, _VALUES, _VALUES))
 def _taus(starts: Numbers, counts: Numbers, pt: Singles, eta: Singles, phi: Singles) -> Floats:
-    """tau_1, tau_2, tau_3 of each jet, each times the same constant, (jets, 3)."""
-    result = np.zeros((len(counts), 3))
+    """tau_1 to tau_4 of each jet, each times the same constant, (jets, 4)."""
+    result = np.zeros((len(counts), 4))
     most = 1
     for jet in range(len(counts)):
         most = max(most, counts[jet])
@@ -140,7 +140,7 @@ def _taus(starts: Numbers, counts: Numbers, pt: Singles, eta: Singles, phi: Sing
             _nearest(rapidity, angle, count, i, nearest, distance)
         for n in range(count, 1, -1):
             _merge(rapidity, angle, pt2, p, n, _closest(pt2, n, True, distance), nearest, distance)
-            if n > 4:
+            if n > 5:
                 continue
             for k in range(count):
                 least = np.inf
@@ -202,14 +202,13 @@ def substructure(jets: Any, name: Substructure) -> npt.NDArray[np.float64]:
     ----------
     jets : FlatJets
     name : str
-        ``tau21`` and ``tau32`` (J. Thaler and K. Van Tilburg, arXiv:1011.2268; beta = 1, axes by exclusive kT
-        clustering; 0 where a jet has too few constituents for the ratio), or ``softdrop_mass`` (GeV; 0 where one
-        constituent is left).
+        ``tau21``, ``tau32`` and ``tau43`` (J. Thaler and K. Van Tilburg, arXiv:1011.2268; beta = 1, axes by
+        exclusive kT clustering; 0 where a jet has too few constituents for the ratio), or ``softdrop_mass``
+        (GeV; 0 where one constituent is left).
     """
     if name == "softdrop_mass":
         return _softdrop(jets.starts, jets.counts, jets.pt, jets.eta, jets.phi, Z_CUT)
-    tau1, tau2, tau3 = jets.subjettiness.T
-    upper, lower = (tau2, tau1) if name == "tau21" else (tau3, tau2)
+    lower, upper = jets.subjettiness.T[("tau21", "tau32", "tau43").index(name) :][:2]
     return np.asarray(np.divide(upper, lower, out=np.zeros(len(upper)), where=lower > 0))
 
 
@@ -220,5 +219,5 @@ def subjettiness(
     eta: npt.NDArray[np.float32],
     phi: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float64]:
-    """tau_1, tau_2 and tau_3 of each jet, each times the summed pt and the radius, (jets, 3)."""
+    """tau_1 to tau_4 of each jet, each times the summed pt and the radius, (jets, 4)."""
     return _taus(starts, counts, pt, eta, phi)

@@ -61,6 +61,7 @@ LABELS = LOSS_LABELS | {
     "girth": "Girth",
     "tau21": r"$\tau_{21}$",
     "tau32": r"$\tau_{32}$",
+    "tau43": r"$\tau_{43}$",
     "softdrop_mass": "Soft-drop mass (GeV)",
 }
 

@@ -120,7 +120,7 @@ def score_files(
         Not of a friend and of all jets, whose input has them.
     observables : list of str
         Of each jet of an event, computed from all its constituents, beside its losses, as ``j1_tau21``:
-        ``multiplicity``, ``pt_dispersion``, ``girth``, ``tau21``, ``tau32``, ``softdrop_mass`` (GeV).
+        ``multiplicity``, ``pt_dispersion``, ``girth``, ``tau21``, ``tau32``, ``tau43``, ``softdrop_mass`` (GeV).
     format : {"root", "parquet"}, optional
         Of the parts in a folder.
     split : str, optional
