@@ -35,8 +35,7 @@ from hepvae.bench.cells import Cell
 from hepvae.bench.environment import environment
 from hepvae.bench.figures import plot_memory
 from hepvae.bench.timing import Effort, open_cells, time_in_turns
-from hepvae.conversion.export import export_onnx
-from hepvae.conversion.litert import export_litert
+from hepvae.conversion.export import export_litert, export_onnx
 from hepvae.execution.progress import progress_bar
 from hepvae.execution.threads import default_threads
 from hepvae.extras import require

@@ -10,8 +10,7 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .conversion.adoption import adopt
-    from .conversion.export import export_onnx
-    from .conversion.litert import export_litert
+    from .conversion.export import export_litert, export_onnx
     from .errors import (
         DataError,
         FileError,
@@ -75,7 +74,7 @@ __all__ = [
 _MODULES = {
     "adopt": "conversion.adoption",
     "export_onnx": "conversion.export",
-    "export_litert": "conversion.litert",
+    "export_litert": "conversion.export",
     "DataError": "errors",
     "FileError": "errors",
     "HepvaeError": "errors",

@@ -108,7 +108,7 @@ def _openvino(folder: Path, threads: int) -> Inferer:
 def _plain_litert(folder: Path, threads: int) -> Contender:
     """What TensorFlow's converter makes of the ``tf.function`` for one batch size, in LiteRT's interpreter."""
     require("ai_edge_litert", "the bench")
-    from ..conversion.litert import tflite
+    from ..conversion.export import tflite
     from ..inference.tensorflow import traced
 
     package = import_module("ai_edge_litert.interpreter")

@@ -21,8 +21,7 @@ from ..output.text import terminal_text
 )
 def export(model: Path, output: Path | None) -> int:
     """Write model.onnx and model.tflite of MODEL_DIR, a model directory or a .keras file."""
-    from ..conversion.export import export_onnx
-    from ..conversion.litert import export_litert
+    from ..conversion.export import export_litert, export_onnx
 
     beside = model / "model.onnx" if model.is_dir() else model.with_suffix(".onnx")
     both = [beside, beside.with_suffix(".tflite")] if find_spec("ai_edge_litert") else [beside]

@@ -15,15 +15,15 @@ from ..extras import require
 from ..inference.litert import outputs_of as litert_outputs
 from ..inference.litert_file import write_litert
 from ..inference.loading import load_inferer
-from ..models.contract import CARD_KEY, EXPORT_KEY, RECO_LOSS_KEY, RECONSTRUCTION, SAVED_MODEL, SAVED_MODEL_CARD
+from ..models.contract import EXPORT_KEY, RECO_LOSS_KEY, RECONSTRUCTION, SAVED_MODEL, SAVED_MODEL_CARD
 from ..models.foreign import ForeignCard
 from ..models.saved_model import RANDOM_OPERATORS, check_operators
 from .adapter import network_inputs, outputs_of
 from .adopted import FURTHER, Adoption, Array, Losses, write_graph
-from .free_axes import TRACED_JETS
-from .litert import litert_file
+from .export import litert_file
 from .network import random_error
 from .parity import Parity, as_written, held
+from .rewrites import TRACED_JETS
 from .tensorflow_graph import Traced, constants_only, converted
 
 __all__ = ["adopt_tensorflow"]
@@ -82,7 +82,7 @@ def adopt_tensorflow(adoption: Adoption) -> dict[str, Parity]:
 def _with_litert(adoption: Adoption, traced: Traced, on_tensorflow: Losses) -> dict[str, Parity]:
     """Write ``model.tflite`` beside the SavedModel; no file where LiteRT cannot run it, which is logged."""
     record, path = adoption.record, adoption.folder / "model.tflite"
-    about = {key: value for key, value in adoption.metadata().items() if key != CARD_KEY}
+    about = adoption.metadata()
     graph = constants_only(replace(traced, shape=(TRACED_JETS, *record.spec.shape)))
     try:
         wanted = graph.function(litert_outputs(record, about.get(RECO_LOSS_KEY)))

@@ -16,8 +16,7 @@ from ..errors import HepvaeError, ModelError, one_line
 from ..extras import require
 from ..models.contract import INPUT, JETS_AXIS, RECONSTRUCTION
 from .export import OPSET
-from .free_axes import TRACED_JETS
-from .rewrites import rewrite
+from .rewrites import TRACED_JETS, rewrite
 
 __all__ = ["ConstantGraph", "Traced", "constants_only", "converted"]
 

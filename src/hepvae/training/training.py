@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..conversion.export import export_onnx, least_particles
-from ..conversion.litert import export_litert
+from ..conversion.export import export_litert, export_onnx, least_particles
 from ..conversion.parity import Parity
 from ..errors import DataError, FileError, HepvaeError, OptionError
 from ..extras import require
