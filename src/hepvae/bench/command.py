@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any
 
 import click
 
 from ..conversion.parity import TOLERANCE
 from ..errors import OptionError
 from ..execution.command import Command, built, option
-from ..execution.option_types import PATH, Number, Whole
+from ..execution.option_types import PATH, Choice, Listed, Number, Whole
 from ..execution.session import effective_options
 from ..inference import runtime_names
 from ..models.bundled import DETECTOR, MODELS
-from ..options import check_choice, check_number, check_whole_number
 from ..output.journal import forget
 from ..output.text import console
 from ..reading.sources import resolve
@@ -27,11 +25,6 @@ from .plan import Plan, full_matrices, seeds
 from .report import print_study, write_study
 from .study import run_study, unfinished
 from .timing import Effort
-
-if TYPE_CHECKING:
-    ParamType = click.ParamType[Any]
-else:
-    ParamType = click.ParamType
 
 __all__ = ["STUDIED", "bench"]
 
@@ -46,42 +39,6 @@ BATCH_SIZES = (1, 8, 64, 512)
 SINGLE_STREAM_CALLS = 1024
 #: Of each model, in the full study.
 TRAININGS = 2
-
-Value = TypeVar("Value")
-
-
-class Listed(ParamType, Generic[Value]):
-    """Values with commas between them, each checked: names, or numbers."""
-
-    name = "list"
-
-    def __init__(self, check: Any):
-        self.check = check
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Value, ...]:
-        if isinstance(value, tuple):
-            return value
-        name = max(param.opts, key=len) if param else "value"
-        parts = [part.strip() for part in str(value).split(",") if part.strip()]
-        if not parts:
-            raise OptionError(f"{name} is {value!r}: expected values with commas between them")
-        return tuple(self.check(name, part) for part in parts)
-
-
-def _one_of(names: Collection[str]) -> Any:
-    return lambda name, part: check_choice(name, part, names)
-
-
-def _size(name: str, part: str) -> int:
-    return check_whole_number(name, int(part) if part.isdecimal() else part)
-
-
-def _milliseconds(name: str, part: str) -> float:
-    try:
-        value: object = float(part)
-    except ValueError:
-        value = part
-    return check_number(name, value, lowest=0, highest=59_999, unit="milliseconds")
 
 
 class _InputOption(click.Option):
@@ -171,16 +128,16 @@ class StudyOptions:
     StudyOptions,
     option(
         "--models",
-        type=Listed(lambda name, part: part),
+        type=Listed(click.STRING),
         help=f"bundled names or model directories  [default: {','.join(STUDIED)}; with --full {','.join(MODELS)}]",
     ),
     option(
         "--runtimes",
-        type=Listed(_one_of(runtime_names())),
+        type=Listed(Choice(runtime_names())),
         default=",".join(STUDIED_RUNTIMES),
         help="to compare",
     ),
-    option("--batch-sizes", type=Listed(_size), help="jets  [default: 1,8,64,512]"),
+    option("--batch-sizes", type=Listed(Whole()), help="jets  [default: 1,8,64,512]"),
     option(
         "--input",
         cls=_InputOption,
@@ -190,19 +147,19 @@ class StudyOptions:
     ),
     option(
         "--sources",
-        type=Listed(_one_of(SOURCES)),
+        type=Listed(Choice(SOURCES)),
         help="where the files are read from: local, xrootd, or both; for xrootd, files of this disk are served by"
         " a server on loopback  [default: where they are]",
     ),
     option(
         "--rtt",
-        type=Listed(_milliseconds),
+        type=Listed(Number(0, 59_999, "milliseconds")),
         metavar="MS",
         help="and xrootd with so much added to the round trip  [default then: both sources, both pipelines]",
     ),
     option(
         "--pipelines",
-        type=Listed(_one_of(PIPELINES)),
+        type=Listed(Choice(PIPELINES)),
         help="numpy (in memory), tf.data (streamed)  [default: numpy]",
     ),
     option("--runs", type=Whole(), default=2, help="fresh processes of each configuration"),
@@ -259,25 +216,17 @@ def bench(
     if single_file and not scaling:
         raise OptionError("--single-file: expected --scaling beside it")
     if engine:
-        return _bench_engine(study.seconds, before, adopted)
+        from .engine import print_engine, run_engine
+
+        result = run_engine(seconds=study.seconds, before=before, adopted=adopted)
+        print_engine(result, console())
+        return 1 if result.failures else 0
     if scaling:
-        return _bench_scaling(single_file)
+        from .scaling import print_scaling, run_scaling
+
+        print_scaling(run_scaling(single_file=single_file), console())
+        return 0
     return _bench_study(study.plan(), output)
-
-
-def _bench_engine(seconds: float, before: Path | None, adopted: Path | None) -> int:
-    from .engine import print_engine, run_engine
-
-    result = run_engine(seconds=seconds, before=before, adopted=adopted)
-    print_engine(result, console())
-    return 1 if result.failures else 0
-
-
-def _bench_scaling(single_file: bool) -> int:
-    from .scaling import print_scaling, run_scaling
-
-    print_scaling(run_scaling(single_file=single_file), console())
-    return 0
 
 
 def _bench_study(plan: Plan, output: Path) -> int:

@@ -10,21 +10,17 @@ from typing import Any
 import click
 
 from ..execution.command import Command, option
-from ..execution.option_types import PATH, Choice, Number, Whole
+from ..execution.option_types import PATH, Choice, Listed, Number, Whole
 from ..search.fits import CRITERIA
 from ..search.options import DEFAULT_MODELS, SearchOptions, SignalFiles
-
-
-def _listed(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
-    return tuple(part for part in text.split(",") if part)
 
 
 def _signals(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[SignalFiles, ...]:
     return tuple(map(SignalFiles.parse, texts))
 
 
-def _list_option(name: str, default: tuple[str, ...], text: str) -> Callable[[Any], Any]:
-    return option(name, default=",".join(default), callback=_listed, metavar="A,B,...", help=text)
+def _listed(name: str, default: tuple[str, ...], text: str) -> Callable[[Any], Any]:
+    return option(name, type=Listed(click.STRING), default=",".join(default), metavar="A,B,...", help=text)
 
 
 _DEFAULT = SearchOptions
@@ -53,8 +49,8 @@ _DEFAULT = SearchOptions
     f"  [default: {' and '.join(DEFAULT_MODELS)}]",
 )
 @option("--search-model", help="whose score is cut on  [default: the last]")
-@_list_option("--strategies", _DEFAULT.strategies, "the model's own is cut on, else the first")
-@_list_option("--working-points", _DEFAULT.working_points, "shares of the background to keep: eff10 is 10 %")
+@_listed("--strategies", _DEFAULT.strategies, "the model's own is cut on, else the first")
+@_listed("--working-points", _DEFAULT.working_points, "shares of the background to keep: eff10 is 10 %")
 @option("--lumi", "luminosity", type=Number(), default=_DEFAULT.luminosity, help="integrated luminosity, fb-1")
 @option(
     "--cross-section", type=Number(), help="pb, of the background that is selected  [default: of its tree Runs]"

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
+from collections import deque
 from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 __all__ = ["read_ahead"]
 
 Item = TypeVar("Item")
-
-#: How often a thread that waits for room looks whether anybody still wants its items.
-LOOK_S = 0.1
 
 
 def read_ahead(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, None]:
@@ -28,40 +24,17 @@ def read_ahead(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, N
     depth : int
         Items that may wait; one more is being made, and one is with whoever takes them.
     """
-    waiting: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
-    unwanted = threading.Event()
-
-    def put(kind: str, content: Any) -> None:
-        while not unwanted.is_set():
-            with contextlib.suppress(queue.Full):
-                return waiting.put((kind, content), timeout=LOOK_S)
-
-    def work() -> None:
-        source = iter(items)
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1, "hepvae read-ahead") as thread:
+        waiting = deque(thread.submit(next, source, end) for _ in range(depth + 1))
         try:
-            for item in source:
-                put("item", item)
+            item: Any
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(thread.submit(next, source, end))
+                yield item
                 del item  # else it lives until the next one is made
-                if unwanted.is_set():
-                    return
-            put("end", None)
-        except BaseException as error:  # whatever it is, it belongs to whoever takes the items
-            put("error", error)
         finally:
+            for unwanted in waiting:
+                unwanted.cancel()
             if hasattr(source, "close"):
-                source.close()  # in this thread: files are open in it
-
-    thread = threading.Thread(target=work, name="hepvae read-ahead", daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, content = waiting.get()
-            if kind == "end":
-                return
-            if kind == "error":
-                raise content
-            yield content
-            del content
-    finally:
-        unwanted.set()
-        thread.join()
+                thread.submit(source.close)  # in the other thread: files are open in it

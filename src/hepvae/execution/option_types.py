@@ -1,4 +1,4 @@
-"""Types of the options of commands: numbers in a range, one of some names, paths."""
+"""Types of the options of commands: numbers in a range, one of some names, lists, paths."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import OptionError
 from ..options import check_choice, check_number, check_whole_number
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ else:
     ParamType = click.ParamType
 
 
-__all__ = ["PATH", "Choice", "Number", "Whole", "long_name"]
+__all__ = ["PATH", "Choice", "Listed", "Number", "Whole", "long_name"]
 
 #: Type of an option that is a path.
 PATH = click.Path(path_type=Path)
@@ -61,6 +62,23 @@ class Choice(click.Choice[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return check_choice(_named(param), value, [str(name) for name in self.choices])
+
+
+class Listed(ParamType):
+    """Values of a type with commas between them, as a tuple."""
+
+    name = "list"
+
+    def __init__(self, each: ParamType):
+        self.each = each
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",") if part.strip()]
+        if not parts:
+            raise OptionError(f"{_named(param)} is {value!r}: expected values with commas between them")
+        return tuple(self.each.convert(part, param, ctx) for part in parts)
 
 
 def _named(param: click.Parameter | None) -> str:
