@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hepvae import model_path
-from hepvae.bench.floor import floor_s, rates, work
+from hepvae.bench.floor import floor_s, measure, work
 
 
 def test_work_of_the_conv_vae():
@@ -46,6 +46,6 @@ def test_floor_is_the_larger_of_two():
 
 
 def test_rates_are_those_of_a_computer():
-    found = rates(1)
+    found = measure(1)
     assert 1e8 < found["matrix_flop_per_s"] < 1e14
     assert 1e8 < found["bytes_per_s"] < 1e13

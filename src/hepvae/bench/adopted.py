@@ -1,12 +1,10 @@
 """Models of others, adopted, beside the scripts in which their authors would run them.
 
-``python -m hepvae.bench.adopted`` measures them in a process of its own: from ragged jets to losses, in turns.
+Measured in a process of its own: from ragged jets to losses, in turns.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -151,7 +149,3 @@ def measure(folder: str, threads: int) -> Answer:
     with tempfile.TemporaryDirectory() as scratch:
         found = (Path(folder, name) for name in MODELS)
         return {path.name: _one(path, threads, Path(scratch)) for path in found if path.is_dir()}
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure(**json.loads(sys.stdin.readline()))))

@@ -2,7 +2,7 @@
 
 This file is run with the sources of that checkout first, and so takes nothing of hepvae but what all versions
 have: `load_inferer`, what that gives, and `score_files`. It answers as `worker` does, which has
-`serve` from here.
+`Timed` and `serve` from here.
 """
 
 from __future__ import annotations
@@ -19,33 +19,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Before", "serve"]
+__all__ = ["Before", "Timed", "serve"]
 
 
-class Before:
-    """A model of another checkout, as that runs it."""
+class Timed:
+    """Calls of an inferer on batches of padded jets."""
 
-    def __init__(self, *, path: str, runtime: str, batch_size: int, threads: int, pipeline: str):
-        import hepvae
+    inferer: Any
 
-        folder = Path(hepvae.__file__).parents[2] / "data" / "models" / Path(path).name
-        self.inferer: Any = hepvae.load_inferer(folder, threads=threads)
-        self.score_files: Any = hepvae.score_files
-        self.size, self.threads, self.calls = batch_size, threads, 0
+    def __init__(self, batch_size: int):
+        self.batch_size, self.calls = batch_size, 0
 
-    def open(self) -> dict[str, Any]:
-        """What is told of a cell."""
-        return {"threads": self.threads, "card": {}}
-
-    def warm_up(self, jets: str, files: list[str], seconds: float, calls: int) -> dict[str, Any]:
-        """As of `worker.Worker`."""
+    def take(self, jets: str) -> None:
+        """Batches of the padded jets in a .npy file, again and again where they are fewer than one batch."""
         padded: npt.NDArray[np.float32] = np.load(jets)
-        if len(padded) < self.size:
-            padded = np.concatenate([padded] * -(-self.size // len(padded)))
-        self.batches = [padded[i : i + self.size] for i in range(0, len(padded) - self.size + 1, self.size)]
-        return {"call_s": float(np.median([self._timed() for _ in range(calls)][1:]))}
+        size = self.batch_size
+        if len(padded) < size:
+            padded = np.concatenate([padded] * -(-size // len(padded)))
+        self.batches = [padded[i : i + size] for i in range(0, len(padded) - size + 1, size)]
 
-    def _timed(self) -> float:
+    def call(self) -> float:
+        """Seconds of a call on the next batch."""
         batch = self.batches[self.calls % len(self.batches)]
         self.calls += 1
         start = time.perf_counter()
@@ -53,9 +47,40 @@ class Before:
         return time.perf_counter() - start
 
     def block(self, calls: int, ready: int, seconds: float) -> dict[str, Any]:
-        """As of `worker.Worker`."""
-        latencies = [self._timed() for _ in range(ready + calls)][ready:]
+        """Time some calls, each a whole call of the inferer as a user makes it.
+
+        Parameters
+        ----------
+        calls : int
+        ready : int
+            Calls before them that are not timed.
+        seconds : float
+            A stream is read to its end, or so long.
+        """
+        latencies = [self.call() for _ in range(ready + calls)][ready:]
         return {"latencies": latencies, "per_batch_s": float(np.mean(latencies))}
+
+
+class Before(Timed):
+    """A model of another checkout, as that runs it."""
+
+    def __init__(self, *, path: str, runtime: str, batch_size: int, threads: int, pipeline: str):
+        import hepvae
+
+        super().__init__(batch_size)
+        folder = Path(hepvae.__file__).parents[2] / "data" / "models" / Path(path).name
+        self.inferer = hepvae.load_inferer(folder, threads=threads)
+        self.score_files: Any = hepvae.score_files
+        self.threads = threads
+
+    def open(self) -> dict[str, Any]:
+        """What is told of a cell."""
+        return {"threads": self.threads, "card": {}}
+
+    def warm_up(self, jets: str, files: list[str], seconds: float, calls: int) -> dict[str, Any]:
+        """As of `worker.Worker`."""
+        self.take(jets)
+        return {"call_s": float(np.median([self.call() for _ in range(calls)][1:]))}
 
     def memory(self) -> dict[str, Any]:
         """Not measured here."""

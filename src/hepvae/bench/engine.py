@@ -82,7 +82,7 @@ class Engine:
 
     threads: int
     rates: dict[Unit, dict[str, float]] = field(default_factory=dict)
-    """Of this machine: `floor.rates`, the mean of before and after a unit was timed."""
+    """Of this machine: `floor.measure`, the mean of before and after a unit was timed."""
     times: dict[Unit, dict[str, list[float]]] = field(default_factory=dict)
     """Seconds of a jet in each round, by contender."""
     work: dict[str, Work] = field(default_factory=dict)

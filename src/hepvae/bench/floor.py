@@ -1,12 +1,7 @@
-"""The time below which a model cannot be run here: its operations over the rates of this machine.
-
-``python -m hepvae.bench.floor`` measures the rates, in a process of its own.
-"""
+"""The time below which a model cannot be run here: its operations over the rates of this machine."""
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +13,7 @@ import numpy as np
 from ..extras import require
 from ..models.contract import JETS_AXIS, PARTICLES_AXIS
 
-__all__ = ["Work", "floor_s", "rates", "work"]
+__all__ = ["Work", "floor_s", "measure", "work"]
 
 #: Of a product of two matrices, and of an array that no cache holds.
 MATRIX_SIZE, COPIED_BYTES = 1024, 256 << 20
@@ -84,7 +79,7 @@ def floor_s(work: Work, rates: dict[str, float], batch_size: int) -> float:
     return max(work.matrix_flop / rates["matrix_flop_per_s"], moved / rates["bytes_per_s"])
 
 
-def rates(threads: int) -> dict[str, float]:
+def measure(threads: int) -> dict[str, float]:
     """Rates of this machine, the median of some rounds: float32 products by ONNX Runtime, and copies in memory."""
     onnxruntime = require("onnxruntime", "the bench")
     from onnx import TensorProto, helper
@@ -116,7 +111,3 @@ def _timed(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
-
-
-if __name__ == "__main__":
-    print(json.dumps(rates(**json.loads(sys.stdin.readline()))))

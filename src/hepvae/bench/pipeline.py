@@ -1,12 +1,10 @@
 """Around inference: padding, the whole way from a file to a scored file, and the import.
 
-``python -m hepvae.bench.pipeline`` measures them in a process of its own, each beside what does the same
-without hepvae, in turns.
+Measured in a process of its own, each beside what does the same without hepvae, in turns.
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -208,7 +206,3 @@ def measure(folder: str, threads: int, before: str | None = None) -> Answer:
     """Seconds of each side in each round, by what is measured."""
     files, cpu = _files(Path(folder), threads, before)
     return {"padding": _padding(InputSpec()), "files": files, "cpu": cpu, "import": _imports()}
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure(**json.loads(sys.stdin.readline()))))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -31,17 +33,20 @@ def _environment() -> dict[str, str]:
 
 def _why(status: int, stderr: str) -> str:
     """One line on why a process ended."""
-    last = (stderr.strip().splitlines() or ["no message"])[-1].removeprefix("hepvae.bench: ")
     if status < 0:
         killed = " (out of memory?)" if status == -signal.SIGKILL else ""
         return f"killed by {signal.Signals(-status).name}{killed}"
-    return last
+    last = (stderr.strip().splitlines() or ["no message"])[-1]
+    return re.sub(r"^hepvae\.[\w.]+: ", "", last)  # of an error of ours; the class of others tells something
 
 
 def run_module(module: str, request: Answer) -> Answer:
-    """The answer of a module of this package that takes one request; ModelError where it fails."""
+    """What ``measure`` of a module of this package gives, in a process of its own; ModelError where it fails.
+
+    A process takes its first-time costs and its memory with it, also that which TensorFlow keeps.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", f"{__package__}.{module}"],
+        [sys.executable, "-m", f"{__package__}.processes", module],
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -129,3 +134,7 @@ class Process:
         for stream in (self._requests, self._answers, self._errors):
             with suppress(BrokenPipeError):
                 stream.close()
+
+
+if __name__ == "__main__":
+    print(json.dumps(import_module(f".{sys.argv[1]}", __package__).measure(**json.load(sys.stdin))))

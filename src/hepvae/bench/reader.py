@@ -1,21 +1,16 @@
-"""How long reading takes without inference: files to padded jets in memory, in a process of its own.
-
-``python -m hepvae.bench.reader`` takes the request as JSON on standard input, writes the jets to a .npy
-file, from which the cells of the pipeline ``numpy`` have them, and prints what it took as JSON.
-"""
+"""How long reading takes without inference: files to padded jets in memory, in a process of its own."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator
 from math import inf
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, HepvaeError
+from ..errors import DataError
 from ..jets.selection import Cuts, Selection
 from ..jets.spec import InputSpec
 from ..output.files import whole_file
@@ -23,8 +18,9 @@ from ..reading.batches import padded_jets
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import resolve
+from .processes import Answer
 
-__all__ = ["ALL_DIJETS", "STEP", "read_jets"]
+__all__ = ["ALL_DIJETS", "STEP", "measure", "read_jets"]
 
 #: Cuts that every dijet passes: a study of time takes what there is.
 ALL_DIJETS: Cuts = {"pt_min": -inf, "eta_max": inf, "mjj_min": -inf}
@@ -54,23 +50,16 @@ def _chunks(files: list[str], spec: InputSpec) -> Iterator[npt.NDArray[np.float3
         yield from padded_jets(source, FileReport(source.path), spec, reading, Selection(**ALL_DIJETS))
 
 
-def main() -> int:
-    request = json.load(sys.stdin)
-    spec = InputSpec.from_dict(request["spec"])
-    try:
-        seconds = []
-        for _ in range(PASSES):
-            start = time.perf_counter()
-            jets = read_jets(request["files"], spec)
-            seconds.append(time.perf_counter() - start)
-    except HepvaeError as error:
-        print(f"hepvae.bench: {error}", file=sys.stderr)
-        return 1
-    with whole_file(request["to"]) as temporary:
+def measure(files: list[str], spec: dict[str, Any], to: str) -> Answer:
+    """Write padded jets of some files to a .npy file, from which the cells of the pipeline ``numpy`` have them.
+
+    Gives the seconds of the first reading and of the last, and the number of jets.
+    """
+    seconds = []
+    for _ in range(PASSES):
+        start = time.perf_counter()
+        jets = read_jets(files, InputSpec.from_dict(spec))
+        seconds.append(time.perf_counter() - start)
+    with whole_file(to) as temporary:
         np.save(temporary, jets)
-    print(json.dumps({"input_s": seconds[-1], "first_input_s": seconds[0], "n_jets": len(jets)}))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return {"input_s": seconds[-1], "first_input_s": seconds[0], "n_jets": len(jets)}

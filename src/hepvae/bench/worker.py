@@ -10,20 +10,17 @@ also ``losses``.
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import DataError, HepvaeError, one_line
 from ..extras import require
 from ..inference import load_inferer
 from ..output.files import whole_file
 from ..reading.batches import to_tf_dataset
-from .before import serve
+from .before import Timed, serve
 from .contenders import CONTENDERS
 from .memory import forget_peak, resident, slope
 from .processes import Answer
@@ -36,7 +33,7 @@ __all__ = ["Worker"]
 ENOUGH_TO_SEE_A_LEAK = 500
 
 
-class Worker:
+class Worker(Timed):
     """One cell.
 
     Parameters
@@ -48,9 +45,9 @@ class Worker:
     """
 
     def __init__(self, *, path: str, runtime: str, batch_size: int, threads: int, pipeline: str):
-        self.path, self.runtime, self.batch_size, self.threads = path, runtime, batch_size, threads
+        super().__init__(batch_size)
+        self.path, self.runtime, self.threads = path, runtime, threads
         self.streams = pipeline == "tf.data"
-        self.calls = 0
         self.samples: list[tuple[int, int]] = []
         """Calls made, and what was resident after them."""
 
@@ -60,7 +57,6 @@ class Worker:
         start = time.perf_counter()
         if self.streams:
             require("tensorflow", "the pipeline tf.data")
-        self.inferer: Any
         if self.runtime in CONTENDERS:
             self.inferer = CONTENDERS[self.runtime](Path(self.path), self.threads)
         else:  # a batch of so many jets, as it is, and all of the graph; LiteRT computes no distances of its own
@@ -86,51 +82,24 @@ class Worker:
             What to stream. Then one pass goes before that is not timed: in it, libraries make themselves ready.
         """
         self.jets, self.files = jets, files
-        padded = np.load(jets)
-        if len(padded) < self.batch_size:
-            padded = np.concatenate([padded] * -(-self.batch_size // len(padded)))
-        size = self.batch_size
-        self.batches = [padded[i : i + size] for i in range(0, len(padded) - size + 1, size)]
+        self.take(jets)
         self.peak = resident()["peak"]
         forget_peak()
         self.before = resident()["now"]
-        start = time.perf_counter()
-        self.inferer(self.batches[0])
-        first_call_s = time.perf_counter() - start
+        first_call_s = self.call()
         begin = time.perf_counter()
         latencies: list[float] = []
         while not latencies or (len(latencies) < calls and time.perf_counter() - begin < seconds):
-            latencies.append(self._timed(self.batches[len(latencies) % len(self.batches)]))
-        self.calls = 1 + len(latencies)
+            latencies.append(self.call())
         if self.streams:
             self._pass(seconds)
         return {"first_call_s": first_call_s, "call_s": float(np.median(latencies))}
 
-    def _timed(self, batch: npt.NDArray[np.float32]) -> float:
-        start = time.perf_counter()
-        self.inferer(batch)
-        return time.perf_counter() - start
-
     def block(self, calls: int, ready: int, seconds: float) -> Answer:
-        """Time some calls, each a whole call of the inferer as a user makes it.
-
-        Parameters
-        ----------
-        calls : int
-        ready : int
-            Calls before them that are not timed.
-        seconds : float
-            A stream is read to its end, or so long.
-        """
-        timed = self._pass(seconds) if self.streams else self._calls(calls, ready)
+        """As `Timed`; of a stream, a pass."""
+        timed = self._pass(seconds) if self.streams else super().block(calls, ready, seconds)
         self.samples.append((self.calls, resident()["now"]))
         return timed
-
-    def _calls(self, calls: int, ready: int) -> Answer:
-        all_calls = range(self.calls, self.calls + ready + calls)
-        latencies = [self._timed(self.batches[i % len(self.batches)]) for i in all_calls][ready:]
-        self.calls += ready + calls
-        return {"latencies": latencies, "per_batch_s": float(np.mean(latencies))}
 
     def _pass(self, limit_s: float) -> Answer:
         """From opening the files to the losses of the last batch, or so long."""
@@ -180,14 +149,5 @@ class Worker:
         return {}
 
 
-def main() -> int:
-    try:
-        serve(Worker)
-    except HepvaeError as error:
-        print(f"hepvae.bench: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    serve(Worker)
