@@ -8,7 +8,7 @@ import awkward as ak
 import numpy as np
 
 from ..extras import require
-from .kinematics import azimuth, pseudorapidity, transverse_momentum
+from .kinematics import pseudorapidity
 from .selection import load_vector
 
 __all__ = ["cluster_jets"]
@@ -41,13 +41,13 @@ def cluster_jets(particles: Mapping[str, ak.Array], radius: float, pt_min: float
         ak.zip(momenta, with_name="Momentum4D"), fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
     )
     clustered, places = clusters.inclusive_jets(pt_min), clusters.constituent_index(pt_min)
-    order = ak.argsort(transverse_momentum(clustered.px, clustered.py), axis=1, ascending=False, stable=True)
+    order = ak.argsort(np.hypot(clustered.px, clustered.py), axis=1, ascending=False, stable=True)
     clustered, places = clustered[order], places[order]
     momentum = np.sqrt(clustered.px**2 + clustered.py**2 + clustered.pz**2)
     jets = {
-        "pt": transverse_momentum(clustered.px, clustered.py),
+        "pt": np.hypot(clustered.px, clustered.py),
         "eta": pseudorapidity(clustered.px, clustered.py, clustered.pz),
-        "phi": azimuth(clustered.px, clustered.py),
+        "phi": np.arctan2(clustered.py, clustered.px),
         "mass": np.sqrt(np.maximum((clustered.E - momentum) * (clustered.E + momentum), 0)),
     }
     single = {name: ak.values_astype(column, np.float32) for name, column in jets.items()}

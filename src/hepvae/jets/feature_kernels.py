@@ -9,34 +9,16 @@ import numpy.typing as npt
 from numba import njit, types
 
 from ..execution.compiled import compiled
-from .padding_kernels import PER_TURN, TURN, _places, _room
+from .padding_kernels import _NUMBERS, _VALUES, PER_TURN, TURN, Floats, Numbers, _places, _room
 
-__all__ = ["CODES", "FIRST_COLUMN", "observables", "pad_features"]
+__all__ = ["CODES", "FIRST_COLUMN", "pad_features"]
 
 #: Features that the loop computes, by their numbers; from `FIRST_COLUMN` on the number is that of a column.
-CODES = {
-    name: code
-    for code, name in enumerate(
-        (
-            "eta",
-            "phi",
-            "pt",
-            "deta",
-            "dphi",
-            "delta_r",
-            "log_pt",
-            "pt_fraction",
-            "log_pt_fraction",
-            "px",
-            "py",
-            "pz",
-            "energy",
-            "log_energy",
-            "energy_fraction",
-            "log_energy_fraction",
-        )
-    )
-}
+_COMPILED = (
+    *("eta", "phi", "pt", "deta", "dphi", "delta_r", "log_pt", "pt_fraction", "log_pt_fraction"),
+    *("px", "py", "pz", "energy", "log_energy", "energy_fraction", "log_energy_fraction"),
+)
+CODES = {name: code for code, name in enumerate(_COMPILED)}
 ETA, PHI, PT, DETA, DPHI, DELTA_R, LOG_PT, PT_FRACTION, LOG_PT_FRACTION = range(9)
 PX, PY, PZ, ENERGY, LOG_ENERGY, ENERGY_FRACTION, LOG_ENERGY_FRACTION = range(9, 16)
 FIRST_COLUMN = len(CODES)
@@ -57,10 +39,7 @@ L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(c) for c in _LOG)
 E0, E1, E2, E3, E4, E5 = (np.float32(c) for c in _EXP)
 ONE, HALF = np.float32(1), np.float32(0.5)
 
-
-Floats = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.int32]
-Numbers = npt.NDArray[np.int64]
 
 
 @njit(nogil=True)
@@ -111,8 +90,6 @@ def _inverse(value: Any) -> Any:
     return ONE / value
 
 
-_VALUES = types.Array(types.float32, 1, "C", readonly=True)
-_NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 _COLUMNS = types.Array(types.float32, 2, "C", readonly=True)
 
 
@@ -238,35 +215,3 @@ def pad_features(
         for i in range(used, length):
             for f in range(len(codes)):
                 padded[row, i, f] = 0
-
-
-@compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _NUMBERS, *[_VALUES] * 5))
-def observables(
-    starts: Numbers,
-    counts: Numbers,
-    chosen: Numbers,
-    pt: Floats,
-    eta: Floats,
-    phi: Floats,
-    axis_eta: Floats,
-    axis_phi: Floats,
-) -> npt.NDArray[np.float64]:
-    """Multiplicity, pt dispersion and girth of the chosen jets, from constituents with pt: float64 (chosen, 3)."""
-    result = np.zeros((len(chosen), 3))
-    turn = 2 * np.pi
-    for row in range(len(chosen)):
-        jet = chosen[row]
-        number, total, squares, width = 0, 0.0, 0.0, 0.0
-        for i in range(starts[jet], starts[jet] + counts[jet]):
-            p = np.float64(pt[i])
-            if p > 0:
-                angle, other = np.float64(phi[i]) - axis_phi[jet], np.float64(eta[i]) - axis_eta[jet]
-                angle -= turn * np.rint(angle / turn)
-                number += 1
-                total += p
-                squares += p * p
-                width += p * np.sqrt(angle * angle + other * other)
-        result[row, 0] = number
-        if total > 0:
-            result[row, 1], result[row, 2] = np.sqrt(squares) / total, width / total
-    return result

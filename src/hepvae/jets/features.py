@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -52,11 +52,12 @@ class Feature:
     """From `RaggedJets` to one value for each constituent, or each jet; None: the compiled loop has it."""
 
 
-def _of(
+def _row(
     level: Level,
     name: str,
     formula: str,
     unit: str = "",
+    *,
     columns: str = "",
     jet_columns: str = "",
     compute: Callable[[Any], Array] | None = None,
@@ -68,32 +69,18 @@ def _ids(name: str, formula: str, *ids: int) -> Feature:
     def compute(jets: RaggedJets) -> Array:
         return np.isin(np.abs(jets.constituent("pdgId")), ids)
 
-    return _of("constituents", name, formula, "", "pdgId", "", compute)
+    return _constituent(name, formula, columns="pdgId", compute=compute)
 
 
-def _observable(number: int) -> Callable[[Any], Array]:
-    def compute(jets: Any) -> Array:
-        result: Array = jets.observables[:, number]
-        return result
+def _substructure(name: str, jets: Any) -> Array:
+    from .substructure import substructure  # numba takes long to import
 
-    return compute
+    return substructure(jets, name)
 
 
-def _substructure(name: Literal["tau21", "tau32", "tau43", "softdrop_mass"]) -> Callable[[Any], Array]:
-    def compute(jets: Any) -> Array:
-        from .substructure import substructure
-
-        return substructure(jets, name)
-
-    return compute
-
-
-def _ratio(first: str, second: str) -> Callable[[RaggedJets], Array]:
-    def compute(jets: RaggedJets) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(jets.of_jet(first), np.float64) / jets.of_jet(second)
-
-    return compute
+def _ratio(upper: str, lower: str, jets: RaggedJets) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(jets.of_jet(upper), np.float64) / jets.of_jet(lower)
 
 
 def _column(level: Level, name: str) -> Callable[[RaggedJets], Array]:
@@ -105,75 +92,64 @@ def _log_pt(jets: RaggedJets) -> Array:
         return np.log(jets.of_jet("pt"))
 
 
+_constituent, _jet = partial(_row, "constituents"), partial(_row, "jet")
+
+_ROWS = (
+    _constituent("eta", "pseudorapidity; relative: deta"),
+    _constituent("phi", "azimuth; relative: dphi", "rad"),
+    _constituent("pt", "transverse momentum", "GeV"),
+    _constituent("deta", "eta - eta(jet)"),
+    _constituent("dphi", "phi - phi(jet), in [-pi, pi]", "rad"),
+    _constituent("delta_r", "sqrt(deta^2 + dphi^2)"),
+    _constituent("log_pt", "ln(pt / GeV)"),
+    _constituent("pt_fraction", "pt / pt(jet)", jet_columns="pt"),
+    _constituent("log_pt_fraction", "ln(pt / pt(jet))", jet_columns="pt"),
+    _constituent("px", "pt cos(phi)", "GeV"),
+    _constituent("py", "pt sin(phi)", "GeV"),
+    _constituent("pz", "pt sinh(eta)", "GeV"),
+    _constituent("energy", "sqrt((pt cosh(eta))^2 + mass^2)", "GeV", columns="mass"),
+    _constituent("log_energy", "ln(energy / GeV)", columns="mass"),
+    _constituent("energy_fraction", "energy / energy(jet)", columns="mass", jet_columns="pt mass"),
+    _constituent("log_energy_fraction", "ln(energy / energy(jet))", columns="mass", jet_columns="pt mass"),
+    _constituent("mass", "mass", "GeV", columns="mass", compute=_column("constituents", "mass")),
+    _constituent("charge", "electric charge", "e", columns="charge", compute=_column("constituents", "charge")),
+    _constituent("pdgId", "number of its kind", columns="pdgId", compute=_column("constituents", "pdgId")),
+    _ids("is_electron", "|pdgId| = 11", 11),
+    _ids("is_muon", "|pdgId| = 13", 13),
+    _ids("is_photon", "|pdgId| = 22, or 2 (electromagnetic in the forward calorimeter)", 22, 2),
+    _ids("is_charged_hadron", "|pdgId| of one", 211, 321, 2212, 3112, 3222, 3312, 3334),
+    _ids(
+        "is_neutral_hadron",
+        "|pdgId| of one, or 1 (hadronic in the forward calorimeter)",
+        *(130, 310, 311, 2112, 3122, 3322, 1),
+    ),
+    _jet("pt", "transverse momentum", "GeV", jet_columns="pt", compute=_column("jet", "pt")),
+    _jet("log_pt", "ln(pt / GeV)", jet_columns="pt", compute=_log_pt),
+    _jet("eta", "pseudorapidity", compute=_column("jet", "eta")),
+    _jet("phi", "azimuth", "rad", compute=_column("jet", "phi")),
+    _jet("mass", "mass", "GeV", jet_columns="mass", compute=_column("jet", "mass")),
+    _jet("multiplicity", "number of constituents with pt", compute=lambda jets: jets.observables[:, 0]),
+    _jet("pt_dispersion", "sqrt(sum pt^2) / sum pt", compute=lambda jets: jets.observables[:, 1]),
+    _jet("girth", "sum(pt delta_r) / sum pt", compute=lambda jets: jets.observables[:, 2]),
+    _jet(
+        "tau21",
+        "tau_2 / tau_1 (N-subjettiness, beta = 1, exclusive kT axes, constituents massless)",
+        compute=partial(_substructure, "tau21"),
+    ),
+    _jet("tau32", "tau_3 / tau_2, likewise", compute=partial(_substructure, "tau32")),
+    _jet("tau43", "tau_4 / tau_3, likewise", compute=partial(_substructure, "tau43")),
+    _jet(
+        "softdrop_mass",
+        "mass after soft drop (beta = 0, z_cut = 0.1, Cambridge-Aachen, constituents massless)",
+        "GeV",
+        compute=partial(_substructure, "softdrop_mass"),
+    ),
+)
+
 #: By level and name. Besides these: any other column of the candidates, any branch of the collection of jets,
 #: and the ratio of two (``FatJet_tau2/FatJet_tau1``).
 FEATURES: Mapping[Level, Mapping[str, Feature]] = {
-    "constituents": {
-        row.name: row
-        for row in (
-            _of("constituents", "eta", "pseudorapidity; relative: deta"),
-            _of("constituents", "phi", "azimuth; relative: dphi", "rad"),
-            _of("constituents", "pt", "transverse momentum", "GeV"),
-            _of("constituents", "deta", "eta - eta(jet)"),
-            _of("constituents", "dphi", "phi - phi(jet), in [-pi, pi]", "rad"),
-            _of("constituents", "delta_r", "sqrt(deta^2 + dphi^2)"),
-            _of("constituents", "log_pt", "ln(pt / GeV)"),
-            _of("constituents", "pt_fraction", "pt / pt(jet)", "", "", "pt"),
-            _of("constituents", "log_pt_fraction", "ln(pt / pt(jet))", "", "", "pt"),
-            _of("constituents", "px", "pt cos(phi)", "GeV"),
-            _of("constituents", "py", "pt sin(phi)", "GeV"),
-            _of("constituents", "pz", "pt sinh(eta)", "GeV"),
-            _of("constituents", "energy", "sqrt((pt cosh(eta))^2 + mass^2)", "GeV", "mass"),
-            _of("constituents", "log_energy", "ln(energy / GeV)", "", "mass"),
-            _of("constituents", "energy_fraction", "energy / energy(jet)", "", "mass", "pt mass"),
-            _of("constituents", "log_energy_fraction", "ln(energy / energy(jet))", "", "mass", "pt mass"),
-            _of("constituents", "mass", "mass", "GeV", "mass", "", _column("constituents", "mass")),
-            _of("constituents", "charge", "electric charge", "e", "charge", "", _column("constituents", "charge")),
-            _of("constituents", "pdgId", "number of its kind", "", "pdgId", "", _column("constituents", "pdgId")),
-            _ids("is_electron", "|pdgId| = 11", 11),
-            _ids("is_muon", "|pdgId| = 13", 13),
-            _ids("is_photon", "|pdgId| = 22, or 2 (electromagnetic in the forward calorimeter)", 22, 2),
-            _ids("is_charged_hadron", "|pdgId| of one", 211, 321, 2212, 3112, 3222, 3312, 3334),
-            _ids(
-                "is_neutral_hadron",
-                "|pdgId| of one, or 1 (hadronic in the forward calorimeter)",
-                *(130, 310, 311, 2112, 3122, 3322, 1),
-            ),
-        )
-    },
-    "jet": {
-        row.name: row
-        for row in (
-            _of("jet", "pt", "transverse momentum", "GeV", "", "pt", _column("jet", "pt")),
-            _of("jet", "log_pt", "ln(pt / GeV)", "", "", "pt", _log_pt),
-            _of("jet", "eta", "pseudorapidity", "", "", "", _column("jet", "eta")),
-            _of("jet", "phi", "azimuth", "rad", "", "", _column("jet", "phi")),
-            _of("jet", "mass", "mass", "GeV", "", "mass", _column("jet", "mass")),
-            _of("jet", "multiplicity", "number of constituents with pt", "", "", "", _observable(0)),
-            _of("jet", "pt_dispersion", "sqrt(sum pt^2) / sum pt", "", "", "", _observable(1)),
-            _of("jet", "girth", "sum(pt delta_r) / sum pt", "", "", "", _observable(2)),
-            _of(
-                "jet",
-                "tau21",
-                "tau_2 / tau_1 (N-subjettiness, beta = 1, exclusive kT axes, constituents massless)",
-                "",
-                "",
-                "",
-                _substructure("tau21"),
-            ),
-            _of("jet", "tau32", "tau_3 / tau_2, likewise", "", "", "", _substructure("tau32")),
-            _of("jet", "tau43", "tau_4 / tau_3, likewise", "", "", "", _substructure("tau43")),
-            _of(
-                "jet",
-                "softdrop_mass",
-                "mass after soft drop (beta = 0, z_cut = 0.1, Cambridge-Aachen, constituents massless)",
-                "GeV",
-                "",
-                "",
-                _substructure("softdrop_mass"),
-            ),
-        )
-    },
+    level: {row.name: row for row in _ROWS if row.level == level} for level in get_args(Level)
 }
 
 #: Names that weaver-core's data cards have for rows of the table.
@@ -248,6 +224,7 @@ def feature(name: str, level: Level) -> Feature:
             f" or a column of the file{nearest}"
         )
     if len(names) == 2:
-        return Feature(name, level, name, "", (), (names[0], names[1]), _ratio(*names))
+        upper, lower = names
+        return Feature(name, level, name, jet_columns=(upper, lower), compute=partial(_ratio, upper, lower))
     where: dict[str, Any] = {"columns" if level == "constituents" else "jet_columns": (name,)}
     return Feature(name, level, f"the column {name}", compute=_column(level, name), **where)

@@ -7,27 +7,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = [
-    "angle_difference",
-    "angle_sum",
-    "azimuth",
-    "mass",
-    "pseudorapidity",
-    "transverse_momentum",
-    "wrapped",
-]
+__all__ = ["mass", "pseudorapidity", "wrapped"]
 
 TURN = 2 * math.pi
-
-
-def transverse_momentum(px: Any, py: Any) -> Any:
-    """pt of momenta, in their unit."""
-    return np.hypot(px, py)
-
-
-def azimuth(px: Any, py: Any) -> Any:
-    """phi of momenta, in [-pi, pi]."""
-    return np.arctan2(py, px)
 
 
 def pseudorapidity(px: Any, py: Any, pz: Any) -> Any:
@@ -46,13 +28,3 @@ def mass(pt: Any, eta: Any, energy: Any) -> Any:
 def wrapped(angle: Any) -> Any:
     """Angles, or differences of them, brought to [-pi, pi]."""
     return angle - TURN * np.rint(angle / TURN)
-
-
-def angle_sum(first: Any, second: Any) -> Any:
-    """first + second, in [-pi, pi]."""
-    return wrapped(first + second)
-
-
-def angle_difference(first: Any, second: Any) -> Any:
-    """first - second, in [-pi, pi]."""
-    return wrapped(first - second)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..errors import DataError, SpecError
 from ..execution.threads import default_threads, on_threads
 from .features import Feature
+from .kinematics import wrapped
 from .spec import MOMENTA, InputSpec
 
 __all__ = ["NOMINAL_PT", "RADIUS", "FlatJets", "flatten_jets", "pad_into", "pad_particles"]
@@ -125,13 +126,17 @@ class FlatJets:
 
     @cached_property
     def observables(self) -> npt.NDArray[Any]:
-        """Multiplicity, pt dispersion and girth, float64 (jets, 3), of all constituents."""
-        from .feature_kernels import observables
-
-        everyone = np.arange(len(self.counts))
-        return np.asarray(
-            observables(self.starts, self.counts, everyone, self.pt, self.eta, self.phi, *self.directions)
-        )
+        """Multiplicity, pt dispersion and girth, float64 (jets, 3), of all constituents with pt."""
+        there = self.pt > 0
+        jet = self.jet[there]
+        pt, eta, phi = (values[there].astype(np.float64) for values in (self.pt, self.eta, self.phi))
+        with np.errstate(invalid="ignore"):
+            deta, dphi = (values - axis[jet] for values, axis in zip((eta, phi), self.directions))
+            distance = np.sqrt(wrapped(dphi) ** 2 + deta**2)
+            sums = (np.bincount(jet, weights, len(self.counts)) for weights in (pt, pt**2, pt * distance))
+            total, squares, width = sums
+            number, some = np.bincount(jet, minlength=len(self.counts)), np.where(total > 0, total, 1)
+            return np.stack([number, np.sqrt(squares) / some, width / some], axis=1)
 
     @cached_property
     def subjettiness(self) -> npt.NDArray[Any]:

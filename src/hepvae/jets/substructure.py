@@ -6,7 +6,7 @@ clustered whole, without a radius, as FastJet's contrib packages do it.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,7 @@ from numba import njit, types
 
 from ..execution.compiled import compiled
 
-__all__ = ["Z_CUT", "Substructure", "substructure"]
-
-Substructure = Literal["tau21", "tau32", "tau43", "softdrop_mass"]
+__all__ = ["Z_CUT", "subjettiness", "substructure"]
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -124,8 +122,8 @@ def _start(
 
 
 @compiled(types.Array(types.float64, 2, "C")(_NUMBERS, _NUMBERS, _VALUES, _VALUES, _VALUES))
-def _taus(starts: Numbers, counts: Numbers, pt: Singles, eta: Singles, phi: Singles) -> Floats:
-    """tau_1 to tau_4 of each jet, each times the same constant, (jets, 4)."""
+def subjettiness(starts: Numbers, counts: Numbers, pt: Singles, eta: Singles, phi: Singles) -> Floats:
+    """tau_1 to tau_4 of each jet, each times the summed pt and the radius, float64 (jets, 4)."""
     result = np.zeros((len(counts), 4))
     most = 1
     for jet in range(len(counts)):
@@ -195,7 +193,7 @@ def _softdrop(starts: Numbers, counts: Numbers, pt: Singles, eta: Singles, phi: 
     return result
 
 
-def substructure(jets: Any, name: Substructure) -> npt.NDArray[np.float64]:
+def substructure(jets: Any, name: str) -> npt.NDArray[np.float64]:
     """An observable of each jet, float64 (jets,).
 
     Parameters
@@ -210,14 +208,3 @@ def substructure(jets: Any, name: Substructure) -> npt.NDArray[np.float64]:
         return _softdrop(jets.starts, jets.counts, jets.pt, jets.eta, jets.phi, Z_CUT)
     lower, upper = jets.subjettiness.T[("tau21", "tau32", "tau43").index(name) :][:2]
     return np.asarray(np.divide(upper, lower, out=np.zeros(len(upper)), where=lower > 0))
-
-
-def subjettiness(
-    starts: npt.NDArray[np.int64],
-    counts: npt.NDArray[np.int64],
-    pt: npt.NDArray[np.float32],
-    eta: npt.NDArray[np.float32],
-    phi: npt.NDArray[np.float32],
-) -> npt.NDArray[np.float64]:
-    """tau_1 to tau_4 of each jet, each times the summed pt and the radius, (jets, 4)."""
-    return _taus(starts, counts, pt, eta, phi)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from ..errors import LayoutError, OptionError
-from ..jets.kinematics import angle_difference, angle_sum, azimuth, mass, pseudorapidity, transverse_momentum
+from ..jets.kinematics import mass, pseudorapidity, wrapped
 from ..jets.quality import JET_RADIUS
 from ..options import check_choice, check_number, nearest
 from .declarations import (
@@ -126,16 +128,20 @@ def _plain(jet: str) -> tuple[Named, Named]:
     return _named(f"{jet}_{{}}", JET_COLUMNS), _named(f"{jet}_constituents_{{}}", CONSTITUENT_COLUMNS)
 
 
+def _angle(of: Callable[..., Any], *angles: Any) -> Formula:
+    return Formula(wrapped, (Formula(of, angles),))
+
+
 def _study(jet: str) -> tuple[Named, Named]:
     """A jet of the study's HDF5 files; `hepvae.reading.tables.hdf5` names the columns of its particles."""
     names: Named = {"pt": f"{jet}Pt", "eta": f"{jet}Eta", "phi": f"{jet}Phi", "mass": f"{jet}M"}
     if jet == "j2":  # most files have its direction only in the differences, jet 1 minus jet 2
         names["eta"] = FirstOf("j2Eta", Formula(operator.sub, ("j1Eta", "DeltaEtaJJ")))
-        names["phi"] = FirstOf("j2Phi", Formula(angle_difference, ("j1Phi", "DeltaPhiJJ")))
+        names["phi"] = FirstOf("j2Phi", _angle(operator.sub, "j1Phi", "DeltaPhiJJ"))
     particles: Named = {
         "pt": f"{jet}_particles_pt",
         "eta": FirstOf(f"{jet}_particles_eta", Formula(operator.add, (f"{jet}_particles_deta", names["eta"]))),
-        "phi": FirstOf(f"{jet}_particles_phi", Formula(angle_sum, (f"{jet}_particles_dphi", names["phi"]))),
+        "phi": FirstOf(f"{jet}_particles_phi", _angle(operator.add, f"{jet}_particles_dphi", names["phi"])),
     }
     return names, particles
 
@@ -144,10 +150,10 @@ def _jetclass() -> tuple[Named, Named]:
     jet = {**_named("jet_{}", ("pt", "eta", "phi")), "mass": Formula(mass, ("jet_pt", "jet_eta", "jet_energy"))}
     momentum = ("part_px", "part_py", "part_pz")
     constituents: Named = {
-        "pt": Formula(transverse_momentum, momentum[:2]),
+        "pt": Formula(np.hypot, momentum[:2]),
         # part_deta has another sign for jets of negative eta.
         "eta": Formula(pseudorapidity, momentum),
-        "phi": Formula(azimuth, momentum[:2]),
+        "phi": Formula(np.arctan2, momentum[1::-1]),
     }
     return jet, constituents
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from hashlib import blake2b
+
 import numpy as np
 import numpy.typing as npt
 
 from ..inference import Inferer
-from ..jets.padding import FlatJets
+from ..jets.padding import AT_ONCE, FlatJets, pad_into
 from ..jets.spec import InputSpec
 from ..models.card import ModelCard
 from .jets import check_inferer
@@ -50,8 +53,8 @@ class CachedInferer:
         """Jets of all calls."""
         self.jets_scored = 0
         """Jets that a model ran for."""
-        self._keys = np.empty((0, 2), np.uint64)
-        """Fingerprints, the first half rising."""
+        self._rows: dict[bytes, int] = {}
+        """Where the losses of a jet are kept, by its fingerprint."""
         self._losses = {name: np.empty(0, np.float32) for name in self.card.losses}
 
     @property
@@ -61,32 +64,39 @@ class CachedInferer:
 
     def losses_of(self, jets: FlatJets, chosen: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.float32]]:
         """As of `Inferer`."""
-        from ..jets.fingerprint import fingerprints  # numba takes long to import
-
         keys = fingerprints(jets, chosen, self.spec)
-        place = np.searchsorted(self._keys[:, 0], keys[:, 0])
-        known = place < len(self._keys)
-        known[known] = (self._keys[place[known]] == keys[known]).all(axis=1)
-        losses = {name: np.empty(len(keys), np.float32) for name in self._losses}
+        new = [i for i, key in enumerate(keys) if key not in self._rows]
         self.jets_given += len(keys)
-        self.jets_scored += int(np.count_nonzero(~known))
-        if not known.all():
-            for name, values in self._inferer.losses_of(jets, chosen[~known]).items():
-                losses[name][~known] = values
-        for name, values in self._losses.items():
-            losses[name][known] = values[place[known]]
-        if not known.all():
-            self._keep(keys[~known], {name: values[~known] for name, values in losses.items()})
-        return losses
-
-    def _keep(self, keys: npt.NDArray[np.uint64], losses: dict[str, npt.NDArray[np.float32]]) -> None:
-        # Where first halves are equal, one is kept: the other is scored again.
-        self._keys, kept = _sorted(np.concatenate([self._keys, keys]))
-        for name, values in losses.items():
-            self._losses[name] = np.concatenate([self._losses[name], values])[kept]
+        if new:
+            self._rows |= {keys[i]: row for row, i in enumerate(new, start=self.jets_scored)}
+            self.jets_scored += len(new)
+            for name, values in self._inferer.losses_of(jets, chosen[new]).items():
+                self._losses[name] = np.concatenate([self._losses[name], values])
+        rows = [self._rows[key] for key in keys]
+        return {name: values[rows] for name, values in self._losses.items()}
 
 
-def _sorted(keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """Keys by their first halves, each of these once, and their places."""
-    _, kept = np.unique(keys[:, 0], return_index=True)
-    return keys[kept], kept
+def fingerprints(jets: FlatJets, chosen: npt.NDArray[np.int64], spec: InputSpec) -> list[bytes]:
+    """Of all that a network is given of some jets: 128 bits each, equal where a network sees the same of them.
+
+    Of a model that takes only momenta, of all constituents, also those that are truncated, in their order, and of
+    the jet axis where coordinates are relative to it; else of the padded array.
+
+    Parameters
+    ----------
+    jets : FlatJets
+    chosen : int64 array
+        Numbers of the jets, which hold no value that is not finite and no negative pt.
+    spec : InputSpec
+    """
+    contents: Iterable[bytes]
+    if spec.momenta_only:
+        axes = np.stack(jets.directions, axis=1) if spec.coordinates == "relative" else jets.counts
+        momenta, ends = np.stack([jets.pt, jets.eta, jets.phi], axis=1), jets.starts + jets.counts
+        contents = (
+            axes[jet].tobytes() + momenta[jets.starts[jet] : ends[jet]].tobytes() for jet in chosen.tolist()
+        )
+    else:
+        parts = (chosen[first : first + AT_ONCE] for first in range(0, len(chosen), AT_ONCE))
+        contents = (row.tobytes() for part in parts for row in pad_into(jets, part, spec, spec.n_particles))
+    return [blake2b(content, digest_size=16, usedforsecurity=False).digest() for content in contents]

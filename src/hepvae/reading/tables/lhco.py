@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ...errors import DataError, LayoutError
 from ...extras import require
 from ...jets.clustering import cluster_jets
-from ...jets.kinematics import azimuth, pseudorapidity, transverse_momentum
+from ...jets.kinematics import pseudorapidity
 from ...options import nearest
 from ..sources import Source, check_regular
 from .base import Table
@@ -106,9 +106,9 @@ class LHCOTable(Table):
         px, py, pz, mass = (values[name] for name in MOMENTUM)
         there = ~((px == 0) & (py == 0) & (pz == 0))  # a jet that an event has not
         jets = {
-            "pt": transverse_momentum(px, py),
+            "pt": np.hypot(px, py),
             "eta": pseudorapidity(px, py, pz),
-            "phi": azimuth(px, py),
+            "phi": np.arctan2(py, px),
             "mass": mass,
             **{name: values[name] for name in self._of_jets},
         }
