@@ -90,6 +90,25 @@ def test_input_of_another_shape_is_refused(inferer):
         inferer(np.zeros((2, 99, 3)))
 
 
+@pytest.mark.parametrize(
+    "given", [None, "jets.root", {"jets": 1}, np.full((1, 100, 3), 1j)], ids=lambda v: type(v).__name__
+)
+def test_input_that_is_no_numbers_is_refused(inferer, given):
+    with pytest.raises(hepvae.SpecError, match="input "):
+        inferer(given)
+
+
+def test_events_are_no_input(inferer, signal_events):
+    with pytest.raises(hepvae.SpecError, match="score_dijets takes events"):
+        inferer(signal_events)
+
+
+def test_masked_values_are_refused(inferer, signal_jets):
+    """What was under the mask was scored."""
+    with pytest.raises(hepvae.DataError, match="masked values"):
+        inferer(np.ma.masked_less(signal_jets[:2], 0))
+
+
 def test_values_that_are_not_finite_are_refused(inferer, signal_jets):
     jets = signal_jets[:5].copy()
     jets[3, 7, 2] = np.nan

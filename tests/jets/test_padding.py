@@ -88,7 +88,9 @@ def test_masked_constituents_are_left_out(signal_events):
 def test_constituents_with_a_missing_value_are_left_out():
     """Masked columns zipped together: each value is an option of its own."""
     pt, eta, phi = ([[3.0, 2.0, 1.0], []], [[0.1, None, 0.3], []], [[0.1, 0.2, 0.3], []])
-    padded = pad_particles(ak.zip({"pt": pt, "eta": eta, "phi": phi}), InputSpec(3, coordinates="absolute"))
+    spec = InputSpec(3, coordinates="absolute")
+    with pytest.warns(hepvae.UnscoredJetsWarning, match="1 of 2 jets have no constituents"):
+        padded = pad_particles(ak.zip({"pt": pt, "eta": eta, "phi": phi}), spec)
     assert padded[0, :, 2].tolist() == [3, 1, 0]
     assert not padded[1].any()
 
@@ -153,3 +155,18 @@ def test_arrays_of_another_form_are_refused():
         pad_particles(ak.Array([{"pt": [1.0]}]), InputSpec())
     with pytest.raises(hepvae.SpecError, match="1 axes"):
         pad_particles(ak.zip({c: [1.0] for c in ("pt", "eta", "phi")}), InputSpec())
+
+
+def test_what_is_no_awkward_array_or_no_spec(signal_events):
+    with pytest.raises(hepvae.SpecError, match="as an awkward array; found list"):
+        pad_particles(signal_events[:1].tolist(), InputSpec())
+    with pytest.raises(hepvae.SpecError, match=r"spec is str: expected an InputSpec, as inferer\.spec"):
+        pad_particles(signal_events[:1], "conv")
+
+
+def test_jets_without_constituents_are_told(signal_events):
+    """A model gave their zeros a loss as to any jet, and nobody heard of them."""
+    jets = ak.flatten(signal_events.jets[:2])
+    few = ak.with_field(jets, jets.constituents[ak.Array([[], [0], [0], []])], "constituents")
+    with pytest.warns(hepvae.UnscoredJetsWarning, match="2 of 4 jets have no constituents"):
+        assert not pad_particles(few, InputSpec())[[0, 3]].any()

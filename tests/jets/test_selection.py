@@ -152,6 +152,18 @@ def test_what_are_no_jets_with_constituents():
         dijets(with_members(PT, MASS), order="Mass")
 
 
+@pytest.mark.parametrize("given", [None, [1], "a.root"], ids=str)
+@pytest.mark.parametrize("function", [dijets, hepvae.select_dijets])
+def test_what_is_no_awkward_array(function, given):
+    with pytest.raises(hepvae.SpecError, match="as an awkward array; found"):
+        function(given)
+
+
+def test_only_dijet_events_are_selected():
+    with pytest.raises(hepvae.SpecError, match="expected dijet events, as read_dijets and dijets give"):
+        hepvae.select_dijets(with_members(PT, MASS))
+
+
 def test_no_dijets_are_scored_as_such():
     """A processor ended on a chunk where a trigger vetoed all events: their jets had the shape (0, 0)."""
     jets = hepvae.read_jets(hepvae.sample_path("qcdSig"), entry_stop=5).jets

@@ -105,6 +105,7 @@ def test_lazy_jets(jets, loss, conv):
         (lambda jets: ak.zip({"jets": jets}, depth_limit=1), "jets"),
         (lambda jets: jets.constituents, "pt, eta, phi"),
         (lambda jets: [1.0], "list"),
+        (lambda jets: None, "NoneType"),
         (lambda jets: jets[0, 0], "pt, eta, phi, mass, constituents, index"),
     ],
 )

@@ -255,6 +255,8 @@ def test_options_that_are_no_number(conv, tmp_path, wrong):
 def test_only_dijet_events_are_scored(conv, signal_events):
     with pytest.raises(hepvae.SpecError, match="no field 'jets'"):
         score_dijets(signal_events.jets, conv)
+    with pytest.raises(hepvae.SpecError, match="expected dijet events, as an awkward array; found Record"):
+        score_dijets(signal_events[0], conv)
     one = ak.with_field(signal_events, signal_events.jets[:, :1], "jets")
     with pytest.raises(hepvae.SpecError, match="expected two jets for each of 60 events"):
         score_dijets(one, conv)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, ModelError
+from ..errors import DataError, ModelError, SpecError
 from ..execution.threads import on_threads
 from ..jets.padding import FlatJets, pad_into
 from ..jets.spec import InputSpec
@@ -71,7 +72,9 @@ class Batcher:
 
     def of_padded(self, padded: npt.ArrayLike, outputs: tuple[str, ...]) -> list[Array]:
         """The named outputs for a padded array of three or four axes; see `Inferer.__call__`."""
-        padded = np.ascontiguousarray(padded, np.float32)
+        if type(padded) is not np.ndarray or padded.dtype != np.float32:
+            padded = _numbers(padded)
+        padded = np.ascontiguousarray(padded)
         if padded.shape[1:] != self._shape:  # of other than one axis before it, or wrong
             self._spec.check(padded)
         jets = padded if padded.ndim == 3 else padded.reshape(-1, *self._shape)
@@ -208,6 +211,20 @@ class Batcher:
             return ()
         first, *others = self._shapes[name]
         return (length if first == self._spec.n_particles else first, *others)
+
+
+def _numbers(padded: npt.ArrayLike) -> Array:
+    """A padded array of another kind, in float32; `SpecError` of what is none, `DataError` of masked values."""
+    if np.ma.is_masked(padded):
+        raise DataError("input has masked values: expected a number for each, zeros in the place of padding")
+    with suppress(TypeError, ValueError):
+        array = np.asarray(padded)
+        if array.dtype.kind not in "cSUmM":  # these have no value in float32
+            return array.astype(np.float32)
+    raise SpecError(
+        f"input is {type(padded).__name__}: expected numbers (jets, n_particles, n_features), as pad_particles"
+        " gives; score_dijets takes events, score_jets takes jets"
+    )
 
 
 def _places(jets: Array, spec: InputSpec) -> npt.NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,13 +11,13 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, SpecError
+from ..errors import DataError, SpecError, UnscoredJetsWarning
 from ..execution.threads import default_threads, on_threads
 from .features import Feature
 from .kinematics import wrapped
 from .spec import MOMENTA, InputSpec
 
-__all__ = ["NOMINAL_PT", "RADIUS", "FlatJets", "flatten_jets", "pad_into", "pad_particles"]
+__all__ = ["NOMINAL_PT", "RADIUS", "FlatJets", "fields_of", "flatten_jets", "pad_into", "pad_particles"]
 
 #: Parameter of constituents: the radius of their jets, where it is not the usual one.
 RADIUS = "jet_radius"
@@ -152,10 +153,17 @@ class FlatJets:
         return _single(np.hypot(pt * np.cosh(eta), mass))
 
 
+def fields_of(array: object, expected: str) -> list[str]:
+    """The fields of an awkward array; `SpecError` where it is none."""
+    if not isinstance(array, ak.Array):
+        raise SpecError(f"expected {expected}, as an awkward array; found {type(array).__name__}")
+    return list(ak.fields(array))
+
+
 def flatten_jets(events_or_constituents: ak.Array) -> FlatJets:
     """Take events (with ``jets``), jets (with ``constituents``) or bare constituents apart."""
     array = events_or_constituents
-    fields = ak.fields(array)
+    fields = fields_of(array, "events with jets, jets with constituents, or constituents")
     if "jets" in fields:
         array = array["jets"]
         fields = ak.fields(array)
@@ -243,7 +251,12 @@ def pad_particles(events_or_constituents: ak.Array, spec: InputSpec) -> npt.NDAr
     DataError
         A value is not finite or a pt is negative.
     SpecError
-        The array has none of these forms.
+        The array has none of these forms, or the specification is none.
+
+    Warns
+    -----
+    UnscoredJetsWarning
+        Jets have no constituents: a model scores their zeros as it does any jet.
 
     Examples
     --------
@@ -251,8 +264,16 @@ def pad_particles(events_or_constituents: ak.Array, spec: InputSpec) -> npt.NDAr
     >>> hepvae.pad_particles(events, hepvae.InputSpec(n_particles=50)).shape
     (100, 2, 50, 3)
     """
+    if not isinstance(spec, InputSpec):
+        raise SpecError(f"spec is {type(spec).__name__}: expected an InputSpec, as inferer.spec")
     jets = flatten_jets(events_or_constituents)
     _check(jets)
+    empty = np.count_nonzero(jets.counts == 0)
+    if empty and not spec.jet_features:
+        message = f"{empty} of {len(jets.counts)} jets have no constituents, and are padded to zeros only"
+        warnings.warn(
+            f"{message}: score_dijets and score_jets give such jets NaN", UnscoredJetsWarning, stacklevel=2
+        )
     chosen = np.arange(len(jets.counts))
     padded = np.empty((len(chosen), *spec.shape), np.float32)
     parts = [slice(i, i + AT_ONCE) for i in range(0, len(chosen), AT_ONCE)]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..errors import SpecError
 from ..options import check_choice, check_number
+from .padding import fields_of
 
 __all__ = [
     "REGIONS",
@@ -85,6 +86,10 @@ class Selection:
 
     def select(self, events: ak.Array) -> ak.Array:
         """The events that pass, in their order; ``events`` as `read_dijets` gives them."""
+        if not {"jets", "mjj", "deta"}.issubset(fields_of(events, "dijet events")):
+            raise SpecError(
+                "no fields 'jets', 'mjj', 'deta': expected dijet events, as read_dijets and dijets give"
+            )
         passed = ak.all(self._pass(events.jets), axis=1) & (events.mjj > self.mjj_min)
         if self.region is not None:
             passed = passed & REGIONS[self.region](events.deta, self.deta_cut)
@@ -168,7 +173,7 @@ def dijets(events_or_jets: ak.Array, *, order: Order = "pt") -> ak.Array:
     (92, ['jets', 'mjj', 'deta', 'entry'])
     """
     check_choice("order", order, get_args(Order))
-    fields = ak.fields(events_or_jets)
+    fields = fields_of(events_or_jets, "jets, or events with jets")
     jets = events_or_jets["jets"] if "jets" in fields else events_or_jets
     carried = [name for name in fields if name not in COMPUTED] if "jets" in fields else []
     if "constituents" not in ak.fields(jets) or jets.ndim != 2:
@@ -245,6 +250,8 @@ def select_dijets(
     ------
     OptionError
         ``region`` is none of those, or a cut is not a number.
+    SpecError
+        These are no dijet events.
 
     Examples
     --------

@@ -90,7 +90,8 @@ def score_jets(jets: ak.Array, inferer: JetScorer) -> ak.Array:
 
     number = ak.transform(numbered, jets) if isinstance(jets, ak.Array) else None
     if len(records) != 1 or "constituents" not in records[0].fields:
-        given = ", ".join(ak.fields(jets)) or type(jets).__name__
+        known = isinstance(jets, (ak.Array, ak.Record))
+        given = ", ".join(ak.fields(jets) if known else ()) or type(jets).__name__
         raise SpecError(
             f"no jets with constituents ({given}): expected what with_constituents or read_jets gives, or"
             " events.jets of dijet events"

@@ -6,6 +6,7 @@ from functools import partial
 
 import awkward as ak
 
+from ..jets.padding import fields_of
 from ..jets.quality import examine_jets
 from ..reading.lazy import is_lazy, map_lazily
 from ..reading.nanoevents import aligned, dijets_of, is_nanoevents, needed
@@ -54,6 +55,8 @@ def score_dijets(
     ------
     OptionError
         A name is unknown, a number is none, or the model is no `Inferer`.
+    SpecError
+        These are no dijet events.
 
     Warns
     -----
@@ -71,6 +74,7 @@ def score_dijets(
     if is_lazy(events):
         columns = partial(needed, spec=inferer.spec)
         return map_lazily(partial(score_dijets, inferer=inferer, **vars(used)), events, columns)
+    fields_of(events, "dijet events")
     if is_nanoevents(events):
         return aligned(_with_scores(dijets_of(events, spec=inferer.spec), inferer, used), len(events))
     return _with_scores(events, inferer, used)
