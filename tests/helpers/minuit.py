@@ -5,8 +5,21 @@ from __future__ import annotations
 import numpy as np
 from iminuit import Minuit
 
-from hepvae.search.fits import nll, nll_and_gradient
+from hepvae.search.fits import nll, slopes_of
 from hepvae.search.spectrum import MOST_PARAMETERS
+
+
+def nll_and_gradient(slices, coefficients, yields, nuisances=None):
+    """-ln L, and its derivatives: by the coefficients of each slice; by the yield and the nuisance parameters."""
+    nuisances = np.zeros((len(yields), 0)) if nuisances is None else nuisances
+    by_shared = np.concatenate([np.zeros((len(yields), 1)), nuisances], axis=1)
+    gradients = []
+    for one, theta in zip(slices, coefficients):
+        expected, slopes, shared = slopes_of(one, theta, yields, nuisances)
+        pull = one.scale * (1 - one.counts / expected)
+        gradients.append(np.einsum("tb,tbj->tj", pull, slopes))
+        by_shared += np.einsum("tb,tbj->tj", pull, shared)
+    return nll(slices, coefficients, yields, nuisances), gradients, by_shared
 
 
 def minimise(slices, coefficients, yields=0.0, *, lowest=None, unit=1.0):

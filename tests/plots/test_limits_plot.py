@@ -21,13 +21,11 @@ def limits(factor=1.0):
 def test_lines_and_bands(observed, tmp_path):
     path = tmp_path / "limits.png"
     others = {"no cut": limits(3.0)}
-    figure = plot_limits(
-        limits(), others=others, observed=observed, name="graph", title="A signal", figure_path=path
-    )
+    figure = plot_limits(limits(), others=others, observed=observed, title="A signal", figure_path=path)
     (axes,) = figure.axes
     drawn = {line.get_label(): line for line in axes.get_lines()}
     assert ("Observed" in drawn) == observed
-    median = drawn["Median expected (graph)"]
+    median = drawn["Median expected"]
     assert median.get_xdata().tolist() == [2, 3, 4] and median.get_ydata().tolist() == MEDIAN.tolist()
     assert drawn["Median expected (no cut)"].get_ydata() == pytest.approx(3 * MEDIAN)
     inner = axes.collections[1].get_paths()[0].vertices[:, 1]

@@ -84,10 +84,10 @@ def test_p_values(tmp_path):
         Scan(name, masses, np.ones(3), np.ones(3), significance, {}, 0.5)
         for name, significance in (("eff1", np.array([0.5, 3.9, -1])), (COMBINED, np.array([-0.2, 4.5, 1])))
     ]
-    figure = plot_p_values(scans, figure_path=tmp_path / "p.png", names={COMBINED: "Combined"}, title="Narrow")
+    figure = plot_p_values(scans, figure_path=tmp_path / "p.png", title="Narrow")
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
     text = words(figure)
-    for word in ("eff1", "Combined", "Narrow", "Local p-value", "Resonance mass (TeV)", "Simulation"):
+    for word in ("eff1", COMBINED, "Narrow", "Local p-value", "Resonance mass (TeV)", "Simulation"):
         assert word in text
     for z in range(1, 6):
         assert rf"${z}\sigma$" in text
@@ -96,7 +96,7 @@ def test_p_values(tmp_path):
         line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--" and len(line.get_xdata()) == 2
     ]
     assert heights == pytest.approx(norm.sf(range(1, 6)))
-    combined = next(line for line in axes.lines if line.get_label() == "Combined")
+    combined = next(line for line in axes.lines if line.get_label() == COMBINED)
     assert combined.get_ydata() == pytest.approx([0.5, norm.sf(4.5), norm.sf(1)])
     assert combined.get_color() == "black"
     assert combined.get_xdata() == pytest.approx([1.8, 2.0, 2.2])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hepvae import OptionError
-from hepvae.search.counting import Counting, asimov_significance, signal_for_significance
+from hepvae.search.counting import Counting, asimov_significance
 
 
 def test_far_below_the_background_it_is_signal_over_its_root():
@@ -43,14 +43,6 @@ def test_it_is_what_counting_finds_in_the_median(rng):
     assert asimov_significance(50, 100) == pytest.approx(low, abs=0.15)
 
 
-@pytest.mark.parametrize("background", [1e-3, 0.5, 10, 1e4, 1e9])
-@pytest.mark.parametrize("significance", [1e-3, 1, 3, 5, 40])
-def test_back_to_events(background, significance):
-    signal = signal_for_significance(significance, background)
-    assert signal > 0
-    assert asimov_significance(signal, background) == pytest.approx(significance, rel=1e-9)
-
-
 def test_a_cut_gains_what_it_improves():
     """Where signal is far below background, the significance changes by signal / sqrt(background)."""
     inclusive, cut = Counting(1e6), Counting(1e6, signal_efficiency=0.3, background_efficiency=0.01)
@@ -58,9 +50,7 @@ def test_a_cut_gains_what_it_improves():
     assert inclusive.significance(injected)[0] == 0
     gain = cut.significance(injected)[1:] / inclusive.significance(injected)[1:]
     assert gain == pytest.approx(3, rel=0.01)
-    assert inclusive.injected(3) == pytest.approx(3000, rel=0.01)
-    assert cut.significance(inclusive.injected(3)) == pytest.approx(9, rel=0.02)
-    assert cut.significance(cut.injected(3)) == pytest.approx(3)
+    assert inclusive.significance(3000) == pytest.approx(3, rel=0.01)
 
 
 def test_uncertainty_is_what_samples_of_that_size_scatter_by(rng):
@@ -90,8 +80,3 @@ def test_numbers_that_cannot_be():
         asimov_significance([-1.0, 5.0], 10)
     with pytest.raises(OptionError, match=r"1\.0 signal and 0\.0 background"):
         asimov_significance([1], [0])
-    with pytest.raises(OptionError, match="significance -1 over 10 background"):
-        signal_for_significance(-1, 10)
-    with pytest.raises(OptionError, match="significance 3 over 0 background"):
-        signal_for_significance(3, 0)
-    assert signal_for_significance(0, 10) == 0

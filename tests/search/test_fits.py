@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.minuit import minimise
+from helpers.minuit import minimise, nll_and_gradient
 
 from hepvae import DataError, OptionError
 from hepvae.search.fits import (
@@ -16,7 +16,6 @@ from hepvae.search.fits import (
     merged_bins,
     minimum,
     nll,
-    nll_and_gradient,
 )
 from hepvae.search.spectrum import FAMILIES, MOST_PARAMETERS, BackgroundFunction, Spectrum, dijet_edges
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from .jets import plot_event, plot_reconstruction, plot_residuals
-from .limits import plot_limits
 from .pass_rate import plot_pass_rate
 from .scores import plot_jet_against_jet, plot_losses, plot_score_against_mjj, plot_scores
 from .separation import plot_expected_significance, plot_roc, plot_significance_improvement
-from .spectrum import plot_p_values, plot_spectrum
+from .spectrum import plot_limits, plot_p_values, plot_spectrum
 from .style import Canvas, PlotOptions, drawing, legend_above, plain_ticks
 from .training import plot_history
 

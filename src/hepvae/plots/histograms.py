@@ -12,6 +12,7 @@ from ..errors import DataError
 from ..models.card import ADOPTED
 from ..models.losses import LOSSES
 from ..options import check_number, check_whole_number
+from .style import Floats
 
 if TYPE_CHECKING:
     from hist import Hist
@@ -31,7 +32,6 @@ __all__ = [
     "variables_histogram",
 ]
 
-Floats = npt.NDArray[np.float64]
 Limits = tuple[float, float]
 #: By name: values (events,) or (events, axes), and weights (events,).
 Samples = Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]
@@ -378,9 +378,7 @@ def _histogram(
     return histogram
 
 
-def _known(
-    whose: str, values: npt.ArrayLike, weight: npt.ArrayLike, what: str
-) -> tuple[Floats, npt.NDArray[np.float64]]:
+def _known(whose: str, values: npt.ArrayLike, weight: npt.ArrayLike, what: str) -> tuple[Floats, Floats]:
     """The values (events,) or (events, axes) without NaN, and their weights."""
     values, weight = np.asarray(values, np.float64), np.asarray(weight, np.float64)
     if values.shape[:1] != weight.shape:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_event", "plot_reconstruction", "plot_residuals"]
 
-Floats = npt.NDArray[np.float64]
-
 
 def plot_reconstruction(histogram: Hist[Any], **options: Unpack[PlotOptions]) -> Figure:
     """An observable of jets of the input, and as models reconstruct them, with the ratios.

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import OptionError
-from .style import PlotOptions, drawing, legend_above, plain_ticks
+from .style import Floats, PlotOptions, drawing, legend_above, plain_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,22 +33,15 @@ class ChiSquare(Protocol):
 
 
 class PassRate(Protocol):
-    """Share of the events of each mjj bin that pass a cut, as `hepvae.search.pass_rate` gives it."""
+    """Share of the events of each mjj bin that pass a cut, as `hepvae.search.PassRate`: its fields say more."""
 
     @property
-    def edges(self) -> npt.NDArray[np.float64]:
-        """(bins + 1,) GeV."""
-
+    def edges(self) -> Floats: ...
     @property
-    def rate(self) -> npt.NDArray[np.float64]:
-        """(bins,); NaN in bins without events."""
-
+    def rate(self) -> Floats: ...
     @property
-    def uncertainty(self) -> npt.NDArray[np.float64]:
-        """(bins,)."""
-
-    def chi_square(self) -> ChiSquare:
-        """Of the rates against a constant."""
+    def uncertainty(self) -> Floats: ...
+    def chi_square(self) -> ChiSquare: ...
 
 
 def plot_pass_rate(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from .style import Canvas, PlotOptions, drawing, legend_above, ticks_that_fit
+from .style import Canvas, Floats, PlotOptions, drawing, legend_above, ticks_that_fit
 
 if TYPE_CHECKING:
     from hist import Hist
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["plot_jet_against_jet", "plot_losses", "plot_score_against_mjj", "plot_scores"]
-
-Floats = npt.NDArray[np.float64]
 
 #: Shares of a sample that its contours hold, and how they are drawn.
 CONTOURS = {0.5: "solid", 0.9: "dashed"}

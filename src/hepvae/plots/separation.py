@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from .style import Canvas, PlotOptions, drawing, legend_above
+from .style import Canvas, Floats, PlotOptions, drawing, legend_above
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Counting", "Roc", "plot_expected_significance", "plot_roc", "plot_significance_improvement"]
 
-Floats = npt.NDArray[np.float64]
-
 #: The tightest cut that is drawn.
 LEAST_EFFICIENCY = 1e-3
 
@@ -29,39 +27,29 @@ COLOURS, STYLES = 6, ("solid", "dashed", "dashdot")
 
 
 class Roc(Protocol):
-    """Efficiencies of all cuts on a score, from the tightest to the loosest, as `hepvae.search.roc` gives them."""
+    """Efficiencies of all cuts on a score, as `hepvae.search.Roc`: its fields say more."""
 
     @property
-    def signal(self) -> Floats:
-        """(cuts,): share of the signal that passes."""
-
+    def signal(self) -> Floats: ...
     @property
     def uncertainty(self) -> Floats: ...
     @property
-    def background(self) -> Floats:
-        """(cuts,): share of the background that passes."""
-
+    def background(self) -> Floats: ...
     @property
-    def significance_improvement(self) -> Floats:
-        """(cuts,): signal / sqrt(background); NaN where too few background events pass."""
-
+    def significance_improvement(self) -> Floats: ...
     @property
     def significance_improvement_uncertainty(self) -> Floats: ...
     @property
     def auc(self) -> float: ...
     @property
-    def best(self) -> tuple[float, float]:
-        """Largest significance improvement, and the background efficiency it is reached at."""
+    def best(self) -> tuple[float, float]: ...
 
 
 class Counting(Protocol):
-    """Events counted in a window of mjj."""
+    """Events counted in a window of mjj, as `hepvae.search.Counting`."""
 
-    def significance(self, injected: Floats) -> Floats:
-        """Expected significance for numbers of injected signal events."""
-
-    def uncertainty(self, injected: Floats) -> Floats:
-        """Of the significance, from the sizes of the samples."""
+    def significance(self, injected: Floats) -> Floats: ...
+    def uncertainty(self, injected: Floats) -> Floats: ...
 
 
 def plot_roc(curves: Mapping[str, Roc], **options: Unpack[PlotOptions]) -> Figure:

@@ -1,4 +1,4 @@
-"""The bump hunt: spectra of mjj with their fits, and p-values against the mass of a resonance."""
+"""The bump hunt: spectra of mjj with their fits; p-values and upper limits against the mass of a resonance."""
 
 from __future__ import annotations
 
@@ -6,53 +6,44 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from .style import PlotOptions, drawing, legend_above
+from .style import Floats, PlotOptions, drawing, legend_above, plain_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
-__all__ = ["FittedSpectrum", "Scan", "Spectrum", "plot_p_values", "plot_spectrum"]
-
-Floats = npt.NDArray[np.float64]
+__all__ = ["FittedSpectrum", "Limits", "Scan", "Spectrum", "plot_limits", "plot_p_values", "plot_spectrum"]
 
 #: Densities are per this many GeV, about the width of the bins.
 PER_GEV = 100
 
 _LINES: tuple[Any, ...] = ("solid", "dashed", "dashdot", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 
+#: Colours of the cycle but those that are hardly seen on the bands of limits.
+_OTHERS = ("C0", "C2", "C3", "C5")
+
 
 class Spectrum(Protocol):
-    """Events in bins of mjj, as `hepvae.search` has them."""
+    """Events in bins of mjj, as `hepvae.search.Spectrum`: its fields say more."""
 
     @property
-    def edges(self) -> Floats:
-        """(bins + 1,) GeV."""
-
+    def edges(self) -> Floats: ...
     @property
-    def counts(self) -> Floats:
-        """(bins,), events or sums of weights."""
-
+    def counts(self) -> Floats: ...
     @property
-    def variances(self) -> Floats | None:
-        """(bins,), sums of squared weights; None: Poisson."""
-
+    def variances(self) -> Floats | None: ...
     @property
-    def scale(self) -> float:
-        """Effective number of events for one of ``counts``."""
+    def scale(self) -> Floats: ...
 
 
 class FittedSpectrum(Protocol):
-    """A spectrum with the background that was fitted to it."""
+    """A spectrum and its fitted background, as `hepvae.search.SpectrumFit`: its fields say more."""
 
     @property
     def spectrum(self) -> Spectrum: ...
     @property
-    def expected(self) -> Floats:
-        """(bins,) events."""
-
+    def expected(self) -> Floats: ...
     @property
     def n_parameters(self) -> int: ...
     @property
@@ -61,26 +52,31 @@ class FittedSpectrum(Protocol):
     def ndf(self) -> int: ...
     @property
     def p_value(self) -> float: ...
-    def density(self, mjj: Floats) -> Floats:
-        """Events per GeV at mjj in GeV."""
+    def density(self, mjj: Floats) -> Floats: ...
 
 
 class Scan(Protocol):
-    """Tests for a signal at some masses."""
+    """Tests for a signal at some masses, as `hepvae.search.Scan`: its fields say more."""
 
     @property
     def name(self) -> str: ...
     @property
-    def masses(self) -> Floats:
-        """(masses,) GeV."""
+    def masses(self) -> Floats: ...
+    @property
+    def significance(self) -> Floats: ...
+    @property
+    def p_value(self) -> Floats: ...
+
+
+class Limits(Protocol):
+    """Limits at each mass, as `hepvae.search.limits.Limits` in fb: its fields say more."""
 
     @property
-    def significance(self) -> Floats:
-        """(masses,) standard deviations."""
-
+    def masses(self) -> Floats: ...
     @property
-    def p_value(self) -> Floats:
-        """(masses,), local."""
+    def observed(self) -> Floats: ...
+    @property
+    def expected(self) -> Floats: ...
 
 
 def plot_spectrum(
@@ -179,7 +175,6 @@ def _errors(spectrum: Spectrum) -> tuple[Floats, Floats]:
 def plot_p_values(
     scans: Iterable[Scan],
     *,
-    names: Mapping[str, str] | None = None,
     combined: str = "combined",
     **options: Unpack[PlotOptions],
 ) -> Figure:
@@ -188,7 +183,6 @@ def plot_p_values(
     Parameters
     ----------
     scans : Scan, several
-    names : mapping of the name of a scan to one for the legend, optional
     combined : str
         Name of the scan that is drawn in black.
     **options : PlotOptions
@@ -206,7 +200,7 @@ def plot_p_values(
                 style = {"color": "black", "linewidth": 3.5, "marker": "o", "markersize": 7, "zorder": 3}
             else:
                 others += 1
-            axes.plot(one.masses / 1000, one.p_value, label=(names or {}).get(one.name, one.name), **style)
+            axes.plot(one.masses / 1000, one.p_value, label=one.name, **style)
         masses = np.concatenate([one.masses for one in scans]) / 1000
         strongest = max(one.significance.max() for one in scans)
         bottom = norm.sf(max(strongest, 3) + 0.7)
@@ -239,5 +233,55 @@ def plot_p_values(
             title_fontsize="x-small",
             ncols=columns,
         )
+        canvas.write_label(axes)
+    return canvas.figure
+
+
+def plot_limits(
+    limits: Limits,
+    *,
+    others: Mapping[str, Limits] | None = None,
+    observed: bool = True,
+    **options: Unpack[PlotOptions],
+) -> Figure:
+    """Observed and expected limits with their bands of one and two standard deviations.
+
+    Parameters
+    ----------
+    limits : Limits
+    others : mapping of name to Limits, optional
+        Whose expected limits are lines beside: without a cut, of other models, of baselines.
+    observed : bool
+        Draw the observed limits.
+    **options : PlotOptions
+    """
+    with drawing(options) as canvas:
+        axes = canvas.figure.subplots()
+        tev = limits.masses / 1000
+        low2, low1, median, high1, high2 = limits.expected
+        # colours of CMS's guidelines for bands that are told apart without red and green
+        axes.fill_between(tev, low2, high2, color="#F5BB54", linewidth=0, label="95% expected")
+        axes.fill_between(tev, low1, high1, color="#607641", linewidth=0, label="68% expected")
+        axes.plot(tev, median, color="black", linestyle="dashed", linewidth=2.5, label="Median expected")
+        shown = [low2, high2]
+        if observed:
+            axes.plot(
+                tev, limits.observed, color="black", linewidth=2.5, marker="o", markersize=6, label="Observed"
+            )
+            shown.append(limits.observed)
+        for i, (other, one) in enumerate((others or {}).items()):
+            style: dict[str, Any] = {"color": _OTHERS[i % len(_OTHERS)], "linewidth": 3}
+            style["linestyle"] = ("dotted", "dashdot", (0, (5, 1)))[i % 3]
+            axes.plot(one.masses / 1000, one.expected[2], label=f"Median expected ({other})", **style)
+            shown.append(one.expected[2])
+        values = np.concatenate(shown)
+        lowest, highest = values[values > 0].min() / 1.5, values.max()
+        axes.set_yscale("log")
+        axes.set_ylim(lowest, 1.5 * highest)
+        axes.set_xlim(tev.min(), tev.max())
+        plain_ticks(axes.xaxis)
+        axes.set_xlabel("Resonance mass (TeV)")
+        axes.set_ylabel(r"95% CL upper limit on $\sigma \times B \times A$ (fb)")
+        legend_above(axes, title="\n".join(filter(None, [canvas.title, "95% CL upper limits"])))
         canvas.write_label(axes)
     return canvas.figure

@@ -30,12 +30,15 @@ __all__ = [
     "ENERGY_TEV",
     "LABEL",
     "Canvas",
+    "Floats",
     "PlotOptions",
     "drawing",
     "legend_above",
     "plain_ticks",
     "ticks_that_fit",
 ]
+
+Floats = npt.NDArray[np.float64]
 
 LOG = logging.getLogger(__name__)
 
@@ -189,7 +192,7 @@ _SIZES = ("small", "x-small", "xx-small")
 _LITTLE_ROOM = 0.16
 
 
-def legend_above(axes: Axes, *, points: npt.NDArray[np.float64] | None = None, **legend: Any) -> None:
+def legend_above(axes: Axes, *, points: Floats | None = None, **legend: Any) -> None:
     """A legend in the upper part of axes, which are made higher where it would cover lines, areas or points.
 
     It is on the right or on the left, in one or two columns, and smaller where that leaves less of the axes empty.
@@ -224,7 +227,7 @@ def legend_above(axes: Axes, *, points: npt.NDArray[np.float64] | None = None, *
         axes.set_ylim(top=float(scale.inverted().transform(low + (high - low) * stretch)))
 
 
-def _stretch(axes: Axes, corners: npt.NDArray[np.float64], look: dict[str, Any]) -> float:
+def _stretch(axes: Axes, corners: Floats, look: dict[str, Any]) -> float:
     """How many times as high axes have to be for a legend to cover none of some points, in parts of the axes."""
     drawn = axes.legend(**look)
     renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]  # of the Agg canvas
@@ -235,7 +238,7 @@ def _stretch(axes: Axes, corners: npt.NDArray[np.float64], look: dict[str, Any])
     return float(max(highest / max(place.y0 - 0.03, 0.3), 1) + too_wide)
 
 
-def _drawn_corners(axes: Axes, points: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+def _drawn_corners(axes: Axes, points: Floats | None) -> Floats:
     """Points along all that is drawn, (points, 2) in parts of the axes."""
     from matplotlib.collections import QuadMesh
     from matplotlib.path import Path as Line

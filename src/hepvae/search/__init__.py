@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .counting import Counting, asimov_significance, signal_for_significance
+from .counting import Counting, asimov_significance
 from .fits import SpectrumFit, fit_spectrum
 from .pass_rates import PassRate, pass_rate
 from .samples import SearchSample, load_sample, score_sample
@@ -46,7 +46,6 @@ __all__ = [
     "scan",
     "scan_toys",
     "score_sample",
-    "signal_for_significance",
     "signal_shape",
     "slice_signal",
     "throw_toys",

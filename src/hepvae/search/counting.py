@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..errors import OptionError
 from .weights import Floats
 
-__all__ = ["Counting", "asimov_significance", "signal_for_significance"]
+__all__ = ["Counting", "asimov_significance"]
 
 
 def asimov_significance(signal: npt.ArrayLike, background: npt.ArrayLike) -> Floats:
@@ -38,38 +38,11 @@ def asimov_significance(signal: npt.ArrayLike, background: npt.ArrayLike) -> Flo
             f"{signal.min()} signal and {background.min()} background events: expected none below zero, and"
             " background above it"
         )
-    significance: Floats = np.sqrt(2 * background * _excess(signal / background))[()]
+    ratio = signal / background
+    # (1 + r) ln(1 + r) - r cancels where r is small: its series there
+    excess = np.where(ratio < 1e-4, ratio**2 / 2 - ratio**3 / 6, (1 + ratio) * np.log1p(ratio) - ratio)
+    significance: Floats = np.sqrt(2 * background * excess)[()]
     return significance
-
-
-def _excess(ratio: npt.ArrayLike) -> Floats:
-    """(1 + r) ln(1 + r) - r, which cancels where r is small: its series there."""
-    ratio = np.asarray(ratio, np.float64)
-    small = ratio < 1e-4
-    series = ratio**2 / 2 - ratio**3 / 6
-    return np.where(small, series, (1 + ratio) * np.log1p(ratio) - ratio)
-
-
-def signal_for_significance(significance: float, background: float) -> float:
-    """Expected number of signal events that `asimov_significance` gives a significance: its inverse."""
-    if not (significance >= 0 and 0 < background < np.inf):
-        raise OptionError(
-            f"significance {significance} over {background} background events: expected none below zero, and"
-            " background above it"
-        )
-    if significance == 0:
-        return 0.0
-    # By Newton's method, from above: the squared significance is convex in s, and at least s^2 / (b + s / 3)
-    # (Bernstein's inequality), so each step falls and none falls short.
-    square = significance**2
-    signal = square / 6 + np.sqrt(square**2 / 36 + square * background)
-    for _ in range(100):
-        ratio = signal / background
-        step = (background * _excess(ratio) - square / 2) / np.log1p(ratio)
-        signal -= step
-        if abs(step) <= 1e-12 * signal:
-            break
-    return float(signal)
 
 
 @dataclass(frozen=True)
@@ -116,8 +89,3 @@ class Counting:
         significance = self.significance(injected)
         uncertainty: Floats = np.hypot(of_signal, of_background) / np.where(significance > 0, significance, 1)
         return uncertainty
-
-    def injected(self, significance: float = 3.0) -> float:
-        """Number of signal events to inject, before the cut, for an expected significance."""
-        passing = signal_for_significance(significance, self.background * self.background_efficiency)
-        return passing / self.signal_efficiency

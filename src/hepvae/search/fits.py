@@ -35,7 +35,6 @@ __all__ = [
     "merged_bins",
     "minimum",
     "nll",
-    "nll_and_gradient",
 ]
 
 #: Numbers of parameters that are chosen among: 2 or more of shape, as in CMS's search for anomalous dijets. A
@@ -216,7 +215,8 @@ def nll(
 
     Nuisance parameters (toys, nuisances) have Gaussian constraints of width one, the yield that of the prior.
     """
-    nuisances = _no_nuisances(slices, len(yields)) if nuisances is None else nuisances
+    if nuisances is None:
+        nuisances = np.zeros((len(yields), max(one.nuisances for one in slices)))
     total: Floats = 0.5 * np.sum(nuisances**2, axis=1)
     if prior is not None:
         total = total + 0.5 * prior.weight * (yields - prior.centre) ** 2
@@ -225,11 +225,7 @@ def nll(
     return total
 
 
-def _no_nuisances(slices: Sequence[Slice], toys: int) -> Floats:
-    return np.zeros((toys, max(one.nuisances for one in slices)))
-
-
-def _slopes(one: Slice, theta: Floats, yields: Floats, nuisances: Floats) -> tuple[Floats, Floats, Floats]:
+def slopes_of(one: Slice, theta: Floats, yields: Floats, nuisances: Floats) -> tuple[Floats, Floats, Floats]:
     """Expected events (toys, bins), their derivatives by coefficients (toys, bins, parameters), and by what slices
     share: the yield and the nuisance parameters (toys, bins, 1 + nuisances)."""
     background, slopes = one.function.expected_and_slopes(theta)
@@ -254,22 +250,6 @@ def _slopes(one: Slice, theta: Floats, yields: Floats, nuisances: Floats) -> tup
     if one.effects is not None:
         shared[..., 1:] += background[..., None] * one.effects.T
     return expected, slopes, shared
-
-
-def nll_and_gradient(
-    slices: Sequence[Slice], coefficients: Sequence[Floats], yields: Floats, nuisances: Floats | None = None
-) -> tuple[Floats, list[Floats], Floats]:
-    """As `nll`, and its derivatives: by the coefficients of each slice, (toys, parameters); by the yield and the
-    nuisance parameters, which slices share, (toys, 1 + nuisances)."""
-    nuisances = _no_nuisances(slices, len(yields)) if nuisances is None else nuisances
-    by_shared = np.concatenate([np.zeros((len(yields), 1)), nuisances], axis=1)
-    gradients = []
-    for one, theta in zip(slices, coefficients):
-        expected, slopes, shared = _slopes(one, theta, yields, nuisances)
-        pull = one.scale * (1 - one.counts / expected)
-        gradients.append(np.einsum("tb,tbj->tj", pull, slopes))
-        by_shared += np.einsum("tb,tbj->tj", pull, shared)
-    return nll(slices, coefficients, yields, nuisances), gradients, by_shared
 
 
 def _lowest_yield(slices: Sequence[Slice], coefficients: Sequence[Floats]) -> Floats:
@@ -322,7 +302,7 @@ def _scoring_step(
     own = np.zeros(toys)
     more = 1 + damping[:, None]
     for one, theta in zip(slices, coefficients):
-        expected, slopes, by_shared = _slopes(one, theta, shared[:, 0], shared[:, 1:])
+        expected, slopes, by_shared = slopes_of(one, theta, shared[:, 0], shared[:, 1:])
         pull, weight = one.scale * (1 - one.counts / expected), one.scale / expected
         weighted = (slopes * weight[..., None]).transpose(0, 2, 1)
         matrix = weighted @ slopes
@@ -384,7 +364,7 @@ def minimum(
     """
     theta = [one.free * start for one, start in zip(slices, coefficients)]
     toys = len(slices[0].counts)
-    shared = np.zeros((toys, 1 + _no_nuisances(slices, 0).shape[1]))
+    shared = np.zeros((toys, 1 + max(one.nuisances for one in slices)))
     if yields is not None:
         shared[:, 0] = yields
     lowest = np.full(toys, -np.inf) if slices[0].signal is None else _lowest_yield(slices, theta)

@@ -639,10 +639,9 @@ def show_cut_flow(
     names = list(dict.fromkeys(name for of in in_slices.values() for name in of))
     rows, kept = [], report.results.setdefault("cut_flow", {})
     for name, sample in samples.items():
-        counts = sample.counts
         steps = {
-            "read": counts.read if counts else None,
-            "selected": counts.selected if counts else None,
+            "read": sample.read,
+            "selected": sample.selected,
             "scored": len(sample.mjj),
             "in_fit": starts[name],
             **{of: in_slices.get(name, {}).get(of) for of in names},

@@ -31,7 +31,6 @@ from .weights import Floats, effective_events
 
 __all__ = [
     "MASS",
-    "EventCounts",
     "SampleFiles",
     "SearchSample",
     "events_of",
@@ -45,18 +44,6 @@ RUNS = "Runs"
 
 #: The observable of a jet that all scored files have.
 MASS = "mass"
-
-
-@dataclass(frozen=True)
-class EventCounts:
-    """Events of a sample, step by step."""
-
-    scored: int
-    """In the signal region, with a score."""
-    selected: int | None = None
-    """In the signal region; None: the files were scored before, and have those with a score."""
-    read: int | None = None
-    """In the files; None: likewise."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +68,10 @@ class SearchSample:
     """Of the jets, by name: (events, 2) each, mass in GeV and what of `OBSERVABLES` the files have."""
     selection: Mapping[str, float] = field(default_factory=dict)
     """Cuts on the events, by their names in `Selection`."""
-    counts: EventCounts | None = None
-    """Of the files."""
+    selected: int | None = None
+    """Events of the files in the signal region; None: they were scored before, and have those with a score."""
+    read: int | None = None
+    """Events in the files; None: likewise."""
 
     def score(self, strategy: ScoreStrategy | None = None) -> Floats:
         """Scores (events,), float64, by the strategy of the sample or another one."""
@@ -246,10 +235,7 @@ def load_sample(
         if f"j1_{one}" in columns
     }
     losses = losses_of(columns.__getitem__, card)
-    return SearchSample(
-        *(name, mjj, weight, losses, card, strategy, identifiers, observables, first.selection),
-        EventCounts(len(mjj)),
-    )
+    return SearchSample(name, mjj, weight, losses, card, strategy, identifiers, observables, first.selection)
 
 
 @dataclass(frozen=True)
@@ -353,7 +339,7 @@ def score_sample(
         counts = [report.events_scored, report.events_kept, report.events_read]
         record.write_text(json.dumps({**origin, "output": stamp(str(path)), "counts": counts}))
     sample = load_sample(path, name)
-    return replace(sample, strategy=ScoreStrategy(strategy).of(sample.card), counts=EventCounts(*counts))
+    return replace(sample, strategy=ScoreStrategy(strategy).of(sample.card), selected=counts[1], read=counts[2])
 
 
 def _recorded(record: Path) -> dict[str, Any]:

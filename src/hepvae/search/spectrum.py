@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..errors import DataError, OptionError
 from ..options import check_choice
-from .weights import effective_events
+from .weights import Floats, checked_weights, effective_events
 
 __all__ = [
     "DIJET_EDGES",
@@ -21,14 +21,13 @@ __all__ = [
     "SQRT_S",
     "BackgroundFunction",
     "Family",
+    "Floats",
     "SignalShape",
     "Spectrum",
     "dijet_edges",
     "divided",
     "signal_shape",
 ]
-
-Floats = npt.NDArray[np.float64]
 
 #: Families of smooth functions of x = mjj / 13 TeV, each with up to `MOST_PARAMETERS` parameters.
 Family = Literal["dijet", "ua2", "atlas", "exponential"]
@@ -178,25 +177,6 @@ class Spectrum:
         return scale
 
 
-def _dijet(x: Floats) -> list[Floats]:
-    log = np.log(x)
-    return [-log, np.log1p(-x), -(log**2), -(log**3), -(log**4)]
-
-
-def _ua2(x: Floats) -> list[Floats]:
-    return [-np.log(x), -x, -(x**2), -(x**3), -(x**4)]
-
-
-def _atlas(x: Floats) -> list[Floats]:
-    log = np.log(x)
-    return [-log, np.log1p(-np.cbrt(x)), -(log**2), -(log**3), -(log**4)]
-
-
-def _exponential(x: Floats) -> list[Floats]:
-    root = x**0.25
-    return [-root, -(root**2), -(root**3), -(root**4), -(root**5)]
-
-
 #: The derivatives of the logarithm of each family by p2, p1, p3, p4, p5, in which order parameters come in. All
 #: are positive, and their logarithms linear in the parameters:
 #: "dijet": p0 (1-x)^p1 / x^(p2 + p3 ln x + p4 ln^2 x + p5 ln^3 x), that of CMS (arXiv:2412.03747 with 2 parameters
@@ -205,10 +185,10 @@ def _exponential(x: Floats) -> list[Floats]:
 #: "atlas": as dijet with 1 - x^(1/3) (ATLAS, arXiv:1606.03833);
 #: "exponential": p0 exp(-p2 x^(1/4) - p1 x^(1/2) - p3 x^(3/4) - p4 x - p5 x^(5/4)), a stretched exponential.
 FAMILIES: dict[str, Callable[[Floats], list[Floats]]] = {
-    "dijet": _dijet,
-    "ua2": _ua2,
-    "atlas": _atlas,
-    "exponential": _exponential,
+    "dijet": lambda x: [-np.log(x), np.log1p(-x), *(-(np.log(x) ** k) for k in (2, 3, 4))],
+    "ua2": lambda x: [-np.log(x), *(-(x**k) for k in (1, 2, 3, 4))],
+    "atlas": lambda x: [-np.log(x), np.log1p(-np.cbrt(x)), *(-(np.log(x) ** k) for k in (2, 3, 4))],
+    "exponential": lambda x: [-((x**0.25) ** k) for k in (1, 2, 3, 4, 5)],
 }
 
 
@@ -402,15 +382,10 @@ def signal_shape(samples: Mapping[float, tuple[npt.ArrayLike, npt.ArrayLike]]) -
     masses = sorted(samples)
     quantiles = []
     for mass in masses:
-        mjj, weights = (np.asarray(values, np.float64) for values in samples[mass])
-        name = f"signal of {mass:g} GeV"
+        mjj, name = np.asarray(samples[mass][0], np.float64), f"signal of {mass:g} GeV"
         if mass <= 0 or len(mjj) == 0 or not (np.isfinite(mjj) & (mjj > 0)).all():
             raise DataError(f"{name}: {len(mjj)} events: expected some, all with mjj above zero")
-        if not weights.sum() > 0:
-            raise DataError(
-                f"{name}: weights of {len(mjj)} events add up to {weights.sum()}: expected more than zero"
-            )
-        quantiles.append(_quantiles(mjj / mass, weights))
+        quantiles.append(_quantiles(mjj / mass, checked_weights(name, samples[mass][1])))
     return SignalShape(np.array(masses, np.float64), np.stack(quantiles))
 
 

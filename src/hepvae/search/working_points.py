@@ -19,7 +19,7 @@ from .pass_rates import PassRate, pass_rate
 from .quantiles import balanced_weights, quantile_spline
 from .samples import SearchSample
 from .spectrum import dijet_edges
-from .weights import Floats, effective_events, finite, same_length
+from .weights import Floats, checked_weights, effective_events, finite, same_length
 
 __all__ = [
     "Cuts",
@@ -97,11 +97,8 @@ def constant_cut(score: npt.ArrayLike, weight: npt.ArrayLike, efficiency: float)
     score, weight : arrays (events,)
         Background.
     """
-    score, weight = finite("scores", score), finite("weights", weight)
-    if len(score) != len(weight) or not weight.sum() > 0:
-        raise DataError(
-            f"weights of {len(score)} scores add up to {weight.sum()}: expected as many, and more than zero"
-        )
+    score, weight = finite("scores", score), checked_weights("background", weight)
+    same_length(scores=score, weights=weight)
     falling = np.argsort(-score)
     passing = np.cumsum(weight[falling])
     return float(score[falling[np.searchsorted(passing, efficiency * passing[-1])]])
