@@ -6,7 +6,7 @@ the test statistic q-tilde: eq. 16 of the test, 62 to 66 of its distributions; b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,17 +15,7 @@ import numpy.typing as npt
 from ..errors import DataError
 from ..options import check_number
 from .fits import ORDERS, BackgroundFits, Criterion, YieldPrior, fit_backgrounds, minimum
-from .scans import (
-    Nuisances,
-    Orders,
-    Shares,
-    Signal,
-    Systematics,
-    in_slices,
-    nuisances_of,
-    signal_in_slices,
-    sliced,
-)
+from .scans import Masses, Nuisances, Orders, Shares, Signal, SignalTest, Systematics, as_toys, signal_tests
 from .spectrum import Floats, Spectrum
 
 __all__ = ["BANDS", "Limits", "asymptotic_cls", "toy_cls", "upper_limits"]
@@ -77,11 +67,10 @@ def asymptotic_cls(q: npt.ArrayLike, q_asimov: npt.ArrayLike) -> Floats:
 
 
 @dataclass(frozen=True)
-class _Test:
-    """Spectra of one set of data with a signal at each mass, and its best fit."""
+class _Tested:
+    """One set of data with a signal at each mass, and its best fit."""
 
-    parts: Mapping[str, tuple[BackgroundFits, Floats]]
-    nuisances: Mapping[str, Nuisances]
+    test: SignalTest
     normalisation: float
     yields: Floats
     """(masses,), fitted."""
@@ -91,26 +80,20 @@ class _Test:
     """(masses,), -ln L of the best fit with a yield of at least zero."""
 
     @classmethod
-    def of(
-        cls,
-        group: str,
-        parts: Mapping[str, tuple[BackgroundFits, Floats]],
-        nuisances: Mapping[str, Nuisances],
-        normalisation: float,
-    ) -> _Test:
-        masses = len(next(iter(parts.values()))[1])
-        slices, start = sliced(parts, nuisances, np.zeros(masses, int), np.arange(masses))
+    def of(cls, test: SignalTest, normalisation: float) -> _Tested:
+        none, masses = np.zeros(len(test.masses)), np.arange(len(test.masses))
+        slices, start = test.sliced(np.zeros_like(masses), masses)
         free = minimum(slices, start)
-        none = minimum(slices, start, np.zeros(masses), prior=YieldPrior(np.zeros(masses), np.zeros(masses)))
-        if not (free.converged & none.converged).all():
-            raise DataError(f"{group}: a fit of the signal for its limit does not converge")
-        best = np.where(free.yields >= 0, free.nll, none.nll)
-        return cls(parts, nuisances, normalisation, free.yields, free.uncertainties, best)
+        without = minimum(slices, start, none, prior=YieldPrior(none, none))
+        if not (free.converged & without.converged).all():
+            raise DataError(f"{test.name}: a fit of the signal for its limit does not converge")
+        best = np.where(free.yields >= 0, free.nll, without.nll)
+        return cls(test, normalisation, free.yields, free.uncertainties, best)
 
     def q(self, signal: Floats) -> Floats:
         """q-tilde (masses,) of numbers of signal events (masses,)."""
-        masses = len(signal)
-        slices, start = sliced(self.parts, self.nuisances, np.zeros(masses, int), np.arange(masses))
+        masses = np.arange(len(signal))
+        slices, start = self.test.sliced(np.zeros_like(masses), masses)
         fitted = minimum(slices, start, signal, prior=YieldPrior(signal, self.normalisation * signal))
         q = 2 * np.maximum(fitted.nll - self.best, 0)
         return np.where(self.yields > signal, 0.0, q)
@@ -119,7 +102,7 @@ class _Test:
 def upper_limits(
     spectra: Mapping[str, Spectrum],
     signal: Signal,
-    masses: Sequence[float] | Floats,
+    masses: Masses,
     *,
     shares: Shares | None = None,
     n_parameters: Orders = ORDERS,
@@ -138,31 +121,22 @@ def upper_limits(
         As `scan`.
     """
     check_number("confidence level", level, lowest=0.5, highest=0.9999)
-    masses = np.asarray(masses, np.float64)
-    edges = {name: spectrum.edges for name, spectrum in spectra.items()}
-    tests = signal_in_slices(signal, masses, edges, shares)
-    shapes = in_slices(signal, edges, "signal shape")
-    orders: dict[str, int | Sequence[int]] = in_slices(n_parameters, edges, "numbers of parameters")
-    fits = {
-        name: fit_backgrounds(
-            *(name, spectrum.counts[None], spectrum.edges),
-            scale=spectrum.scale,
-            n_parameters=orders[name],
-            criterion=criterion,
-        )
-        for name, spectrum in spectra.items()
-    }
-    expected = {name: _as_expected(fit) for name, fit in fits.items()}
+    tests = signal_tests(
+        signal=signal,
+        masses=masses,
+        shares=shares,
+        n_parameters=n_parameters,
+        criterion=criterion,
+        systematics=systematics,
+        **as_toys(spectra),
+    )
     normalisation = 0.0 if systematics is None else systematics.normalisation
     limits = {}
-    for group, templates in tests.items():
-        of_data = {name: (fits[name], template) for name, template in templates.items()}
-        of_asimov = {name: (expected[name], template) for name, template in templates.items()}
-        nuisances = nuisances_of(of_data, shapes, masses, systematics)
-        data = _Test.of(group, of_data, nuisances, normalisation)
-        asimov = _Test.of(group, of_asimov, nuisances, normalisation)
+    for group, test in tests.items():
+        expected = replace(test, fits={name: _as_expected(fit) for name, fit in test.fits.items()})
+        data, asimov = (_Tested.of(one, normalisation) for one in (test, expected))
         bands = np.stack([_expected(asimov, band, 1 - level) for band in BANDS])
-        limits[group] = Limits(group, masses, _observed(data, asimov, bands, 1 - level), bands)
+        limits[group] = Limits(group, test.masses, _observed(data, asimov, bands, 1 - level), bands)
     return limits
 
 
@@ -171,7 +145,7 @@ def _as_expected(fit: BackgroundFits) -> BackgroundFits:
     return replace(fit, slice=replace(fit.slice, counts=fit.expected), nll=np.zeros_like(fit.nll))
 
 
-def _expected(asimov: _Test, band: float, alpha: float) -> Floats:
+def _expected(asimov: _Tested, band: float, alpha: float) -> Floats:
     """Limit (masses,) of data that fluctuate by some standard deviations.
 
     There CLs is (1 - Phi(root - band)) / Phi(band), with the root of q-tilde of the limit without fluctuations.
@@ -189,7 +163,7 @@ def _expected(asimov: _Test, band: float, alpha: float) -> Floats:
     return limit
 
 
-def _observed(data: _Test, asimov: _Test, bands: Floats, alpha: float) -> Floats:
+def _observed(data: _Tested, asimov: _Tested, bands: Floats, alpha: float) -> Floats:
     """Limit (masses,): where CLs falls through alpha, by bisection in ln(signal)."""
     low, high = bands[0] / 20, bands[-1] + np.maximum(data.yields, 0) + 2 * bands[2]
     for _ in range(_ITERATIONS):
@@ -234,15 +208,12 @@ def toy_cls(
 
     def statistic(spectra: Floats) -> Floats:
         fits = fit_backgrounds("toys", spectra, edges, n_parameters=n_parameters)
-        every = np.arange(len(spectra))
-        part = {"": (fits, template[None])}
-        slices, start = sliced(part, {"": Nuisances(None, None, None)}, every, np.zeros(len(spectra), int))
-        fixed = np.zeros(len(spectra))
+        every, tested = np.arange(len(spectra)), np.full(len(spectra), signal_yield)
+        test = SignalTest("toys", np.zeros(1), {"": fits}, {"": template[None]}, {"": Nuisances()})
+        slices, start = test.sliced(every, np.zeros_like(every))
         free = minimum(slices, start)
-        none = fits.nll
-        tested = np.full(len(spectra), signal_yield)
-        held = minimum(slices, start, tested, prior=YieldPrior(tested, fixed))
-        best = np.where(free.yields >= 0, free.nll, none)
+        held = minimum(slices, start, tested, prior=YieldPrior(tested, np.zeros(len(spectra))))
+        best = np.where(free.yields >= 0, free.nll, fits.nll)
         return np.where(free.yields > signal_yield, 0.0, 2 * np.maximum(held.nll - best, 0))
 
     observed = statistic(np.asarray(counts, np.float64)[None])[0]

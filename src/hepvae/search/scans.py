@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +29,14 @@ from .spectrum import Floats, SignalShape, Spectrum
 __all__ = [
     "COMBINED",
     "Scan",
+    "SignalTest",
     "Systematics",
     "ToyScan",
+    "as_toys",
     "in_slices",
     "scan",
     "scan_toys",
-    "signal_in_slices",
+    "signal_tests",
     "upper_tail",
 ]
 
@@ -53,6 +55,8 @@ Value = TypeVar("Value")
 #: One, for all slices or by slice.
 Signal = SignalShape | Mapping[str, SignalShape]
 Orders = int | Sequence[int] | Mapping[str, int | Sequence[int]]
+#: (masses,), GeV.
+Masses = Sequence[float] | Floats
 #: Of a signal that are in a slice: at all masses, or (masses,).
 Shares = Mapping[str, float] | Mapping[str, Floats]
 
@@ -90,15 +94,10 @@ class Systematics:
         """
         return replace(self, scale=0.0, resolution=0.0)
 
-    @property
-    def change_the_fit(self) -> bool:
-        """Whether any but the normalisation is there."""
-        return bool(self.pass_rates or self.spurious or self.scale or self.resolution)
-
 
 @dataclass(frozen=True)
-class Scan:
-    """Test for a signal at each mass."""
+class _Tested:
+    """Tests for a signal at each mass, of one set of data, or of toys: an axis of toys before that of masses."""
 
     name: str
     """Of the slice, or `COMBINED`."""
@@ -111,6 +110,12 @@ class Scan:
     significance: Floats
     """(masses,), standard deviations: square root of twice the ln of the likelihood ratio to no signal, with the
     sign of the yield."""
+
+
+@dataclass(frozen=True)
+class Scan(_Tested):
+    """Test for a signal at each mass."""
+
     fits: dict[str, SpectrumFit]
     """Backgrounds without signal of the slices that took part."""
     fit_p_value: float
@@ -128,19 +133,9 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class ToyScan:
-    """Tests for a signal at each mass in each toy: the fields of `Scan`, with an axis of toys."""
+class ToyScan(_Tested):
+    """Tests for a signal at each mass in each toy: yields, uncertainties and significance are (toys, masses)."""
 
-    name: str
-    """Of the slice, or `COMBINED`."""
-    masses: Floats
-    """(masses,), GeV."""
-    yields: Floats
-    """(toys, masses)."""
-    uncertainties: Floats
-    """(toys, masses)."""
-    significance: Floats
-    """(toys, masses)."""
     n_parameters: dict[str, npt.NDArray[np.int_]]
     """(toys,) for each slice that took part: of its background."""
     fit_p_values: Floats
@@ -159,7 +154,7 @@ class ToyScan:
 def scan(
     spectra: Mapping[str, Spectrum],
     signal: Signal,
-    masses: Sequence[float] | Floats,
+    masses: Masses,
     *,
     shares: Shares | None = None,
     n_parameters: Orders = ORDERS,
@@ -200,22 +195,18 @@ def scan(
     DataError
         A fit does not converge.
     """
-    edges = {name: spectrum.edges for name, spectrum in spectra.items()}
-    signal_in_slices(signal, masses, edges, shares)
     orders: dict[str, int | Sequence[int]] = in_slices(n_parameters, spectra, "numbers of parameters")
     fits = {
         name: fit_spectrum(spectrum, n_parameters=orders[name], criterion=criterion)
         for name, spectrum in spectra.items()
     }
     toys = scan_toys(
-        {name: spectrum.counts[None] for name, spectrum in spectra.items()},
-        edges,
-        signal,
-        masses,
+        signal=signal,
+        masses=masses,
         shares=shares,
         n_parameters={name: fit.n_parameters for name, fit in fits.items()},
         systematics=systematics,
-        scales={name: spectrum.scale for name, spectrum in spectra.items()},
+        **as_toys(spectra),
     )
     return {
         group: Scan(
@@ -227,11 +218,20 @@ def scan(
     }
 
 
+def as_toys(spectra: Mapping[str, Spectrum]) -> dict[str, Any]:
+    """What `scan_toys` takes of toys, for one set of spectra: counts, edges and scales by slice."""
+    return {
+        "counts": {name: spectrum.counts[None] for name, spectrum in spectra.items()},
+        "edges": {name: spectrum.edges for name, spectrum in spectra.items()},
+        "scales": {name: spectrum.scale for name, spectrum in spectra.items()},
+    }
+
+
 def scan_toys(
     counts: Mapping[str, npt.NDArray[np.int_] | Floats],
     edges: Mapping[str, Floats],
     signal: Signal,
-    masses: Sequence[float] | Floats,
+    masses: Masses,
     *,
     shares: Shares | None = None,
     n_parameters: Orders = ORDERS,
@@ -256,28 +256,19 @@ def scan_toys(
     OptionError, DataError
         As `scan`.
     """
-    masses = np.asarray(masses, np.float64)
-    names = list(counts)
-    tests = signal_in_slices(signal, masses, {name: edges[name] for name in names}, shares)
-    shapes = in_slices(signal, names, "signal shape")
-    orders: dict[str, int | Sequence[int]] = in_slices(n_parameters, names, "numbers of parameters")
-    alone = {
-        name: fit_backgrounds(
-            *(name, np.asarray(counts[name], np.float64), edges[name]),
-            scale=None if scales is None else scales[name],
-            n_parameters=orders[name],
-            criterion=criterion,
-        )
-        for name in names
-    }
+    tests = signal_tests(
+        *(counts, edges, signal, masses, shares),
+        n_parameters=n_parameters,
+        criterion=criterion,
+        systematics=systematics and systematics.of_background,
+        scales=scales,
+    )
     scans = {}
-    for group, templates in tests.items():
-        parts = {name: (alone[name], template) for name, template in templates.items()}
-        systematic = nuisances_of(parts, shapes, masses, systematics and systematics.of_background)
-        fitted = fit_tests(group, parts, systematic, masses)
-        orders_of = {name: alone[name].slice.n_parameters for name in templates}
+    for group, test in tests.items():
+        fitted = test.fitted()
+        orders = {name: fit.slice.n_parameters for name, fit in test.fits.items()}
         strongest = np.argmax(fitted[2], axis=1)
-        scans[group] = ToyScan(group, masses, *fitted, orders_of, goodness_of_fit(parts, systematic, strongest))
+        scans[group] = ToyScan(group, test.masses, *fitted, orders, test.goodness_of_fit(strongest))
     return scans
 
 
@@ -285,16 +276,17 @@ def scan_toys(
 class Nuisances:
     """What nuisance parameters do to the spectrum of one slice, at each mass."""
 
-    effects: Floats | None
+    effects: Floats | None = None
     """(nuisances, bins), of ln(background)."""
-    signal_effects: Floats | None
+    signal_effects: Floats | None = None
     """(masses, nuisances, bins), of the signal for a yield of one."""
-    additions: Floats | None
+    additions: Floats | None = None
     """(masses, nuisances, bins), events."""
 
 
 def nuisances_of(
-    parts: Mapping[str, tuple[BackgroundFits, Floats]],
+    templates: Mapping[str, Floats],
+    edges: Mapping[str, Floats],
     shapes: Mapping[str, SignalShape],
     masses: Floats,
     systematics: Systematics | None,
@@ -303,115 +295,149 @@ def nuisances_of(
 
     Those of pass rates, of the spurious signal of each slice, of energy scale and resolution.
     """
-    nothing = Nuisances(None, None, None)
-    if systematics is None or not systematics.change_the_fit:
-        return dict.fromkeys(parts, nothing)
-    rates = {name: systematics.pass_rates[name] for name in parts if name in systematics.pass_rates}
+    if systematics is None:
+        return dict.fromkeys(templates, Nuisances())
+    rates = {name: systematics.pass_rates[name] for name in templates if name in systematics.pass_rates}
     first = max((len(rate) for rate in rates.values()), default=0)
-    faked = [name for name in parts if name in systematics.spurious]
-    of_signal = [shift for shift in (systematics.scale, systematics.resolution) if shift]
-    total = first + len(faked) + len(of_signal)
+    faked = [name for name in templates if name in systematics.spurious]
+    shifts = {what: size for what in ("scale", "resolution") if (size := getattr(systematics, what))}
+    total = first + len(faked) + len(shifts)
     nuisances = {}
-    for name, (fits, template) in parts.items():
-        edges, bins = fits.slice.function.edges, template.shape[1]
+    for name, template in templates.items():
+        own, bins = shapes[name].templates(masses, edges[name]), template.shape[1]
         effects = np.zeros((total, bins))
         if name in rates:
             effects[: len(rates[name])] = rates[name]
-        additions = np.zeros((len(masses), total, bins))
+        additions, signal_effects = np.zeros((2, len(masses), total, bins))
         if name in faked:
-            own = shapes[name].templates(masses, edges)
             additions[:, first + faked.index(name)] = np.asarray(systematics.spurious[name])[:, None] * own
-        signal_effects = np.zeros((len(masses), total, bins))
-        share = template.sum(axis=1) / np.maximum(shapes[name].templates(masses, edges).sum(axis=1), 1e-300)
-        at = first + len(faked)
-        for what, shift in (("scale", systematics.scale), ("resolution", systematics.resolution)):
-            if shift:
-                moved = shapes[name].templates(masses, edges, **{what: 1 + shift})
-                signal_effects[:, at] = share[:, None] * moved - template
-                at += 1
+        share = template.sum(axis=1) / np.maximum(own.sum(axis=1), 1e-300)
+        for at, (what, size) in enumerate(shifts.items(), start=first + len(faked)):
+            moved = shapes[name].templates(masses, edges[name], **{what: 1 + size})
+            signal_effects[:, at] = share[:, None] * moved - template
         nuisances[name] = Nuisances(
-            effects if rates else None, signal_effects if of_signal else None, additions if faked else None
+            effects if rates else None, signal_effects if shifts else None, additions if faked else None
         )
     return nuisances
 
 
-def sliced(
-    parts: Mapping[str, tuple[BackgroundFits, Floats]],
-    nuisances: Mapping[str, Nuisances],
-    toy: npt.NDArray[np.int_],
-    mass: npt.NDArray[np.int_],
-    *,
-    signal: bool = True,
-) -> tuple[list[Slice], list[Floats]]:
-    """Slices with a signal, one for each pair of a toy and the index of a mass, and where their fits begin."""
-    slices = []
-    for name, (fits, template) in parts.items():
-        own, one = nuisances[name], fits.slice.of(toy)
-        slices.append(
-            Slice(
-                *(one.function, one.counts, one.scale, one.n_parameters, template[mass] if signal else None),
-                own.effects,
-                own.signal_effects[mass] if signal and own.signal_effects is not None else None,
-                None if own.additions is None else own.additions[mass],
+@dataclass(frozen=True)
+class SignalTest:
+    """A signal at each mass, in toys (one for data) of one slice or of all slices together."""
+
+    name: str
+    """Of the slice, or `COMBINED`."""
+    masses: Floats
+    """(masses,), GeV."""
+    fits: dict[str, BackgroundFits]
+    """Of the toys of each slice, without signal."""
+    templates: dict[str, Floats]
+    """(masses, bins) by slice, for a yield of one."""
+    nuisances: dict[str, Nuisances]
+    """By slice."""
+
+    def sliced(
+        self, toy: npt.NDArray[np.int_], mass: npt.NDArray[np.int_], *, signal: bool = True
+    ) -> tuple[list[Slice], list[Floats]]:
+        """Slices with a signal, one for each pair of a toy and the index of a mass, and where their fits begin."""
+        slices = []
+        for name, template in self.templates.items():
+            own, one = self.nuisances[name], self.fits[name].slice.of(toy)
+            slices.append(
+                Slice(
+                    *(one.function, one.counts, one.scale, one.n_parameters, template[mass] if signal else None),
+                    own.effects,
+                    own.signal_effects[mass] if signal and own.signal_effects is not None else None,
+                    None if own.additions is None else own.additions[mass],
+                )
             )
-        )
-    return slices, [fits.coefficients[toy] for fits, _ in parts.values()]
+        return slices, [fits.coefficients[toy] for fits in self.fits.values()]
 
+    def fitted(self) -> tuple[Floats, Floats, Floats]:
+        """Yields, their uncertainties and significances, (toys, masses); each mass of each toy is a fit.
 
-def fit_tests(
-    group: str,
-    parts: Mapping[str, tuple[BackgroundFits, Floats]],
-    nuisances: Mapping[str, Nuisances],
-    masses: Floats,
-) -> tuple[Floats, Floats, Floats]:
-    """Yields, their uncertainties and significances, (toys, masses): each mass of each toy is a fit of its own."""
-    toys = len(next(iter(parts.values()))[0].coefficients)
-    toy, mass = (index.ravel() for index in np.indices((toys, len(masses))))
-    values = np.empty((3, len(toy)))
-    for some in np.array_split(np.arange(len(toy)), -(-len(toy) // _BATCH)):
-        slices, start = sliced(parts, nuisances, toy[some], mass[some])
+        Raises
+        ------
+        DataError
+            A fit does not converge; of toys, more than `MOST_LEFT` of them.
+        """
+        toys = len(next(iter(self.fits.values())).coefficients)
+        toy, mass = (index.ravel() for index in np.indices((toys, len(self.masses))))
+        values = np.empty((3, len(toy)))
+        for some in np.array_split(np.arange(len(toy)), -(-len(toy) // _BATCH)):
+            slices, start = self.sliced(toy[some], mass[some])
+            best = minimum(slices, start)
+            without = np.sum([fits.nll[toy[some]] for fits in self.fits.values()], axis=0)
+            converged = best.converged
+            if slices[0].nuisances:
+                null = minimum(*self.sliced(toy[some], mass[some], signal=False))
+                without, converged = null.nll, converged & null.converged
+            if (left := int(np.sum(~converged))) and toys > 1 and left <= MOST_LEFT * len(some):
+                # no step improved them any more: where they are is all but their minimum
+                logger.warning("%s: %d of %d fits of toys end before they converge", self.name, left, len(some))
+            elif left:
+                at = some[np.argmin(converged)]
+                where = f"{self.masses[mass[at]]:g} GeV" + (f" to toy {toy[at]}" if toys > 1 else "")
+                raise DataError(f"{self.name}: fit of a signal of {where} does not converge")
+            q = 2 * np.maximum(without - best.nll, 0)
+            values[:, some] = best.yields, best.uncertainties, np.copysign(np.sqrt(q), best.yields)
+        yields, uncertainties, significance = values.reshape(3, toys, len(self.masses))
+        return yields, uncertainties, significance
+
+    def goodness_of_fit(self, mass: npt.NDArray[np.int_]) -> Floats:
+        """Chances (toys,) of chi-squares as large as those of fits with a signal at some masses, indices (toys,).
+
+        A signal that is there spoils a fit without it, and is no reason to doubt the function. Constraints of
+        nuisance parameters count as measurements.
+        """
+        from scipy.special import chdtrc
+
+        toys = len(mass)
+        slices, start = self.sliced(np.arange(toys), mass)
         best = minimum(slices, start)
-        without = np.sum([fits.nll[toy[some]] for fits, _ in parts.values()], axis=0)
-        converged = best.converged
-        if slices[0].nuisances:
-            slices, start = sliced(parts, nuisances, toy[some], mass[some], signal=False)
-            null = minimum(slices, start)
-            without, converged = null.nll, converged & null.converged
-        if (left := int(np.sum(~converged))) and toys > 1 and left <= MOST_LEFT * len(some):
-            # no step improved them any more: where they are is all but their minimum
-            logger.warning("%s: %d of %d fits of toys end before they converge", group, left, len(some))
-        elif left:
-            at = some[np.argmin(converged)]
-            where = f" to toy {toy[at]}" if toys > 1 else ""
-            raise DataError(f"{group}: fit of a signal of {masses[mass[at]]:g} GeV{where} does not converge")
-        q = 2 * np.maximum(without - best.nll, 0)
-        values[:, some] = best.yields, best.uncertainties, np.copysign(np.sqrt(q), best.yields)
-    yields, uncertainties, significance = values.reshape(3, toys, len(masses))
-    return yields, uncertainties, significance
+        chi2, ndf = np.sum(best.nuisances**2, axis=1), np.full(toys, -1)
+        for one, theta in zip(slices, best.coefficients):
+            expected = expected_events(one, theta, best.yields, best.nuisances)
+            starts = merged_bins(expected.mean(axis=0) * one.scale)
+            chi2 = chi2 + chi2_of_groups(one.counts, expected, one.scale, starts)
+            ndf = ndf + len(starts) - one.n_parameters
+        return np.where(ndf > 0, chdtrc(np.maximum(ndf, 1), chi2), np.nan)
 
 
-def goodness_of_fit(
-    parts: Mapping[str, tuple[BackgroundFits, Floats]],
-    nuisances: Mapping[str, Nuisances],
-    mass: npt.NDArray[np.int_],
-) -> Floats:
-    """Chances (toys,) of chi-squares as large as those of fits with a signal at some masses, indices (toys,).
-
-    A signal that is there spoils a fit without it, and is no reason to doubt the function. Constraints of nuisance
-    parameters count as measurements.
-    """
-    from scipy.special import chdtrc
-
-    toys = len(mass)
-    slices, start = sliced(parts, nuisances, np.arange(toys), mass)
-    best = minimum(slices, start)
-    chi2, ndf = np.sum(best.nuisances**2, axis=1), np.full(toys, -1)
-    for one, theta in zip(slices, best.coefficients):
-        expected = expected_events(one, theta, best.yields, best.nuisances)
-        starts = merged_bins(expected.mean(axis=0) * one.scale)
-        chi2 = chi2 + chi2_of_groups(one.counts, expected, one.scale, starts)
-        ndf = ndf + len(starts) - one.n_parameters
-    return np.where(ndf > 0, chdtrc(np.maximum(ndf, 1), chi2), np.nan)
+def signal_tests(
+    counts: Mapping[str, npt.NDArray[np.int_] | Floats],
+    edges: Mapping[str, Floats],
+    signal: Signal,
+    masses: Masses,
+    shares: Shares | None,
+    *,
+    n_parameters: Orders,
+    criterion: Criterion,
+    systematics: Systematics | None,
+    scales: Mapping[str, Floats] | None = None,
+) -> dict[str, SignalTest]:
+    """What is tested for a signal: each slice, and all together; parameters and errors are of `scan_toys`."""
+    masses = np.asarray(masses, np.float64)
+    edges = {name: edges[name] for name in counts}
+    tests = signal_in_slices(signal, masses, edges, shares)
+    shapes = in_slices(signal, counts, "signal shape")
+    orders: dict[str, int | Sequence[int]] = in_slices(n_parameters, counts, "numbers of parameters")
+    fits = {
+        name: fit_backgrounds(
+            *(name, np.asarray(of_slice, np.float64), edges[name]),
+            scale=None if scales is None else scales[name],
+            n_parameters=orders[name],
+            criterion=criterion,
+        )
+        for name, of_slice in counts.items()
+    }
+    return {
+        group: SignalTest(
+            *(group, masses, {name: fits[name] for name in templates}, templates),
+            nuisances_of(templates, edges, shapes, masses, systematics),
+        )
+        for group, templates in tests.items()
+    }
 
 
 def in_slices(
@@ -426,7 +452,7 @@ def in_slices(
 
 
 def signal_in_slices(
-    signal: Signal, masses: Sequence[float] | Floats, edges: Mapping[str, Floats], shares: Shares | None
+    signal: Signal, masses: Masses, edges: Mapping[str, Floats], shares: Shares | None
 ) -> dict[str, dict[str, Floats]]:
     """What is tested: of each slice, and combined, templates (masses, bins) of the slices, for a yield of one."""
     if not len(edges):

@@ -9,9 +9,9 @@ with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from .counting import Counting
 from .fits import ORDERS, Criterion, SpectrumFit, chi2_of_groups, fit_spectrum, merged_bins
 from .limits import Limits, upper_limits
 from .pass_rates import ChiSquare
-from .scans import COMBINED, Orders, Scan, Systematics, ToyScan, scan, scan_toys
+from .scans import COMBINED, Masses, Orders, Scan, Systematics, ToyScan, scan, scan_toys
 from .separation import Measured, in_window
 from .spectrum import Floats, SignalShape, Spectrum, signal_shape
 from .spurious import SpuriousSignal, spurious_signal
@@ -47,7 +47,10 @@ __all__ = [
     "yields_of_significance",
 ]
 
+Result = TypeVar("Result")
 Indices = npt.NDArray[np.int8]
+#: By slice: (bins,) or (toys, bins).
+Counts = Mapping[str, npt.NDArray[np.int_] | Floats]
 #: Background, signal and edges by slice: what is fitted together.
 _Test = tuple[dict[str, Floats], dict[str, Floats], dict[str, Floats]]
 
@@ -153,7 +156,7 @@ class SlicedSignal:
         """Of the events of the injected mass, by slice."""
         return {name: float(share[0]) for name, share in self.shares_at([self.mass]).items()}
 
-    def shares_at(self, masses: Sequence[float] | Floats) -> dict[str, Floats]:
+    def shares_at(self, masses: Masses) -> dict[str, Floats]:
         """Shares (masses,) by slice: linear in mass between two samples, beyond them those of the nearest."""
         return {name: np.interp(masses, self.masses, share) for name, share in self.sample_shares.items()}
 
@@ -392,12 +395,26 @@ class FitOptions:
     """Nuisance parameters; spurious signal also of `INCLUSIVE`."""
 
 
-def scan_toys_in_slices(
-    counts: Mapping[str, npt.NDArray[np.int_]],
-    masses: Sequence[float] | Floats,
-    expectation: Expectation,
+def _with_inclusive(
+    test: Callable[..., dict[str, Result]],
+    counts: Counts,
+    masses: Masses,
     signal: SlicedSignal,
     options: FitOptions,
+) -> dict[str, Result]:
+    """What a test gives without a cut (`INCLUSIVE`), for each slice, and for them together (`COMBINED`)."""
+    inclusive, how = {INCLUSIVE: np.sum(list(counts.values()), axis=0)}, vars(options)
+    return test(inclusive, signal.inclusive, masses, **how) | test(
+        counts, signal.shapes, masses, shares=signal.shares_at(masses), **how
+    )
+
+
+def _spectra(counts: Counts, expectation: Expectation) -> dict[str, Spectrum]:
+    return {name: Spectrum(expectation.edges, some.astype(np.float64)) for name, some in counts.items()}
+
+
+def scan_toys_in_slices(
+    counts: Counts, masses: Masses, expectation: Expectation, signal: SlicedSignal, options: FitOptions
 ) -> dict[str, ToyScan]:
     """Scans of toys: `INCLUSIVE` (the sum of the slices), each slice, and `COMBINED`.
 
@@ -408,67 +425,38 @@ def scan_toys_in_slices(
         GeV.
     options : FitOptions
     """
-    edges = expectation.edges
-    how: dict[str, Any] = {"criterion": options.criterion, "systematics": options.systematics}
-    every = {INCLUSIVE: np.sum(list(counts.values()), axis=0)}
-    n = options.n_parameters
-    return scan_toys(every, {INCLUSIVE: edges}, signal.inclusive, masses, n_parameters=n, **how) | scan_toys(
-        *(counts, dict.fromkeys(counts, edges), signal.shapes, masses),
-        shares=signal.shares_at(masses),
-        n_parameters=n,
-        **how,
+    edges = dict.fromkeys((INCLUSIVE, *counts), expectation.edges)
+    return _with_inclusive(
+        lambda some, *of, **how: scan_toys(some, edges, *of, **how), counts, masses, signal, options
     )
 
 
-def _spectra(
-    counts: Mapping[str, npt.NDArray[np.int_] | Floats], edges: Floats
-) -> tuple[Spectrum, dict[str, Spectrum]]:
-    """Of all slices together, and of each."""
-    slices = {name: Spectrum(edges, of_slice.astype(np.float64)) for name, of_slice in counts.items()}
-    return Spectrum(edges, np.sum(list(counts.values()), axis=0, dtype=np.float64)), slices
-
-
 def scan_slices(
-    counts: Mapping[str, npt.NDArray[np.int_]],
-    masses: Sequence[float] | Floats,
-    expectation: Expectation,
-    signal: SlicedSignal,
-    options: FitOptions,
+    counts: Counts, masses: Masses, expectation: Expectation, signal: SlicedSignal, options: FitOptions
 ) -> dict[str, Scan]:
     """As `scan_toys_in_slices`, of one set of data, counts (bins,)."""
-    every, spectra = _spectra(counts, expectation.edges)
-    how: dict[str, Any] = {"criterion": options.criterion, "systematics": options.systematics}
-    n = options.n_parameters
-    return scan({INCLUSIVE: every}, signal.inclusive, masses, n_parameters=n, **how) | scan(
-        spectra, signal.shapes, masses, shares=signal.shares_at(masses), n_parameters=n, **how
+    return _with_inclusive(
+        lambda some, *of, **how: scan(_spectra(some, expectation), *of, **how), counts, masses, signal, options
     )
 
 
 def limits_in_slices(
-    counts: Mapping[str, npt.NDArray[np.int_] | Floats],
-    masses: Sequence[float] | Floats,
-    expectation: Expectation,
-    signal: SlicedSignal,
-    options: FitOptions,
+    counts: Counts, masses: Masses, expectation: Expectation, signal: SlicedSignal, options: FitOptions
 ) -> dict[str, Limits]:
     """Limits on all selected signal events, before the cut: from all events (`INCLUSIVE`), each slice, `COMBINED`.
 
     Those of a slice are divided by its share of the signal, and infinite where it has none.
     """
-    every, spectra = _spectra(counts, expectation.edges)
-    how: dict[str, Any] = {"criterion": options.criterion, "systematics": options.systematics}
-    n, shares = options.n_parameters, signal.shares_at(masses)
-    limits = upper_limits({INCLUSIVE: every}, signal.inclusive, masses, n_parameters=n, **how)
-    limits |= upper_limits(spectra, signal.shapes, masses, shares=shares, n_parameters=n, **how)
+    shares = signal.shares_at(masses)
+    limits = _with_inclusive(
+        lambda some, *of, **how: upper_limits(_spectra(some, expectation), *of, **how),
+        *(counts, masses, signal, options),
+    )
     return {name: one.scaled(ratio(1.0, shares.get(name, 1.0), np.inf)) for name, one in limits.items()}
 
 
 def spurious_in_slices(
-    counts: Mapping[str, npt.NDArray[np.int_] | Floats],
-    masses: Sequence[float] | Floats,
-    expectation: Expectation,
-    signal: SlicedSignal,
-    criterion: Criterion,
+    counts: Counts, masses: Masses, expectation: Expectation, signal: SlicedSignal, criterion: Criterion
 ) -> dict[str, SpuriousSignal]:
     """That of each slice and of `INCLUSIVE`, from counts (bins,): see `spurious_signal`."""
     every = {INCLUSIVE: np.sum(list(counts.values()), axis=0), **counts}

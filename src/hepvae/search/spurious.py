@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .fits import Criterion, fit_backgrounds
-from .scans import Signal, in_slices, scan_toys
+from .scans import Masses, Signal, in_slices, scan_toys
 from .spectrum import MOST_PARAMETERS, Family, Floats
 
 __all__ = ["ALTERNATIVES", "MOST_SPURIOUS", "SpuriousSignal", "smooth_truths", "spurious_signal"]
@@ -63,7 +63,7 @@ def spurious_signal(
     counts: Mapping[str, npt.NDArray[np.int_] | Floats],
     edges: Mapping[str, Floats],
     signal: Signal,
-    masses: Sequence[float] | Floats,
+    masses: Masses,
     *,
     families: Sequence[Family] = ALTERNATIVES,
     criterion: Criterion = "f-test",

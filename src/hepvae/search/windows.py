@@ -6,7 +6,7 @@ and background are those of a training with that much signal, among events like 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .companion import OBSERVABLES, train_in_window
 from .limits import Limits
 from .samples import SearchSample
-from .scans import COMBINED, Scan, scan
+from .scans import COMBINED, Masses, Scan, scan
 from .separation import Measured
 from .slices import Expectation, FitOptions, SlicedSignal, limits_in_slices, significances, slice_signal
 from .spectrum import Floats, Spectrum, signal_shape
@@ -131,7 +131,7 @@ class WindowSearch:
             values.append(expected[self.working_point])
         return Measured(float(np.mean(values)), float(np.std(values, ddof=1)))
 
-    def limits(self, masses: Sequence[float] | Floats, start: Floats) -> Limits:
+    def limits(self, masses: Masses, start: Floats) -> Limits:
         """Expected limits on all selected signal events at some masses; there are no observed ones.
 
         A limit is the smallest number of events that a classifier trained with them excludes, of up to
