@@ -19,7 +19,7 @@ __all__ = ["ChiSquare", "PassRate", "plot_pass_rate"]
 
 MARKERS = "osD^vP"
 
-#: Points of one bin are side by side, in this part of it: equal rates would hide each other.
+#: Points of one bin are side by side, in this part in its middle: equal rates would hide each other.
 SPREAD = 0.7
 
 
@@ -75,7 +75,8 @@ def plot_pass_rate(
     with drawing(options) as canvas:
         axes = canvas.figure.subplots()
         shown: list[float] = []
-        beside = iter(_positions(len(rates) + len(before)))
+        number = len(rates) + len(before)
+        beside = iter(0.5 + SPREAD * ((np.arange(number) + 0.5) / number - 0.5))
         for i, name in enumerate(names):
             flatness, style = [], {"color": f"C{i % 10}", "marker": MARKERS[i % len(MARKERS)]}
             if name in targets:
@@ -109,11 +110,6 @@ def plot_pass_rate(
         legend_above(axes, title=canvas.title, ncols=2, columnspacing=1, handletextpad=0.2, fontsize="x-small")
         canvas.write_label(axes)
     return canvas.figure
-
-
-def _positions(number: int) -> list[float]:
-    """Where in a bin points are, 0 to 1, in the middle if it is one."""
-    return [0.5 + SPREAD * ((k + 0.5) / number - 0.5) for k in range(number)]
 
 
 def _draw(axes: Axes, rates: PassRate, position: float, style: dict[str, Any]) -> None:

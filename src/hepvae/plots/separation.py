@@ -154,16 +154,9 @@ def _cuts_to_draw(curve: Roc) -> npt.NDArray[np.intp]:
     return cuts[np.unique(chosen)]
 
 
-def _style(number: int) -> dict[str, Any]:
-    return {
-        "color": f"C{number % COLOURS}",
-        "linestyle": STYLES[number // COLOURS % len(STYLES)],
-        "linewidth": 2.5,
-    }
-
-
 def _line_with_band(axes: Axes, number: int, x: Floats, y: Floats, uncertainty: Floats, name: str) -> Line2D:
-    (line,) = axes.plot(x, y, label=name, **_style(number))
+    style: dict[str, Any] = {"color": f"C{number % COLOURS}", "linestyle": STYLES[number // COLOURS % len(STYLES)]}
+    (line,) = axes.plot(x, y, label=name, linewidth=2.5, **style)
     axes.fill_between(x, y - uncertainty, y + uncertainty, color=line.get_color(), alpha=0.25, linewidth=0)
     return line
 

@@ -134,14 +134,7 @@ def drawing(options: PlotOptions) -> Iterator[Canvas]:
     with matplotlib.style.context(mplhep.style.CMS):
         figure = _figure_class()(figsize=(10, 10))
         FigureCanvasAgg(figure)
-        yield Canvas(
-            figure,
-            label=options.get("label", LABEL),
-            energy=options.get("energy", ENERGY_TEV),
-            lumi=options.get("lumi"),
-            right=options.get("right"),
-            title=options.get("title"),
-        )
+        yield Canvas(figure, **{name: value for name, value in options.items() if name != "figure_path"})
         for path in [paths] if isinstance(paths, str | Path) else paths:
             with whole_file(path) as temporary:
                 try:

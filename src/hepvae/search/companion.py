@@ -28,7 +28,6 @@ __all__ = [
     "OBSERVABLES",
     "WindowClassifier",
     "baseline",
-    "scored_by",
     "train_in_window",
 ]
 
@@ -46,17 +45,12 @@ BASELINES: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
 LEAST_EVENTS = 50
 
 
-def scored_by(sample: SearchSample, score: Floats) -> SearchSample:
-    """A sample with another score, (events, 2) of jets (the lower counts) or (events,)."""
-    of_jets = np.repeat(score[:, None], 2, axis=1) if score.ndim == 1 else score
-    card = replace(sample.card, losses=("loss",), strategy="min")
-    return replace(sample, losses={"loss": of_jets}, card=card, strategy=ScoreStrategy("min").of(card))
-
-
 def baseline(name: str, sample: SearchSample) -> SearchSample:
     """A sample with one of `BASELINES` as its score."""
     observable, score = BASELINES[name]
-    return scored_by(sample, score(sample.observables[observable]))
+    card = replace(sample.card, losses=("loss",), strategy="min")
+    losses = {"loss": score(sample.observables[observable])}
+    return replace(sample, losses=losses, card=card, strategy=ScoreStrategy("min").of(card))
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def _expected_per_weight(options: SearchOptions, files: SampleFiles, samples: di
     weight = float(samples[BACKGROUND].weight.sum())
     if options.cross_section is not None:
         return 1000 * options.luminosity * options.cross_section / weight
-    known = picobarns_of([path for _, _, paths in files.scored[:1] for path in paths])
+    known = picobarns_of([path for card, _, path in files.scored if card == files.scored[0][0]])
     if known:  # as weights of several datasets are loaded
         return 1000 * options.luminosity * max(known)
     if files.inputs:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..options import check_number
-from .fits import ORDERS, BackgroundFits, Criterion, YieldPrior, fit_backgrounds, minimum
+from .fits import ORDERS, Criterion, YieldPrior, fit_backgrounds, minimum
 from .scans import Masses, Nuisances, Orders, Shares, Signal, SignalTest, Systematics, as_toys, signal_tests
 from .spectrum import Floats, Spectrum
 
@@ -133,16 +133,14 @@ def upper_limits(
     normalisation = 0.0 if systematics is None else systematics.normalisation
     limits = {}
     for group, test in tests.items():
-        expected = replace(test, fits={name: _as_expected(fit) for name, fit in test.fits.items()})
-        data, asimov = (_Tested.of(one, normalisation) for one in (test, expected))
+        as_expected = {
+            name: replace(fit, slice=replace(fit.slice, counts=fit.expected), nll=np.zeros_like(fit.nll))
+            for name, fit in test.fits.items()
+        }
+        data, asimov = (_Tested.of(one, normalisation) for one in (test, replace(test, fits=as_expected)))
         bands = np.stack([_expected(asimov, band, 1 - level) for band in BANDS])
         limits[group] = Limits(group, test.masses, _observed(data, asimov, bands, 1 - level), bands)
     return limits
-
-
-def _as_expected(fit: BackgroundFits) -> BackgroundFits:
-    """The same fit to a spectrum as it expects."""
-    return replace(fit, slice=replace(fit.slice, counts=fit.expected), nll=np.zeros_like(fit.nll))
 
 
 def _expected(asimov: _Tested, band: float, alpha: float) -> Floats:

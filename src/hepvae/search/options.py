@@ -136,9 +136,9 @@ class SearchOptions:
     """Of the collisions, TeV."""
 
     def __post_init__(self) -> None:
-        for name in ("signals", "strategies"):
+        for name in ("signals", "strategies", "working_points"):
             if not getattr(self, name):
-                raise OptionError(f"no {name}: expected one or more")
+                raise OptionError(f"no {name.replace('_', ' ')}: expected one or more")
         labels = [label for label, _ in self.labelled]
         if len(set(labels)) < len(labels) or {BACKGROUND, CONTROL, DATA} & set(labels):
             raise OptionError(
@@ -162,8 +162,6 @@ class SearchOptions:
         dijet_edges(self.fit_start, self.fit_stop)
         for strategy in self.strategies:
             ScoreStrategy(strategy)
-        if not self.working_points:
-            raise OptionError("no working points: expected one or more")
         for point in self.working_points:
             working_point_efficiency(point)
         if self.inject is not None and self.inject not in names:

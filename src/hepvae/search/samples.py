@@ -108,8 +108,8 @@ class SampleFiles:
     """Of the sample."""
     inputs: tuple[Source, ...]
     """Those that are no scored files."""
-    scored: tuple[tuple[ModelCard, str, tuple[str, ...]], ...] = ()
-    """By model: its card, what the files call it, and their paths."""
+    scored: tuple[tuple[ModelCard, str, str], ...] = ()
+    """Of each file: the card of its model, what it calls that, and its path."""
 
     @classmethod
     def of(cls, name: str, files: Any) -> SampleFiles:
@@ -121,7 +121,7 @@ class SampleFiles:
             A file cannot be read.
         """
         inputs: list[Source] = []
-        scored: list[tuple[ModelCard, str, list[str]]] = []
+        scored: list[tuple[ModelCard, str, str]] = []
         for source in resolve(with_parts_named(files)):
             if source.span is not None:
                 raise LayoutError(
@@ -134,12 +134,8 @@ class SampleFiles:
                 continue
             with open_scored(source.path) as file:
                 card = model_card(file)
-            known = next((paths for other, _, paths in scored if other == card), None)
-            if known is None:
-                known = []
-                scored.append((card, str(provenance.get("model", card.architecture)), known))
-            known.append(source.path)
-        return cls(name, tuple(inputs), tuple((card, model, tuple(paths)) for card, model, paths in scored))
+            scored.append((card, str(provenance.get("model", card.architecture)), source.path))
+        return cls(name, tuple(inputs), tuple(scored))
 
     @property
     def to_read(self) -> dict[str, str | None]:
@@ -151,6 +147,8 @@ class SampleFiles:
         """Cards of the models that scored it, by what the files call them; numbered where that comes twice."""
         models: dict[str, ModelCard] = {}
         for card, model, _ in self.scored:
+            if card in models.values():
+                continue
             number = 2
             while (name := model if model not in models else f"{model} ({number})") in models:
                 number += 1
@@ -165,9 +163,8 @@ class SampleFiles:
         DataError
             It has no scores of that model, or as for `load_sample`.
         """
-        for other, _, paths in self.scored:
-            if other == card:
-                return load_sample(paths, self.name, inputs=self.inputs)
+        if paths := [path for other, _, path in self.scored if other == card]:
+            return load_sample(paths, self.name, inputs=self.inputs)
         raise DataError(f"{self.name}: has scores of {', '.join(self.models)}: expected some of {model}, too")
 
 

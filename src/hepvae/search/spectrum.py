@@ -258,11 +258,6 @@ class BackgroundFunction:
         parameters: Floats = self.parameter_matrix @ coefficients
         return parameters
 
-    def coefficients(self, parameters: npt.ArrayLike) -> Floats:
-        """(parameters,), of (ln p0, p1, p2, ...); those that are left out are zero."""
-        solved = np.linalg.solve(self.parameter_matrix, _padded(parameters))
-        return np.asarray(solved, np.float64)
-
     @staticmethod
     def density(mjj: npt.ArrayLike, parameters: npt.ArrayLike, family: Family = "dijet") -> Floats:
         """Events per GeV at mjj (GeV) for (ln p0, p1, p2, ...); those that are left out are zero."""
@@ -349,16 +344,9 @@ class SignalShape:
         cumulative = np.interp(np.asarray(edges, np.float64) / mass, quantiles, _LEVELS, left=0, right=1)
         return np.diff(cumulative).astype(np.float64)
 
-    def templates(
-        self,
-        masses: Sequence[float] | Floats,
-        edges: npt.ArrayLike,
-        *,
-        scale: float = 1.0,
-        resolution: float = 1.0,
-    ) -> Floats:
-        """`template` at each mass, (masses, bins)."""
-        return np.stack([self.template(mass, edges, scale=scale, resolution=resolution) for mass in masses])
+    def templates(self, masses: Sequence[float] | Floats, edges: npt.ArrayLike, **moved: float) -> Floats:
+        """`template` at each mass, (masses, bins), with the same scale and resolution."""
+        return np.stack([self.template(mass, edges, **moved) for mass in masses])
 
 
 def signal_shape(samples: Mapping[float, tuple[npt.ArrayLike, npt.ArrayLike]]) -> SignalShape:

@@ -153,11 +153,7 @@ class WorkingPoints:
         """Relative change of the share of each slice, (replicas, ...), by its name; as `pass_rate_band`."""
         variations = self.variations_at(np.asarray(mjj, np.float64))
         shares = np.array([1.0, *self.efficiencies, 0.0])
-        changes = [
-            np.zeros_like(variations[:, 0]),
-            *(e * variations[:, i] for i, e in enumerate(self.efficiencies)),
-        ]
-        changes.append(np.zeros_like(variations[:, 0]))
+        changes = [0.0, *(e * variations[:, i] for i, e in enumerate(self.efficiencies)), 0.0]
         return {
             name: (changes[i] - changes[i + 1]) / (shares[i] - shares[i + 1])
             for i, name in enumerate(self.slice_names)
@@ -346,7 +342,8 @@ def fit_working_points(
     # Quantiles follow monotone maps: the logarithm of a score that spans decades has an even spread in mjj.
     logarithmic = bool((score > 0).all())
     values = np.log(score) if logarithmic else score
-    grid = np.geomspace(*_ends(mjj), GRID)
+    ordered = np.sort(mjj)
+    grid = np.geomspace(ordered[END_EVENTS], ordered[-1 - END_EVENTS], GRID)  # few events are beyond
     x, points = np.log(mjj), np.log(grid)
 
     def regress(efficiency: float, influence: Floats) -> Floats:
@@ -378,12 +375,6 @@ def _variations(
     distance = np.maximum(distance, 0.1 * np.median(distance))
     changes = np.stack([cut - regress(efficiency, one) for one in drawn]) * 2 * _NEIGHBOUR / distance
     return np.clip(changes, -0.9, 9.0)
-
-
-def _ends(mjj: Floats) -> tuple[float, float]:
-    """The range of mjj but for the outermost events."""
-    ordered = np.sort(mjj)
-    return float(ordered[END_EVENTS]), float(ordered[-1 - END_EVENTS])
 
 
 def _interpolated(mjj: Floats, points: Floats, cuts: Floats) -> Floats:
