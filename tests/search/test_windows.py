@@ -7,12 +7,11 @@ import pytest
 
 from hepvae.models.card import ModelCard
 from hepvae.scoring.strategy import ScoreStrategy
-from hepvae.search.companion import OBSERVABLES
+from hepvae.search.companion import COMPANION, OBSERVABLES, WindowSearch, windows
 from hepvae.search.samples import SearchSample
 from hepvae.search.scans import Systematics
 from hepvae.search.slices import FitOptions, expect_background
 from hepvae.search.spectrum import dijet_edges
-from hepvae.search.windows import COMPANION, WindowSearch, windows
 
 pytest.importorskip("sklearn")
 

@@ -130,11 +130,12 @@ def drawing(options: PlotOptions) -> Iterator[Canvas]:
     import mplhep
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    paths: Any = options.get("figure_path") or ()
+    given: dict[str, Any] = dict(options)
+    paths = given.pop("figure_path", None) or ()
     with matplotlib.style.context(mplhep.style.CMS):
         figure = _figure_class()(figsize=(10, 10))
         FigureCanvasAgg(figure)
-        yield Canvas(figure, **{name: value for name, value in options.items() if name != "figure_path"})
+        yield Canvas(figure, **given)
         for path in [paths] if isinstance(paths, str | Path) else paths:
             with whole_file(path) as temporary:
                 try:

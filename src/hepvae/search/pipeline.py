@@ -22,40 +22,22 @@ from ..jets.selection import select_dijets
 from ..output.text import console as plain_console
 from ..reading.dijets import read_dijets
 from ..scoring.strategy import ScoreStrategy, StrategyName
+from . import report as reporting
 from . import slices
-from .companion import BASELINES, OBSERVABLES, baseline
+from .companion import BASELINES, COMPANION, OBSERVABLES, WindowSearch, baseline, windows
 from .conclusions import tev
 from .datacard import channels_of, write_datacard
 from .inputs import Inputs, open_inputs
 from .limits import Limits
 from .options import BACKGROUND, CONTROL, DATA, SearchOptions
-from .report import (
-    Report,
-    legend_name,
-    show_companion,
-    show_curves,
-    show_cut_flow,
-    show_cuts,
-    show_data,
-    show_events,
-    show_expected,
-    show_limits,
-    show_reconstruction,
-    show_samples,
-    show_scores,
-    show_separation,
-    show_systematics,
-    show_toys_with_signal,
-    show_toys_without_signal,
-)
+from .report import Report, legend_name
 from .samples import SearchSample, events_of
 from .scans import COMBINED, Scan, Systematics
 from .separation import FiguresOfMerit, Measured, ScoredEvents, figures_of_merit, in_window, roc
-from .slices import INCLUSIVE, Expectation, FitOptions, SlicedSignal
+from .slices import INCLUSIVE, Expectation, FitOptions, Indices, SlicedSignal
 from .spectrum import Floats, dijet_edges, divided
 from .spurious import SpuriousSignal
 from .weights import effective_events
-from .windows import COMPANION, WindowSearch, windows
 from .working_points import Cuts, WorkingPoints, cut_background
 
 __all__ = ["search"]
@@ -91,23 +73,17 @@ def search(options: SearchOptions) -> list[Path]:
     report = Report(options.output, plain_console(160), drawing, options.luminosity)
     report.results["options"] = effective_options()
     samples, model = inputs.samples, inputs.model
-    show_samples(report, samples, BACKGROUND, options.fit_start)
+    reporting.show_samples(report, samples, BACKGROUND, options.fit_start)
     plain = baseline_samples(samples, report) if options.baselines else {}
     separation(options, inputs, plain, report)
-    control = samples.get(CONTROL) if options.data is None else None
-    cuts = cut_background(
-        *(samples[options.searched], control, options.working_points),
-        start=options.fit_start,
-        stop=options.fit_stop,
-        replicas=options.replicas,
-        seed=options.seed,
-    )
-    show_cuts(report, cuts, samples[options.searched], model, independent=control is not None)
+    cuts = fitted_cuts(options, samples, options.replicas)
+    independent = cuts.control is samples.get(CONTROL)
+    reporting.show_cuts(report, cuts, samples[options.searched], model, independent=independent)
     cut_flow(options, samples, cuts, report)
     bump_hunt(options, inputs, cuts, plain, report)
     hidden = {CONTROL} if options.unblind else {CONTROL, DATA}
     shown = {name: sample for name, sample in samples.items() if name not in hidden}
-    show_scores(report, shown, model)
+    reporting.show_scores(report, shown, model)
     show_jets(options, inputs, report)
     strategy = options.strategy_of(samples[BACKGROUND].card)
     summary = (
@@ -116,6 +92,18 @@ def search(options: SearchOptions) -> list[Path]:
         f" {tev(options.fit_stop)}."
     )
     return report.write("Search for anomalous dijets", summary)
+
+
+def fitted_cuts(options: SearchOptions, samples: Mapping[str, SearchSample], replicas: int = 0) -> Cuts:
+    """Working points of what is searched; simulation is no control sample of data."""
+    control = samples.get(CONTROL) if options.data is None else None
+    return cut_background(
+        *(samples[options.searched], control, options.working_points),
+        start=options.fit_start,
+        stop=options.fit_stop,
+        replicas=replicas,
+        seed=options.seed,
+    )
 
 
 def show_jets(options: SearchOptions, inputs: Inputs, report: Report) -> None:
@@ -131,7 +119,7 @@ def show_jets(options: SearchOptions, inputs: Inputs, report: Report) -> None:
         return
     if comparable:
         events = select_dijets(read_dijets(files, entry_stop=RECONSTRUCTED), region="signal")
-        show_reconstruction(report, events, comparable)
+        reporting.show_reconstruction(report, events, comparable)
     if inputs.model in comparable:
         most_anomalous(options, inputs, report)
 
@@ -183,7 +171,7 @@ def separation(
             merits[model, signal, strategy] = figures_of_merit(*sides, seed=options.seed)
             advance(1)
     betas = {model: samples[BACKGROUND].card.beta for model, samples in models.items()}
-    show_separation(report, merits, betas)
+    reporting.show_separation(report, merits, betas)
     how = {model: options.strategy_of(samples[BACKGROUND].card) for model, samples in models.items()}
     curves = {
         (model, signal): roc(*windowed(samples, signal, mass, how.get(model, "min")))
@@ -191,9 +179,11 @@ def separation(
         for signal, mass in options.masses.items()
     }
     for signal in options.masses:
-        show_curves(report, {m: curves[m, signal] for m in scored}, f"models_{signal}", legend_name(signal))
+        reporting.show_curves(
+            report, {m: curves[m, signal] for m in scored}, f"models_{signal}", legend_name(signal)
+        )
     one = inputs.model
-    show_curves(report, {legend_name(s): curves[one, s] for s in options.masses}, "signals", one)
+    reporting.show_curves(report, {legend_name(s): curves[one, s] for s in options.masses}, "signals", one)
 
 
 def cut_flow(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: Cuts, report: Report) -> None:
@@ -207,7 +197,7 @@ def cut_flow(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: 
             continue
         of = cuts.slices if name == options.searched else cuts.points.slices(sample.score(), sample.mjj)
         in_slices[name] = dict(zip(names, np.bincount(of[above], minlength=len(names)).tolist()))
-    show_cut_flow(report, samples, in_slices, starts, options.fit_start)
+    reporting.show_cut_flow(report, samples, in_slices, starts, options.fit_start)
 
 
 @dataclass(frozen=True)
@@ -231,10 +221,7 @@ class _Hunt:
 def expected(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: Cuts, report: Report) -> _Hunt:
     """Background and signal in the slices, the number of signal events to inject, and what they are worth."""
     background, name, points = samples[options.searched], options.injected, cuts.points
-    names, sliced = points.slice_names, {}
-    for label, mass in options.samples_of(name).items():
-        sample = samples[label]
-        sliced[mass] = (sample.mjj, sample.weight, points.slices(sample.score(), sample.mjj))
+    names, sliced = points.slice_names, sliced_signal(options, samples, points)
     signal = slices.slice_signal(sliced, names, options.inject_mass)
     edges = usable_edges(options, points, signal, report)
     expectation = slices.expect_background(background.mjj, background.weight, cuts.slices, names, edges)
@@ -254,13 +241,21 @@ def expected(options: SearchOptions, samples: Mapping[str, SearchSample], cuts: 
     weighted = (background.mjj, background.weight), (mjj * signal.mass / nearest, weight)
     counting = slices.countings_in_slices(*weighted, of_signal, names, signal.mass, expectation.shares)
     measured = slices.measured_significances(significances, expectation, signal)
-    show_expected(report, name, expectation, signal, number, measured, needed, counting)
+    reporting.show_expected(report, name, expectation, signal, number, measured, needed, counting)
     pass_rates: dict[str, Floats] = {}
     if options.replicas:
         share = pass_rate_scale(options, background, cuts, expectation, report)
         modes = points.pass_rate_nuisances((edges[1:] + edges[:-1]) / 2)
         pass_rates = {of: share * rates for of, rates in modes.items()}
     return _Hunt(expectation, signal, number, measured, masses, spurious, pass_rates)
+
+
+def sliced_signal(
+    options: SearchOptions, samples: Mapping[str, SearchSample], points: WorkingPoints
+) -> dict[float, tuple[Floats, Floats, Indices]]:
+    """By mass (GeV) of the injected signal's samples: mjj, weights and slices, as `slice_signal` takes them."""
+    of_mass = {mass: samples[label] for label, mass in options.samples_of(options.injected).items()}
+    return {mass: (one.mjj, one.weight, points.slices(one.score(), one.mjj)) for mass, one in of_mass.items()}
 
 
 def usable_edges(options: SearchOptions, points: WorkingPoints, signal: SlicedSignal, report: Report) -> Floats:
@@ -291,7 +286,11 @@ def usable_edges(options: SearchOptions, points: WorkingPoints, signal: SlicedSi
 
 
 def pass_rate_scale(
-    options: SearchOptions, background: SearchSample, cuts: Cuts, expectation: Expectation, report: Report
+    options: SearchOptions,
+    background: SearchSample,
+    cuts: Cuts,
+    expectation: Expectation,
+    report: Report,
 ) -> float:
     """How large the fluctuations of the pass rates are, relative to those of the events that were fitted.
 
@@ -351,17 +350,17 @@ def bump_hunt(
         advance(1)
         limits = slices.limits_in_slices(data, masses, expectation, signal, how)
         advance(1)
-    show_toys_without_signal(report, without, seed=options.seed)
+    reporting.show_toys_without_signal(report, without, seed=options.seed)
     significances = {name: z.value for name, z in hunt.significances.items()}
-    show_toys_with_signal(report, options.injected, with_signal, signal, hunt.injected, significances)
-    show_systematics(report, systematics, hunt.spurious, statistical, here)
+    reporting.show_toys_with_signal(report, options.injected, with_signal, signal, hunt.injected, significances)
+    reporting.show_systematics(report, systematics, hunt.spurious, statistical, here)
     if options.data is not None and not options.unblind:
         blinded = ", ".join(name for name in hidden if name != BELOW)
         report.conclude(f"Blinded: in {blinded}, a toy stands for the data (--unblind shows them).")
         scans = {BELOW: scans[BELOW]}
     source = "Toy" if options.data is None else "Data"
     injected = hunt.injected if options.data is None else 0.0
-    show_data(report, options.injected, scans, without, expectation, signal, injected, source)
+    reporting.show_data(report, options.injected, scans, without, expectation, signal, injected, source)
     if options.datacard:
         write_cards(options, statistical, systematics, hunt, report)
     others = baseline_limits(options, plain_samples, hunt)
@@ -370,7 +369,9 @@ def bump_hunt(
     in_fb, others = (
         {name: one.scaled(1 / options.luminosity) for name, one in of.items()} for of in (limits, others)
     )
-    show_limits(report, options.injected, in_fb, others, observed=options.data is None or options.unblind)
+    reporting.show_limits(
+        report, options.injected, in_fb, others, observed=options.data is None or options.unblind
+    )
 
 
 def signal_systematics(options: SearchOptions, hunt: _Hunt) -> FitOptions:
@@ -417,7 +418,7 @@ def companion(
         report.conclude(f"Without a classifier of windows: {error}.")
         return {}
     effective = effective_events(background.weight), float(background.weight.sum())
-    show_companion(report, options.injected, mass, tightest, rows, inputs.model, effective, found)
+    reporting.show_companion(report, options.injected, mass, tightest, rows, inputs.model, effective, found)
     return {COMPANION: limits}
 
 
@@ -428,19 +429,9 @@ def baseline_limits(
     how = signal_systematics(options, hunt)
     limits = {}
     for name, samples in plain.items():
-        background = samples[options.searched]
-        cuts = cut_background(
-            *(background, samples.get(CONTROL), options.working_points),
-            start=options.fit_start,
-            stop=options.fit_stop,
-            seed=options.seed,
-        )
-        points, edges = cuts.points, hunt.expectation.edges
-        sliced = {}
-        for label, mass in options.samples_of(options.injected).items():
-            one = samples[label]
-            sliced[mass] = (one.mjj, one.weight, points.slices(one.score(), one.mjj))
-        names = points.slice_names
+        background, cuts = samples[options.searched], fitted_cuts(options, samples)
+        sliced, names = sliced_signal(options, samples, cuts.points), cuts.points.slice_names
+        edges = hunt.expectation.edges
         expectation = slices.expect_background(background.mjj, background.weight, cuts.slices, names, edges)
         signal = slices.slice_signal(sliced, names, options.inject_mass)
         of_slices = slices.limits_in_slices(expectation.events, hunt.masses, expectation, signal, how)
@@ -449,7 +440,11 @@ def baseline_limits(
 
 
 def write_cards(
-    options: SearchOptions, scans: Mapping[str, Scan], systematics: Systematics, hunt: _Hunt, report: Report
+    options: SearchOptions,
+    scans: Mapping[str, Scan],
+    systematics: Systematics,
+    hunt: _Hunt,
+    report: Report,
 ) -> None:
     """A datacard whose strength of one is a cross-section of 1 fb; where data are blinded, of toys."""
     fits = {name: scans[name].fits[name] for name in hunt.expectation.shares}
@@ -490,4 +485,4 @@ def most_anomalous(options: SearchOptions, inputs: Inputs, report: Report) -> No
             report.conclude(f"{name}: no event is displayed, as its files have {lack}.")
             continue
         events = events_of(files, some.identifiers)
-        show_events(report, some, some.identifiers.tolist(), events, inputs.inferers[inputs.model])
+        reporting.show_events(report, some, some.identifiers.tolist(), events, inputs.inferers[inputs.model])

@@ -22,16 +22,7 @@ from ..output.files import whole_file
 from ..output.html_page import html_page
 from ..output.tables import Table, figure
 from ..output.text import markdown_text
-from ..plots.histograms import (
-    jets_histogram,
-    loss_histogram,
-    loss_labels,
-    mjj_score_histogram,
-    observable_histogram,
-    residual_histogram,
-    score_histogram,
-    score_label,
-)
+from ..plots import histograms
 from ..reading.declarations import IDENTIFIERS
 from . import conclusions
 from .companion import OBSERVABLES as OBSERVABLES_OF_WINDOWS
@@ -165,10 +156,6 @@ def signal_name(sample: str, mass: float | None = None) -> str:
     return name.replace(own, tev) if own in name else f"{name}{tev}"
 
 
-def _counted(counting: Counting, injected: float) -> str:
-    return f"{counting.significance(injected):.2f} ± {counting.uncertainty(injected):.2f}"
-
-
 def _percent(value: float) -> str:
     return f"{value:.1%}" if value < 0.1 else f"{value:.0%}"
 
@@ -294,8 +281,8 @@ def show_cuts(report: Report, cuts: Cuts, background: SearchSample, model: str, 
         name="pass_rate",
         title="QCD, control sample",
     )
-    label = score_label(model, background.strategy.strategy)
-    histogram = mjj_score_histogram(background.mjj, background.score(), background.weight, label=label)
+    label = histograms.score_label(model, background.strategy.strategy)
+    histogram = histograms.mjj_score_histogram(background.mjj, background.score(), background.weight, label=label)
     lines = {name: (points.mjj, cut) for name, cut in zip(points.names, points.cuts.mean(axis=0))}
     report.plot(plotting.plot_score_against_mjj, histogram, lines, name="score_against_mjj", title="QCD")
 
@@ -343,6 +330,10 @@ def show_expected(
         report.conclude(
             f"{name} at {conclusions.tev(signal.mass)} is {between}, with the shares of its samples of {known}."
         )
+    counted = {
+        n: Measured(float(one.significance(injected)), float(one.uncertainty(injected)))
+        for n, one in counting.items()
+    }
     rows = []
     for slice_name, z in significances.items():
         part = expectation.shares.get(slice_name, 1.0), signal.shares.get(slice_name, 1.0)
@@ -352,7 +343,7 @@ def show_expected(
                 *(slice_name, _percent(part[0]), figure(part[0] * fit.expected.sum())),
                 f"{flat.value:.1f} / {flat.ndf}, {flat.p_value:.2f}" if flat and flat.ndf else "",
                 *(_percent(part[1]), figure(part[1] * injected), _significance(z), figure(needed[slice_name])),
-                _counted(counting[slice_name], injected) if slice_name in counting else "",
+                f"{counted[slice_name]:.2f}" if slice_name in counted else "",
             ]
         )
     header = ("slice", "share of background", "background", "chi2/ndf, p of its simulation", "share of signal")
@@ -371,7 +362,7 @@ def show_expected(
         "significance": {of: z.value for of, z in significances.items()},
         "significance_uncertainty": {of: z.uncertainty for of, z in significances.items()},
         "events_needed": {slice_name: _known(number) for slice_name, number in needed.items()},
-        "by_counting": {n: float(one.significance(injected)) for n, one in counting.items()},
+        "by_counting": {slice_name: one.value for slice_name, one in counted.items()},
     }
     report.plot(
         *(plotting.plot_expected_significance, np.linspace(0, 1.5 * injected, 200), counting),
@@ -483,18 +474,9 @@ def show_data(
         rows.append([scan, f"{one.masses[at] / 1000:.4g}", fitted, *local, whole, *fits])
         kept[scan] = {v: getattr(one, v).tolist() for v in ("masses", "significance", "yields", "uncertainties")}
         kept[scan] |= {"global_p_value": chance.value, "fit_p_value": _known(one.fit_p_value)}
-    header = (
-        "scan",
-        "mass, TeV",
-        "yield",
-        "local significance",
-        "local p",
-        "global p",
-        "parameters",
-        "p of the fit without signal",
-        "with it",
-    )
-    report.table("Largest excess", header, rows)
+    header = ("scan", "mass, TeV", "yield", "local significance", "local p", "global p")
+    of_fits = ("parameters", "p of the fit without signal", "with it")
+    report.table("Largest excess", (*header, *of_fits), rows)
     report.conclude(*sentences)
     injection = signal_name(name, signal.mass)
     title = f"{source} with {injected:,.0f} events\nof {injection}" if injected else source
@@ -716,26 +698,26 @@ def show_scores(report: Report, samples: Mapping[str, SearchSample], model: str)
     """Scores of each sample, and the losses in them."""
     report.section("Scores and losses", f"Of {model}, each sample normalised to one.")
     first = next(iter(samples.values()))
-    strategy, labels = first.strategy, loss_labels(first.card.to_dict())
+    strategy, labels = first.strategy, histograms.loss_labels(first.card.to_dict())
     title = f"{model}: {strategy.strategy}" + f", KL weight {strategy.kl_weight:g}" * ("kl_loss" in labels)
-    histogram = score_histogram(
+    histogram = histograms.score_histogram(
         {legend_name(name): (sample.score(), sample.weight) for name, sample in samples.items()},
-        label=score_label(model, strategy.strategy),
+        label=histograms.score_label(model, strategy.strategy),
     )
     report.plot(plotting.plot_scores, histogram, name="anomaly_score", title=title)
     losses = [name for name in labels if name in ("reco_loss", "kl_loss")] or list(labels)
-    histograms = [
-        loss_histogram(
+    of_losses = [
+        histograms.loss_histogram(
             {legend_name(n): (s.losses[loss].ravel(), np.repeat(s.weight, 2)) for n, s in samples.items()},
             loss,
             label=labels[loss],
         )
         for loss in losses
     ]
-    report.plot(plotting.plot_losses, histograms, name="losses", title=model)
+    report.plot(plotting.plot_losses, of_losses, name="losses", title=model)
     for loss in losses:
         values = {legend_name(n): (s.losses[loss], s.weight) for n, s in samples.items()}
-        histogram = jets_histogram(values, loss, label=labels[loss])
+        histogram = histograms.jets_histogram(values, loss, label=labels[loss])
         report.plot(plotting.plot_jet_against_jet, histogram, name=f"jets_{loss}", title=model)
 
 
@@ -754,10 +736,12 @@ def show_reconstruction(report: Report, events: ak.Array, inferers: Mapping[str,
             residuals[name][model] = values
     text = "Each particle of the input is compared to the nearest one that a model makes."
     report.section("Reconstruction", f"Jets of {len(events):,} background events. {text}")
-    histograms = [residual_histogram(of_models, label=RESIDUALS[name]) for name, of_models in residuals.items()]
-    report.plot(plotting.plot_residuals, histograms, name="residuals", title="QCD, matched particles")
+    of_features = [
+        histograms.residual_histogram(of_models, label=RESIDUALS[name]) for name, of_models in residuals.items()
+    ]
+    report.plot(plotting.plot_residuals, of_features, name="residuals", title="QCD, matched particles")
     for name, of_models in shown.items():
-        histogram = observable_histogram(of_models, label=OBSERVABLES[name])
+        histogram = histograms.observable_histogram(of_models, label=OBSERVABLES[name])
         report.plot(plotting.plot_reconstruction, histogram, name=f"reconstruction_{name}", title="QCD")
 
 

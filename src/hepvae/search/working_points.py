@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -153,7 +154,7 @@ class WorkingPoints:
         """Relative change of the share of each slice, (replicas, ...), by its name; as `pass_rate_band`."""
         variations = self.variations_at(np.asarray(mjj, np.float64))
         shares = np.array([1.0, *self.efficiencies, 0.0])
-        changes = [0.0, *(e * variations[:, i] for i, e in enumerate(self.efficiencies)), 0.0]
+        changes: list[Any] = [0.0, *(e * variations[:, i] for i, e in enumerate(self.efficiencies)), 0.0]
         return {
             name: (changes[i] - changes[i + 1]) / (shares[i] - shares[i + 1])
             for i, name in enumerate(self.slice_names)
