@@ -237,10 +237,8 @@ def mjj_score_histogram(
     known, weight = _known("all events", values, weight, "scores")
     if not len(known):
         raise DataError("no scores to make a histogram of")
-    import hist
-
     axis = _loss_axis("score", label or LABELS["score"], known[:, 1], bins[1], limits)
-    histogram = hist.Hist(_mjj_axis(bins[0], *mjj_limits), axis, storage=hist.storage.Weight())
+    histogram = _weighted(_regular("mjj", LABELS["mjj"], bins[0], *mjj_limits), axis)
     histogram.fill(known[:, 0], _entries(known[:, 1], axis), weight=weight)
     return histogram
 
@@ -271,17 +269,12 @@ def search_histogram(
     """
     import hist
 
-    if limits[0] <= 0 < limits[1] - limits[0]:
-        score = hist.axis.Regular(bins, *limits, name="score", label=LABELS["score"])
-    else:
-        score = _logarithmic_axis("score", LABELS["score"], bins, limits)
-
-    return hist.Hist(
+    score = _regular if limits[0] <= 0 < limits[1] - limits[0] else _logarithmic_axis
+    return _weighted(
         hist.axis.StrCategory(list(datasets), growth=True, name="dataset", label="Dataset"),
         hist.axis.StrCategory(list(variations), growth=True, name="variation", label="Variation"),
-        score,
-        _mjj_axis(100, 1000, 11000),
-        storage=hist.storage.Weight(),
+        score("score", LABELS["score"], bins, *limits),
+        _regular("mjj", LABELS["mjj"], 100, 1000, 11000),
     )
 
 
@@ -339,7 +332,6 @@ def residual_histogram(samples: Mapping[str, npt.ArrayLike], *, label: str, bins
     DataError
         The first sample has no values.
     """
-    check_whole_number("bins", bins, highest=MOST_BINS)
     end = float(np.quantile(np.abs(_first(samples, "particles")), 0.99)) or 1.0  # all are zero: any axis will do
     return _of_values(samples, bins, -end, end, label)
 
@@ -355,8 +347,6 @@ def _histogram(
     same: bool = False,
 ) -> Hist[Any]:
     """Axes ``dataset`` and some of scores, losses and other columns; ``same``: with the same ends."""
-    import hist
-
     known = {name: _known(f"sample {name!r}", *sample, what) for name, sample in samples.items()}
     everything = [values.reshape(len(values), len(names)) for values, _ in known.values()]
     together = np.concatenate(everything) if everything else np.zeros((0, len(names)))
@@ -367,9 +357,7 @@ def _histogram(
         column = together.ravel() if same else together[:, i]
         spans_decades = same or name == "score" or name.endswith("loss")
         axes.append((_loss_axis if spans_decades else _linear_axis)(name, label, column, bins, limits))
-    histogram = hist.Hist(
-        hist.axis.StrCategory(list(samples), name="dataset", label="Dataset"), *axes, storage=hist.storage.Weight()
-    )
+    histogram = _of_datasets(samples, *axes)
     for (name, (_, weight)), values in zip(known.items(), everything):
         if not weight.sum() > 0:
             raise DataError(f"sample {name!r}: its weights add up to {weight.sum()}: expected more than zero")
@@ -400,13 +388,7 @@ def _first(samples: Mapping[str, npt.ArrayLike], what: str) -> npt.NDArray[Any]:
 
 
 def _of_values(samples: Mapping[str, npt.ArrayLike], bins: int, low: float, high: float, label: str) -> Hist[Any]:
-    import hist
-
-    histogram = hist.Hist(
-        hist.axis.StrCategory(list(samples), name="dataset", label="Dataset"),
-        hist.axis.Regular(bins, low, high, name="value", label=label),
-        storage=hist.storage.Weight(),
-    )
+    histogram = _of_datasets(samples, _regular("value", label, bins, low, high))
     for name, given in samples.items():
         values = np.asarray(given, np.float64)
         histogram.fill(name, values[~np.isnan(values)])
@@ -427,36 +409,44 @@ def _loss_axis(name: str, label: str, values: Floats, bins: int, limits: Limits 
     signed = bool(len(finite)) and finite.min() < -FAR_BELOW * finite.max()
     if limits is None and (signed or not (np.count_nonzero(finite > 0) > (1 - MANY) * len(finite))):
         return _linear_axis(name, label, values, bins, None)
-    return _logarithmic_axis(name, label, bins, limits or _enclosing(finite[finite > 0]))
+    return _logarithmic_axis(name, label, bins, *(limits or _enclosing(finite[finite > 0])))
 
 
-def _logarithmic_axis(name: str, label: str, bins: int, limits: Limits) -> Any:
+def _logarithmic_axis(name: str, label: str, bins: int, low: float, high: float) -> Any:
     import hist
 
-    check_whole_number("bins", bins, highest=MOST_BINS)
     finite = np.finfo(np.float64)
-    low = check_number("lower limit", limits[0], lowest=finite.tiny, highest=finite.max)
-    high = check_number("upper limit", limits[1], lowest=low * (1 + finite.eps), highest=finite.max)
-    return hist.axis.Regular(bins, low, high, transform=hist.axis.transform.log, name=name, label=label)
+    low = check_number("lower limit", low, lowest=finite.tiny, highest=finite.max)
+    high = check_number("upper limit", high, lowest=low * (1 + finite.eps), highest=finite.max)
+    return _regular(name, label, bins, low, high, transform=hist.axis.transform.log)
 
 
 def _linear_axis(name: str, label: str, values: Floats, bins: int, limits: Limits | None) -> Any:
-    import hist
-
-    check_whole_number("bins", bins, highest=MOST_BINS)
     finite = values[np.isfinite(values)]
     if limits is None and not len(finite):
         raise DataError(f"no finite {name} to make a histogram of")
     low, high = limits or (float(finite.min()), float(finite.max()))
     beyond = 0.0 if limits else 1e-3 * (high - low) or 0.5  # the upper end is not in the axis
-    return hist.axis.Regular(bins, low - beyond, high + beyond, name=name, label=label)
+    return _regular(name, label, bins, low - beyond, high + beyond)
 
 
-def _mjj_axis(bins: int, low: float, high: float) -> Any:
+def _regular(name: str, label: str, bins: int, low: float, high: float, **transform: Any) -> Any:
     import hist
 
     check_whole_number("bins", bins, highest=MOST_BINS)
-    return hist.axis.Regular(bins, low, high, name="mjj", label=LABELS["mjj"])
+    return hist.axis.Regular(bins, low, high, name=name, label=label, **transform)
+
+
+def _weighted(*axes: Any) -> Hist[Any]:
+    import hist
+
+    return hist.Hist(*axes, storage=hist.storage.Weight())
+
+
+def _of_datasets(samples: Iterable[str], *axes: Any) -> Hist[Any]:
+    import hist
+
+    return _weighted(hist.axis.StrCategory(list(samples), name="dataset", label="Dataset"), *axes)
 
 
 def _entries(values: Floats, axis: Any) -> Floats:
