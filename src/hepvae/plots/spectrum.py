@@ -172,19 +172,13 @@ def _errors(spectrum: Spectrum) -> tuple[Floats, Floats]:
     return low, high
 
 
-def plot_p_values(
-    scans: Iterable[Scan],
-    *,
-    combined: str = "combined",
-    **options: Unpack[PlotOptions],
-) -> Figure:
+def plot_p_values(scans: Iterable[Scan], **options: Unpack[PlotOptions]) -> Figure:
     """Local p-values against the mass of the resonance, with lines at whole numbers of standard deviations.
 
     Parameters
     ----------
     scans : Scan, several
-    combined : str
-        Name of the scan that is drawn in black.
+        That of all slices together, ``combined``, is drawn in black.
     **options : PlotOptions
     """
     from scipy.stats import norm
@@ -196,7 +190,7 @@ def plot_p_values(
         for one in scans:
             style: dict[str, Any] = {"color": f"C{others}", "linewidth": 2.5}
             style["linestyle"] = _LINES[others % len(_LINES)]
-            if one.name == combined:
+            if one.name == "combined":
                 style = {"color": "black", "linewidth": 3.5, "marker": "o", "markersize": 7, "zorder": 3}
             else:
                 others += 1

@@ -87,5 +87,4 @@ class Counting:
         of_signal = signal * logarithm * self.signal_uncertainty
         of_background = (background * logarithm - signal) * self.background_uncertainty
         significance = self.significance(injected)
-        uncertainty: Floats = np.hypot(of_signal, of_background) / np.where(significance > 0, significance, 1)
-        return uncertainty
+        return np.hypot(of_signal, of_background) / np.where(significance > 0, significance, 1)

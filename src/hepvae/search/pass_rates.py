@@ -148,7 +148,6 @@ def pass_rate(passed: npt.ArrayLike, mjj: npt.ArrayLike, weight: npt.ArrayLike, 
     same_length(decisions=passed, mjj=mjj, weights=weight)
 
     def summed(of: Floats) -> Floats:
-        sums: Floats = np.histogram(mjj, edges, weights=of)[0]
-        return sums
+        return np.histogram(mjj, edges, weights=of)[0]
 
     return PassRate(edges, summed(weight * passed), summed(weight**2 * passed), summed(weight), summed(weight**2))

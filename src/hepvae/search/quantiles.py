@@ -6,12 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..extras import require
-
-__all__ = ["balanced_weights", "quantile_spline"]
 from .weights import Floats
 
+__all__ = ["balanced_weights", "quantile_spline"]
 
-def balanced_weights(mjj: npt.ArrayLike, weight: npt.ArrayLike, *, events_per_bin: int = 200) -> Floats:
+#: Events of a bin of mjj in which weights are scaled by the same factor.
+EVENTS_PER_BIN = 200
+
+
+def balanced_weights(mjj: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
     """Weights that leave each mjj the influence which its events deserve.
 
     All weights at one mjj times the same number have the same quantile there; so weights that fall with the
@@ -23,8 +26,6 @@ def balanced_weights(mjj: npt.ArrayLike, weight: npt.ArrayLike, *, events_per_bi
     Parameters
     ----------
     mjj, weight : arrays (events,)
-    events_per_bin : int
-        Of the bins in which weights are scaled by the same factor.
 
     Returns
     -------
@@ -35,7 +36,7 @@ def balanced_weights(mjj: npt.ArrayLike, weight: npt.ArrayLike, *, events_per_bi
     used = np.flatnonzero(weight > 0)
     if not len(used):
         return balanced
-    for some in np.array_split(used[np.argsort(mjj[used])], max(1, len(used) // events_per_bin)):
+    for some in np.array_split(used[np.argsort(mjj[used])], max(1, len(used) // EVENTS_PER_BIN)):
         balanced[some] = weight[some] * (weight[some].sum() / np.sum(weight[some] ** 2))
     return balanced
 

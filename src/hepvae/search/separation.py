@@ -79,27 +79,21 @@ class Roc:
             self._at(np.clip(self.background + side * self.background_uncertainty, 0, 1), self.signal)
             for side in (-1, 1)
         )
-        both: Floats = np.hypot(self.signal_uncertainty, (above - below) / 2)
-        return both
+        return np.hypot(self.signal_uncertainty, (above - below) / 2)
 
     @property
     def significance_improvement(self) -> Floats:
         """signal / sqrt(background) of each cut; NaN where fewer than `LEAST_BACKGROUND` events pass."""
-        enough = _enough(self.background_events) & (self.background > 0)
-        improvement = np.full_like(self.signal, np.nan)
-        improvement[enough] = self.signal[enough] / np.sqrt(self.background[enough])
-        return improvement
+        background = np.where(_enough(self.background_events) & (self.background > 0), self.background, np.nan)
+        return self.signal / np.sqrt(background)
 
     @property
     def significance_improvement_uncertainty(self) -> Floats:
         """Of each cut taken as given, from the binomial ones of both efficiencies; NaN as the improvement."""
-        known = np.isfinite(self.significance_improvement)
-        uncertainty = np.full_like(self.signal, np.nan)
-        uncertainty[known] = _improvement_uncertainty(
-            *(v[known] for v in (self.signal, self.signal_uncertainty)),
-            *(v[known] for v in (self.background, self.background_uncertainty)),
+        background = np.where(np.isfinite(self.significance_improvement), self.background, np.nan)
+        return _improvement_uncertainty(
+            self.signal, self.signal_uncertainty, background, self.background_uncertainty
         )
-        return uncertainty
 
     @property
     def best(self) -> tuple[float, float]:

@@ -239,8 +239,7 @@ class BackgroundFunction:
 
     def _densities(self, coefficients: Floats) -> Floats:
         densities: Floats = np.exp(np.clip(coefficients @ self._flat, -200, 600))
-        shaped: Floats = densities.reshape(*coefficients.shape[:-1], *self.weights.shape) * self.weights
-        return shaped
+        return densities.reshape(*coefficients.shape[:-1], *self.weights.shape) * self.weights
 
     def expected(self, coefficients: Floats) -> Floats:
         """Events in each bin, (..., bins), for coefficients (..., parameters)."""
@@ -255,15 +254,13 @@ class BackgroundFunction:
 
     def parameters(self, coefficients: Floats) -> Floats:
         """(ln p0, p1, p2, ...) of coefficients (parameters,)."""
-        parameters: Floats = self.parameter_matrix @ coefficients
-        return parameters
+        return self.parameter_matrix @ coefficients
 
     @staticmethod
     def density(mjj: npt.ArrayLike, parameters: npt.ArrayLike, family: Family = "dijet") -> Floats:
         """Events per GeV at mjj (GeV) for (ln p0, p1, p2, ...); those that are left out are zero."""
         logarithms = _logarithms(np.asarray(mjj, np.float64), family)
-        density: Floats = np.exp(logarithms @ _padded(parameters)[_ORDER])
-        return density
+        return np.exp(logarithms @ _padded(parameters)[_ORDER])
 
     @classmethod
     def of_parameters(cls, edges: npt.ArrayLike, parameters: npt.ArrayLike, family: Family = "dijet") -> Floats:

@@ -408,8 +408,7 @@ class Cuts:
         if self.points.variations is None:
             return None
         edges = self.after[name].edges
-        changes: Floats = self.points.variations_at((edges[1:] + edges[:-1]) / 2)[:, self.points.names.index(name)]
-        return changes
+        return self.points.variations_at((edges[1:] + edges[:-1]) / 2)[:, self.points.names.index(name)]
 
     @property
     def dropped(self) -> list[str]:
