@@ -50,3 +50,11 @@ def test_weights_that_are_no_cross_sections_are_not_scaled_in_silence(tmp_path, 
     assert "Data: " not in said
     assert main([*command, "--scale=QCD=2", "--overwrite"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_scores_of_different_kinds_are_told(tmp_path, capsys):
+    """One figure had scores of two models, and a ratio of them."""
+    hepvae.score_files(hepvae.sample_path("qcdSig"), hepvae.load_inferer("conv"), tmp_path / "a.root")
+    assert main(["rescore", f"{tmp_path}/a.root", "--strategy=max", f"--output={tmp_path}/b.root"]) == 0
+    assert main(["plot", f"{tmp_path}/a.root", f"{tmp_path}/b.root", f"--output={tmp_path}/a.png"]) == 0
+    assert "scores of different kinds, which do not compare: max of conv, min of conv" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,8 @@ def plot(
         columns[name] = values, weight * factors.get(name, 1.0)
         if lumi and (data or stack) and PER_WEIGHT not in provenance and name not in (data, *factors):
             logger.warning(
-                "%s: no cross-section of its events is known, and they are not scaled to %g fb-1:"
-                " --scale %s=FACTOR does",
-                *(name, lumi, name),
+                "%s: no cross-section of its events is known, and they are not scaled to %g fb-1: --scale %s does",
+                *(name, lumi, shlex.quote(f"{name}=FACTOR")),
             )
         scores.add((_model_of(provenance), provenance.get("strategy")))
         for loss, of_loss in loss_labels(provenance.get("card") or {}).items():
@@ -98,6 +98,9 @@ def plot(
     if len(scores) == 1:
         ((model, strategy),) = scores
         labels["score"] = score_label(model, strategy)
+    elif "score" in variables:
+        of_each = ", ".join(f"{strategy} of {model}" for model, strategy in sorted(scores, key=str))
+        logger.warning("the samples have scores of different kinds, which do not compare: %s", of_each)
     histogram = variables_histogram(columns, variables, bins=bins, labels=labels)
     options: PlotOptions = {
         "figure_path": figures,

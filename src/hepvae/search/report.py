@@ -38,6 +38,7 @@ from .toys import exceedances, global_p_value, uniformity
 from .working_points import LEAST_IN_SEARCH, Cuts
 
 __all__ = [
+    "REPORTS",
     "Report",
     "file_name",
     "legend_name",
@@ -61,6 +62,10 @@ __all__ = [
 
 #: Fits with signal that describe their spectrum worse give no p-value of a signal.
 LEAST_FIT_P = 0.01
+
+
+#: What tells that a search came to its end.
+REPORTS = ("results.json", "report.md", "report.html")
 
 
 @dataclass
@@ -109,6 +114,9 @@ class Report:
 
     def plot(self, draw: Callable[..., Any], *what: Any, name: str, **options: Any) -> None:
         """Draw a PNG file of some name with a function of `hepvae.plots`."""
+        if not self.figures:  # those of an earlier search begin to be replaced, and its report would show them
+            for name_of_report in REPORTS:
+                (self.folder / name_of_report).unlink(missing_ok=True)
         path = self.folder / f"{file_name(name)}.png"
         draw(*what, figure_path=path, **{**self.drawing, **options})
         self.figures.append(path.name)
@@ -123,15 +131,12 @@ class Report:
         sentences = "\n".join(f"- {markdown_text(sentence)}" for sentence in self.conclusions)
         top = [f"# {title}", markdown_text(summary), sentences]
         markdown = "\n\n".join(part for part in top + self.parts if part) + "\n"
-        texts = {
-            "results.json": json.dumps({**self.results, "conclusions": self.conclusions}, indent=1) + "\n",
-            "report.md": markdown,
-            "report.html": html_page(markdown, self.folder, title, self.figures),
-        }
-        for name, text in texts.items():
+        results = json.dumps({**self.results, "conclusions": self.conclusions}, indent=1) + "\n"
+        texts = (results, markdown, html_page(markdown, self.folder, title, self.figures))
+        for name, text in zip(REPORTS, texts):
             with whole_file(self.folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
-        return [self.folder / name for name in texts]
+        return [self.folder / name for name in REPORTS]
 
 
 def file_name(name: str) -> str:

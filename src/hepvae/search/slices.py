@@ -235,7 +235,7 @@ def steps_in_mass(signal: SlicedSignal, expectation: Expectation, lowest: float 
     if not usable(signal.mass):
         raise OptionError(
             f"signal of {signal.mass:g} GeV: expected most of it from {edges[0]:g} GeV on, and"
-            f" {LEAST_UNDER_PEAK} background events under it in each slice"
+            f" {LEAST_UNDER_PEAK} background events under it in each slice: inject another mass (--inject-mass)"
         )
     masses = [signal.mass]
     while masses[0] / step >= lowest and usable(masses[0] / step):
