@@ -1,4 +1,4 @@
-"""Two studies beside each other: two machines, two versions, two days."""
+"""``hepvae bench-compare``: two studies beside each other, of two machines, two versions, two days."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, FileError
+from ..execution.command import Command
+from ..execution.option_types import PATH
 from ..output.tables import Table, figure
 from ..output.text import console
 from .cells import KEYS, Record
 from .comparisons import batch_time
 from .intervals import LEVEL, Ratio, process_deviations, unpaired_ratio
 
-__all__ = ["compare_results"]
+__all__ = ["bench_compare"]
 
 #: What may differ between two studies of the same thing.
 OF_THE_DAY = ("date", "records", "failures")
@@ -73,16 +76,11 @@ def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[li
     return [[name, one.get(name, "not set"), other.get(name, "not set")] for name in names]
 
 
-def compare_results(first: Path, second: Path) -> int:
-    """Print how two studies differ, and the ratios, second over first, of all cells that both have.
-
-    Times are `batch_time`. Gives the exit status.
-
-    Raises
-    ------
-    FileError, DataError
-        A file is none of a study, or they have no configuration in common.
-    """
+@click.command("bench-compare", cls=Command)
+@click.argument("first", type=PATH, metavar="A.json")
+@click.argument("second", type=PATH, metavar="B.json")
+def bench_compare(first: Path, second: Path) -> int:
+    """Compare two studies of hepvae bench, their results.json: ratios are B / A."""
     contents = [_load(path) for path in (first, second)]
     cells = [_cells(content) for content in contents]
     common = [key for key in cells[0] if key in cells[1]]

@@ -1,4 +1,4 @@
-"""The command line, ``hepvae COMMAND``: one module a command, imported when it runs."""
+"""The command line, ``hepvae COMMAND``: each module is imported when one of its commands runs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["main"]
 #: Where each command is, and what it does in one line.
 COMMANDS = {
     "score": ("hepvae.cli.score:score", "score the events of ROOT files"),
-    "report": ("hepvae.cli.report:report", "what hepvae score has written to a folder, and what is missing"),
-    "merge": ("hepvae.cli.merge:merge", "one scored file of the parts in a folder"),
-    "rescore": ("hepvae.cli.rescore:rescore", "another score of the losses in a scored file, without a model"),
+    "report": ("hepvae.cli.scored:report", "what hepvae score has written to a folder, and what is missing"),
+    "merge": ("hepvae.cli.scored:merge", "one scored file of the parts in a folder"),
+    "rescore": ("hepvae.cli.scored:rescore", "another score of the losses in a scored file, without a model"),
     "inspect": ("hepvae.cli.inspect:inspect", "what ROOT files hold, and what a model would see of it"),
     "plot": ("hepvae.cli.plot:plot", "anomaly-score histograms of scored files"),
-    "model": ("hepvae.cli.model:model", "the card of a model"),
+    "model": ("hepvae.cli.models:model", "the card of a model"),
     "search": ("hepvae.cli.search:search", "search dijets for a resonance in slices of the score, with limits"),
     "train": ("hepvae.cli.train:train", "train a model on dijets"),
-    "export": ("hepvae.cli.export:export", "write model.onnx and model.tflite of a model directory"),
-    "adopt": ("hepvae.cli.adopt:adopt", "a model directory of a model that others trained"),
-    "tune": ("hepvae.cli.tune:tune", "measure how a model is run fastest on this machine, and keep it"),
+    "export": ("hepvae.cli.models:export", "write model.onnx and model.tflite of a model directory"),
+    "adopt": ("hepvae.cli.models:adopt", "a model directory of a model that others trained"),
+    "tune": ("hepvae.cli.models:tune", "measure how a model is run fastest on this machine, and keep it"),
     "bench": ("hepvae.bench.command:bench", "compare runtimes: time, memory, parity, anomaly scores"),
-    "bench-compare": ("hepvae.cli.bench_compare:bench_compare", "two studies of hepvae bench, as ratios"),
+    "bench-compare": ("hepvae.bench.compare:bench_compare", "two studies of hepvae bench, as ratios"),
     "serve-local": ("hepvae.cli.serve_local:serve_local", "serve a folder through root:// on this machine"),
 }
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from ..execution.command import Command, option
+from ..execution.command import Command, option, say
 from ..execution.option_types import Whole
-from ..output.text import console, terminal_text
+from ..output.text import console
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from . import options
@@ -34,7 +34,7 @@ def inspect(files: tuple[str, ...], read: ReadOptions, n_particles: int, allow_f
         if report.events_not_finite:
             remarks.append(f"{report.events_not_finite} events have a jet whose momentum is not finite")
         for what in remarks:
-            click.echo(terminal_text(f"{report.path}: {what}"))
+            say(f"{report.path}: {what}")
     return options.failed_status(reports, allow_failed)
 
 

@@ -12,11 +12,10 @@ from typing import Any
 import click
 
 from ..errors import OptionError
-from ..execution.command import Command, option
+from ..execution.command import Command, option, say
 from ..execution.option_types import Number, Whole
 from ..options import check_choice, check_number
 from ..output.files import check_output, whole_file
-from ..output.text import terminal_text
 from .options import overwrite_option
 
 logger = logging.getLogger(__name__)
@@ -122,7 +121,7 @@ def plot(
             for name in samples:
                 file["".join(c if c.isalnum() else "_" for c in name)] = histogram[{"dataset": name}]
     for path in (*figures, *saved):
-        click.echo(terminal_text(str(path)))
+        say(str(path))
     return 0
 
 

@@ -9,13 +9,12 @@ from typing import Any
 
 import click
 
-from ..execution.command import Command, built, option
+from ..execution.command import Command, built, option, say
 from ..execution.option_types import Choice, Whole
 from ..inference import load_inferer, named_model, runtime_names
 from ..jets.selection import Selection
 from ..output.folders import is_folder, open_folder
 from ..output.journal import recorded
-from ..output.text import terminal_text
 from ..reading.options import ReadOptions
 from ..scoring.options import FORMATS, OBSERVABLES, SCORED_JETS, OutputOptions, ScoredJets, ScoringConfig
 from ..scoring.parts import recorded_runtime
@@ -128,7 +127,7 @@ def score(
     if report.files_resumed:
         logger.warning("%d of %d files were scored already", report.files_resumed, len(report.files))
     if report.written:
-        click.echo(terminal_text(str(report), keep="\n"))
+        say(str(report), keep="\n")
     status = options.failed_status(report.files, allow_failed)
     if not report.files:
         logger.warning("%s: this share has no files: there are fewer than shares", output)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
-from ..execution.command import Command, option
+from ..execution.command import Command, option, say
 from ..execution.option_types import PATH, Number, Whole
-from ..output.text import terminal_text
 
 
 @click.command("serve-local", cls=Command)
@@ -37,8 +36,8 @@ def serve_local(folder: Path, port: int | None, rtt: float) -> int:
             used = running.enter_context(delay_proxy(used, rtt, port or 0))
         files = [name for name in served if name.endswith(".root")]
         for name in files or ["*.root"]:
-            click.echo(terminal_text(f"{root_address(used)}{name}"))
+            say(f"{root_address(used)}{name}")
         sys.stdout.flush()
-        click.echo(terminal_text(f"serving {len(files)} ROOT files of {folder}; Ctrl-C ends it"), err=True)
+        say(f"serving {len(files)} ROOT files of {folder}; Ctrl-C ends it", err=True)
         signal.pause()
     return 0

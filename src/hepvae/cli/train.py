@@ -9,14 +9,13 @@ from typing import Literal, NamedTuple
 
 import click
 
-from ..execution.command import Command, built, option
+from ..execution.command import Command, built, option, say
 from ..execution.option_types import PATH, Choice, Number, Whole
 from ..execution.session import effective_options
 from ..jets.selection import REGIONS, Region
 from ..models import ARCHITECTURES, ArchitectureName
 from ..models.losses import DISTANCES
 from ..output.files import whole_file
-from ..output.text import terminal_text
 from ..training.options import TrainingOptions
 from . import options
 
@@ -120,12 +119,10 @@ def train(
             "".join(f"{key} = {json.dumps(value)}\n" for key, value in effective_options().items())
         )
     provenance = trained.model.card.provenance
-    click.echo(
-        terminal_text(
-            f"{output}: {model} trained on {provenance['training_jets']} jets,"
-            f" best epoch {provenance['best_epoch']} of {provenance['epochs']},"
-            f" validation loss {provenance['validation_loss']:.4g}"
-        )
+    say(
+        f"{output}: {model} trained on {provenance['training_jets']} jets,"
+        f" best epoch {provenance['best_epoch']} of {provenance['epochs']},"
+        f" validation loss {provenance['validation_loss']:.4g}"
     )
-    click.echo(f"TensorFlow against ONNX Runtime, {trained.parity}")
+    say(f"TensorFlow against ONNX Runtime, {trained.parity}")
     return 0

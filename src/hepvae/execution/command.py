@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 
 from ..errors import FileError, HepvaeError, OptionError
 from ..options import check_choice, nearest
+from ..output.text import terminal_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +26,7 @@ else:
 from .option_types import PATH, long_name
 from .session import Session, logger, logging_options
 
-__all__ = ["Command", "Group", "built", "option", "run"]
+__all__ = ["Command", "Group", "built", "option", "run", "say"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -179,6 +180,11 @@ def built(name: str, build: Callable[..., Any], *options: Callable[[Any], Any]) 
         return command
 
     return decorate
+
+
+def say(text: str, *, keep: str = "", err: bool = False) -> None:
+    """Print for the user, as `terminal_text`."""
+    click.echo(terminal_text(text, keep), err=err)
 
 
 def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
