@@ -64,7 +64,7 @@ def _jet_level(jets: ak.Array, run: Callable[..., Array]) -> Array:
     share = parts.pt / ak.sum(parts.pt, axis=-1)
     girth = ak.sum(share * np.hypot(*_deta_dphi(jets, parts)), axis=-1)
     values = (jets.pt, jets.mass, ak.num(parts), np.sqrt(ak.sum(share**2, axis=-1)), girth)
-    center, width = [982.048, 132.741, 66.445, 0.301, 0.091], [396.1868, 83.8138, 29.2328, 0.098, 0.0797]
+    center, width = np.transpose(list(_JET_FEATURES.values()))
     x = np.stack([ak.to_numpy(v) for v in values], axis=-1)
     x = ((x - center) / width).astype(np.float32)
     return np.asarray(np.mean((run(features=x) - x) ** 2, axis=1))
@@ -82,6 +82,14 @@ def _score(jets: ak.Array, run: Callable[..., Array]) -> Array:
     return run(pf_points=points, pf_features=features, pf_mask=mask).ravel()
 
 
+#: Center and width of each.
+_JET_FEATURES = {
+    "pt": (982.048, 396.1868),
+    "mass": (132.741, 83.8138),
+    "multiplicity": (66.445, 29.2328),
+    "pt_dispersion": (0.301, 0.098),
+    "girth": (0.091, 0.0797),
+}
 _MSE = {"loss": {"reco": "mse"}}
 _CONV_AE = {
     "input": {
@@ -94,13 +102,7 @@ _CONV_AE = {
 _JET_LEVEL = {
     "input": {
         "level": "jet",
-        "features": [
-            ["pt", 982.048, 1 / 396.1868],
-            ["mass", 132.741, 1 / 83.8138],
-            ["multiplicity", 66.445, 1 / 29.2328],
-            ["pt_dispersion", 0.301, 1 / 0.098],
-            ["girth", 0.091, 1 / 0.0797],
-        ],
+        "features": [[name, center, 1 / width] for name, (center, width) in _JET_FEATURES.items()],
     },
     "output": {"reconstruction": "reconstruction"},
     **_MSE,

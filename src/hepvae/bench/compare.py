@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import DataError, FileError
 from ..execution.command import Command
 from ..execution.option_types import PATH
+from ..output.files import faults_of
 from ..output.tables import Table, figure
 from ..output.text import console
-from .cells import KEYS, Record
-from .comparisons import batch_time
+from .cells import KEYS
+from .comparisons import batch_time, grouped, round_times
 from .intervals import LEVEL, Ratio, process_deviations, unpaired_ratio
 
 __all__ = ["bench_compare"]
@@ -28,9 +28,8 @@ OF_THE_DAY = ("date", "records", "failures")
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from error
+        with faults_of(path, "read"):
+            content = json.loads(path.read_text())
     except ValueError as error:
         raise FileError(f"{path}: not JSON: {error}") from error
     if not isinstance(content, dict) or not {"environment", "records"} <= set(content):
@@ -39,19 +38,6 @@ def _load(path: Path) -> dict[str, Any]:
     if lost:
         raise DataError(f"{path}: its records have no {lost[0]!r}: written by another version of hepvae?")
     return content
-
-
-def _cells(content: Mapping[str, Any]) -> dict[tuple[Any, ...], list[Record]]:
-    """Records by everything but the run."""
-    cells: dict[tuple[Any, ...], list[Record]] = {}
-    for record in content["records"]:
-        cells.setdefault(tuple(record[name] for name in KEYS if name != "run"), []).append(record)
-    return cells
-
-
-def _times(records: list[Record]) -> list[npt.NDArray[np.float64]]:
-    """For each run, the time of each round."""
-    return [np.asarray(record["blocks_s"], np.float64) for record in records]
 
 
 def _conditions(content: Mapping[str, Any]) -> dict[str, str]:
@@ -82,7 +68,7 @@ def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[li
 def bench_compare(first: Path, second: Path) -> int:
     """Compare two studies of hepvae bench, their results.json: ratios are B / A."""
     contents = [_load(path) for path in (first, second)]
-    cells = [_cells(content) for content in contents]
+    cells = [grouped(content["records"], *(name for name in KEYS if name != "run")) for content in contents]
     common = [key for key in cells[0] if key in cells[1]]
     if not common:
         raise DataError(f"{first} and {second} have no configuration in common")
@@ -95,9 +81,9 @@ def bench_compare(first: Path, second: Path) -> int:
         screen.print(Table(["", "A", "B"], differences, left=3).to_rich("What else differs between A and B"))
         screen.print("The ratios below are of these differences, too.")
     rows, ratios = [], []
-    deviations = [process_deviations([_times(c[key]) for key in common]) for c in cells]
+    deviations = [process_deviations([round_times(c[key]) for key in common]) for c in cells]
     for key in common:
-        one, other = (_times(c[key]) for c in cells)
+        one, other = (round_times(c[key]) for c in cells)
         ratio = unpaired_ratio(other, one, deviations[::-1])
         ratios.append(ratio)
         peaks = [np.median([r["rss_peak_bytes"] for r in c[key]]) for c in cells]

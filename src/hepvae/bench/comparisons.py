@@ -12,7 +12,17 @@ import numpy.typing as npt
 from .cells import KEYS, Record
 from .intervals import Ratio, log_ratios, middle, process_deviations, run_deviations, time_ratio, unpaired_ratio
 
-__all__ = ["Comparison", "batch_time", "compare", "delay_shares", "deviations_of_runs", "rate_ratio", "select"]
+__all__ = [
+    "Comparison",
+    "batch_time",
+    "compare",
+    "delay_shares",
+    "deviations_of_runs",
+    "grouped",
+    "rate_ratio",
+    "round_times",
+    "select",
+]
 
 Floats = npt.NDArray[np.float64]
 #: The records of a run of the side, and of the same run of the reference.
@@ -40,6 +50,19 @@ def select(records: Iterable[Record], **wanted: object) -> list[Record]:
     return [r for r in records if all(r[name] == value for name, value in wanted.items())]
 
 
+def grouped(records: Iterable[Record], *names: str) -> dict[tuple[Any, ...], list[Record]]:
+    """Records by some of their values."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        groups.setdefault(tuple(record[name] for name in names), []).append(record)
+    return groups
+
+
+def round_times(records: Iterable[Record]) -> list[Floats]:
+    """For each run, the time of each round: seconds of a batch."""
+    return [np.asarray(record["blocks_s"], np.float64) for record in records]
+
+
 def batch_time(records: Sequence[Record]) -> float:
     """Seconds per batch of the runs of a cell: the one time in tables, figures, rates and ratios.
 
@@ -49,36 +72,30 @@ def batch_time(records: Sequence[Record]) -> float:
     return float(np.exp(np.mean([np.log(middle(r["blocks_s"])) for r in records])))
 
 
-def rate_ratio(records: Sequence[Record], others: Sequence[Record], deviations: Floats | None = None) -> Ratio:
+def rate_ratio(records: Sequence[Record], others: Sequence[Record], deviations: Floats) -> Ratio:
     """Jets per second of the runs of a cell over those of another that was not timed in turns with it.
 
     Parameters
     ----------
     records, others : list of dict
         The runs of either.
-    deviations : array, optional
-        Of fresh processes, as `process_deviations` gives them; by default those of these records.
+    deviations : array
+        Of fresh processes, as `process_deviations` gives them.
     """
     side, reference = ([np.asarray(r["blocks_s"]) / r["batch_size"] for r in runs] for runs in (others, records))
-    if deviations is None:
-        deviations = process_deviations([side, reference])
     return unpaired_ratio(side, reference, (deviations, deviations))
 
 
 def delay_shares(records: Sequence[Record]) -> list[Record]:
     """For each stream through XRootD: its rate over that of the same stream from this disk, a `Ratio`."""
-    streams = select(records, pipeline="tf.data", training="")
-    cells: dict[tuple[Any, ...], list[Record]] = {}
-    for r in streams:
-        place = (r["source"], r["rtt_ms"])
-        cells.setdefault((r["model"], r["runtime"], r["batch_size"], *place), []).append(r)
-    deviations = process_deviations([[np.asarray(r["blocks_s"]) for r in runs] for runs in cells.values()])
+    names = ("model", "runtime", "batch_size", "rtt_ms")
+    cells = grouped(select(records, pipeline="tf.data", training=""), *names, "source")
+    deviations = process_deviations(list(map(round_times, cells.values())))
     shares = []
-    for (model, runtime, size, source, rtt_ms), far in cells.items():
-        near = cells.get((model, runtime, size, "local", 0.0))
+    for (*key, source), far in cells.items():
+        near = cells.get((*key[:-1], 0.0, "local"))
         if source != "local" and near:
-            about = {"model": model, "runtime": runtime, "batch_size": size, "rtt_ms": rtt_ms}
-            shares.append({**about, "share": rate_ratio(far, near, deviations)})
+            shares.append({**dict(zip(names, key)), "share": rate_ratio(far, near, deviations)})
     return shares
 
 

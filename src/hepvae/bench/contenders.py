@@ -47,12 +47,12 @@ def hepvae_inferer(folder: Path, threads: int) -> Inferer:
     return load_inferer(folder / ("model.tflite" if litert else "model.onnx"), threads=threads)
 
 
-def _hepvae_onnx(folder: Path, threads: int) -> Inferer:
-    return load_inferer(folder / "model.onnx", threads=threads)
+def _loaded(file: str, **options: Any) -> Callable[[Path, int], Inferer]:
+    """As hepvae runs one of the files, with some options."""
+    return lambda folder, threads: load_inferer(folder / file, threads=threads, **options)
 
 
-def _tf_function(folder: Path, threads: int) -> Inferer:
-    return load_inferer(folder / "model.keras", threads=threads, batching=False)
+_tf_function = _loaded("model.keras", batching=False)
 
 
 def _keras_model(folder: Path, threads: int) -> tuple[Any, Inferer]:
@@ -97,14 +97,6 @@ def _plain_export(folder: Path, threads: int) -> Contender:
     return Contender(lambda batch: session.run(list(LOSSES), {INPUT: batch}), inferer.card, None)
 
 
-def _xla(folder: Path, threads: int) -> Inferer:
-    return load_inferer(folder / "model.keras", runtime="tensorflow-xla", threads=threads, batching=False)
-
-
-def _openvino(folder: Path, threads: int) -> Inferer:
-    return load_inferer(folder / "model.onnx", runtime="openvino", threads=threads, batching=False)
-
-
 def _plain_litert(folder: Path, threads: int) -> Contender:
     """What TensorFlow's converter makes of the ``tf.function`` for one batch size, in LiteRT's interpreter."""
     require("ai_edge_litert", "the bench")
@@ -131,12 +123,12 @@ def _plain_litert(folder: Path, threads: int) -> Contender:
 #: By the names that tables have for them.
 CONTENDERS: dict[str, Callable[[Path, int], Inferer | Contender]] = {
     "hepvae": hepvae_inferer,
-    "hepvae, ONNX Runtime": _hepvae_onnx,
+    "hepvae, ONNX Runtime": _loaded("model.onnx"),
     "tf.function": _tf_function,
     "tf.function, product": _tf_product,
     "Keras predict": _keras_predict,
     "plain export": _plain_export,
-    "XLA": _xla,
-    "OpenVINO": _openvino,
+    "XLA": _loaded("model.keras", runtime="tensorflow-xla", batching=False),
+    "OpenVINO": _loaded("model.onnx", runtime="openvino", batching=False),
     "plain LiteRT": _plain_litert,
 }

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import HepvaeError
 from ..execution.progress import progress_bar
@@ -21,7 +20,7 @@ from ..models.bundled import SAMPLES, sample_path
 from ..output.tables import Table
 from .cells import Cell
 from .floor import Work, floor_s, work
-from .intervals import Ratio, log_ratios, time_ratio
+from .intervals import Ratio, rounds_ratio
 from .processes import Answer, run_module
 from .timing import BEFORE, Effort, open_cells, time_in_turns
 
@@ -97,7 +96,7 @@ class Engine:
         rounds = self.times.get(unit, {})
         if other not in rounds or "hepvae" not in rounds:
             return None
-        return time_ratio([log_ratios(rounds[other], rounds["hepvae"])], np.zeros(0))
+        return rounds_ratio(rounds[other], rounds["hepvae"])
 
     def floor_share(self, unit: Unit) -> float | None:
         """The floor over hepvae's time; None where one of them was not measured."""
@@ -224,72 +223,62 @@ def print_engine(engine: Engine, console: Console) -> None:
 def _targets(engine: Engine) -> Iterator[Target]:
     """What was to be reached, and what was."""
 
-    def at_least(what: str, against: str, ratio: Ratio | None, target: float) -> Target:
-        if ratio is None:
-            return what, against, "not measured", f"{target:g}", False
-        result = f"{ratio.value:.3g} ({ratio.low:.3g} to {ratio.high:.3g})"
-        return what, against, result, f"at least {target:g}", ratio.value >= target
-
-    def at_most(what: str, against: str, value: float | None, target: float) -> Target:
-        result = "not measured" if value is None else f"{value:.3g}"
-        return what, against, result, f"at most {target:g}", value is not None and value <= target
+    def target(
+        what: object, against: str, result: Ratio | float | None, limit: float, word: str = "least", unit: str = ""
+    ) -> Target:
+        value = result.value if isinstance(result, Ratio) else result
+        digits = ".0f" if unit else ".3g"
+        text = "not measured" if value is None else f"{value:{digits}}{unit}"
+        if isinstance(result, Ratio):
+            text += f" ({result.low:.3g} to {result.high:.3g})"
+        met = value is not None and (value >= limit if word == "least" else value <= limit)
+        return str(what), against, text, f"at {word} {limit:g}{unit}", met
 
     def better(unit: Unit) -> Ratio | None:
         ratios = [engine.ratio(unit, other) for other in OTHERS]
         return min((ratio for ratio in ratios if ratio), key=lambda ratio: ratio.value, default=None)
 
-    def share(unit: Unit) -> Target:
-        reached = engine.floor_share(unit)
-        text = "not measured" if reached is None else f"{100 * reached:.0f} %"
-        least = 0.6 if unit.model == "conv" else 0.45
-        what = str(unit), "matrix-rate floor", text, f"at least {100 * least:.0f} %"
-        return *what, (reached or 0) >= least
-
     one = Unit("conv", 1)
-    yield at_least(str(one), "tf.function", engine.ratio(one, "tf.function"), 12)
-    yield at_least(str(one), "Keras predict", engine.ratio(one, "Keras predict"), 800)
+    yield target(one, "tf.function", engine.ratio(one, "tf.function"), 12)
+    yield target(one, "Keras predict", engine.ratio(one, "Keras predict"), 800)
     here = [unit for unit in engine.times if not unit.on_dask]
     conv = [unit for unit in here if unit.model == "conv"]
     for unit in conv:
-        least = 1.5 if unit == one else 2
-        yield at_least(str(unit), "the best other way but LiteRT", better(unit), least)
+        yield target(unit, "the best other way but LiteRT", better(unit), 1.5 if unit == one else 2)
     for unit in (unit for unit in conv if unit.batch_size >= 512):
-        yield at_least(str(unit), "tf.function", engine.ratio(unit, "tf.function"), 8)
+        yield target(unit, "tf.function", engine.ratio(unit, "tf.function"), 8)
     for unit in here:
         if unit.model in ("conv", "graph") and unit.batch_size >= 512:
-            yield share(unit)
+            share = engine.floor_share(unit)
+            percent = None if share is None else 100 * share
+            yield target(unit, "matrix-rate floor", percent, 60 if unit.model == "conv" else 45, unit=" %")
     for unit, times in engine.times.items():
         if unit not in conv and BEFORE in times:
             least = 3 if unit.batch_size == 1 else 2 if unit.batch_size <= 64 else 1.5
-            yield at_least(str(unit), BEFORE, engine.ratio(unit, BEFORE), least)
+            yield target(unit, BEFORE, engine.ratio(unit, BEFORE), least)
     for unit, times in engine.times.items():
         if unit.model == "edge-dense" and "tf.function" in times:
-            yield at_least(str(unit), "tf.function", engine.ratio(unit, "tf.function"), 2)
+            yield target(unit, "tf.function", engine.ratio(unit, "tf.function"), 2)
     for unit in conv:
-        yield at_least(str(unit), "hepvae on ONNX Runtime", engine.ratio(unit, "hepvae, ONNX Runtime"), 1.2)
+        yield target(unit, "hepvae on ONNX Runtime", engine.ratio(unit, "hepvae, ONNX Runtime"), 1.2)
     for model, sides in engine.adopted.items():
-        ratio = time_ratio([log_ratios(sides["script"], sides["hepvae"])], np.zeros(0))
-        yield at_least(f"{model}, from ragged jets", "NumPy around ONNX Runtime", ratio, 1.2)
+        ratio = rounds_ratio(sides["script"], sides["hepvae"])
+        yield target(f"{model}, from ragged jets", "NumPy around ONNX Runtime", ratio, 1.2)
     if not engine.pipeline:
         return
-    seconds = engine.pipeline["padding"]["falling"]
-    ratio = time_ratio([log_ratios(seconds["awkward"], seconds["hepvae"])], np.zeros(0))
-    yield at_least("pad_particles, falling pt", "ak.pad_none, fill_none", ratio, 15)
-    files = engine.pipeline["files"]
-    ratio = time_ratio([log_ratios(files["script"], files["hepvae"])], np.zeros(0))
-    yield at_least("conv, file to scored file", "plain script", ratio, 5)
-    cpu = engine.pipeline["cpu"]
+
+    def over(sides: Answer, other: str) -> float:
+        """The median ratio of hepvae's time to another's."""
+        return float(np.median(np.divide(sides["hepvae"], sides[other])))
+
+    padding, files, cpu = engine.pipeline["padding"]["falling"], engine.pipeline["files"], engine.pipeline["cpu"]
+    ratio = rounds_ratio(padding["awkward"], padding["hepvae"])
+    yield target("pad_particles, falling pt", "ak.pad_none, fill_none", ratio, 15)
+    yield target("conv, file to scored file", "plain script", rounds_ratio(files["script"], files["hepvae"]), 5)
     if BEFORE in files:
-        yield at_most("conv, file to scored file, CPU time", BEFORE, _median(cpu["hepvae"], cpu[BEFORE]), 0.7)
-        yield at_most("conv, file to scored file", BEFORE, _median(files["hepvae"], files[BEFORE]), 0.65)
+        yield target("conv, file to scored file, CPU time", BEFORE, over(cpu, BEFORE), 0.7, "most")
+        yield target("conv, file to scored file", BEFORE, over(files, BEFORE), 0.65, "most")
     slowest = max(("reading", "padding", "inference"), key=lambda name: np.median(files[name]))
-    yield at_most("conv, file to scored file", f"{slowest} alone", _median(files["hepvae"], files[slowest]), 1.25)
-    imports = engine.pipeline["import"]
-    yield at_most(
-        "imports of a script that scores", "import uproot", _median(imports["hepvae"], imports["uproot"]), 1.2
-    )
-
-
-def _median(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Ratio of the times of two sides, the median over rounds."""
-    return float(np.median(np.divide(first, second)))
+    yield target("conv, file to scored file", f"{slowest} alone", over(files, slowest), 1.25, "most")
+    uproot = over(engine.pipeline["import"], "uproot")
+    yield target("imports of a script that scores", "import uproot", uproot, 1.2, "most")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from .cells import Record
-from .comparisons import Comparison, batch_time, rate_ratio, select
+from .comparisons import Comparison, batch_time, grouped, rate_ratio, round_times, select
 from .intervals import process_deviations
 
 __all__ = ["findings"]
@@ -75,12 +76,10 @@ def _gain(model: str, side: str, part: list[Comparison]) -> list[str]:
 
 def _advice(model: str, records: Sequence[Record]) -> list[str]:
     """The cell with the highest rate, and what is known of smaller batches: the smallest that is close to it."""
-    cells: dict[tuple[int, str], list[Record]] = {}
-    for r in records:
-        cells.setdefault((r["batch_size"], r["runtime"]), []).append(r)
+    cells = grouped(records, "batch_size", "runtime")
     rate = {(size, runtime): size / batch_time(runs) for (size, runtime), runs in cells.items()}
     best = max(rate, key=lambda key: rate[key])
-    deviations = process_deviations([[np.asarray(r["blocks_s"]) for r in runs] for runs in cells.values()])
+    deviations = process_deviations(list(map(round_times, cells.values())))
     shares = {key: rate_ratio(runs, cells[best], deviations) for key, runs in cells.items() if key != best}
     if not all(share.has_interval for share in shares.values()) or not shares:
         return []
@@ -90,7 +89,7 @@ def _advice(model: str, records: Sequence[Record]) -> list[str]:
     if equal:
         highest += f" (not significantly higher than {_listed(equal)})"
 
-    def reached(key: tuple[int, str]) -> str:
+    def reached(key: tuple[Any, ...]) -> str:
         share = smaller[key]
         return f"{key[0]} on {key[1]} reach {share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
 

@@ -22,6 +22,7 @@ __all__ = [
     "log_ratios",
     "middle",
     "process_deviations",
+    "rounds_ratio",
     "run_deviations",
     "time_ratio",
     "unpaired_ratio",
@@ -158,6 +159,11 @@ def time_ratio(runs: Sequence[Floats], deviations: Floats) -> Ratio:
     return _ratio(value, replicas / len(runs), _enough(runs, deviations))
 
 
+def rounds_ratio(first: npt.ArrayLike, second: npt.ArrayLike) -> Ratio:
+    """`time_ratio` of two sides in one run, from the time of each round: about these very processes."""
+    return time_ratio([log_ratios(first, second)], np.zeros(0))
+
+
 def process_deviations(cells: Sequence[Sequence[Floats]]) -> Floats:
     """`run_deviations` of one side alone: how far the times of fresh processes lie from the mean of their cell.
 
@@ -169,11 +175,7 @@ def process_deviations(cells: Sequence[Sequence[Floats]]) -> Floats:
     return run_deviations([[np.log(rounds) for rounds in runs] for runs in cells])
 
 
-def unpaired_ratio(
-    side: Sequence[Floats],
-    reference: Sequence[Floats],
-    deviations: Sequence[Floats] = (np.zeros(0), np.zeros(0)),
-) -> Ratio:
+def unpaired_ratio(side: Sequence[Floats], reference: Sequence[Floats], deviations: Sequence[Floats]) -> Ratio:
     """Ratio of times that were not measured in turns: two studies, two machines.
 
     What drifted between the two is in the ratio, and not in its interval.

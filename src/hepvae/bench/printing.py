@@ -11,7 +11,7 @@ import numpy as np
 from ..conversion.parity import Parity
 from ..output.tables import Table, figure
 from .cells import Record
-from .comparisons import Comparison, batch_time, select
+from .comparisons import Comparison, batch_time, grouped, select
 from .intervals import LEVEL, Ratio
 
 __all__ = [
@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 MEGABYTE = 1e6
+#: What runtimes are compared at.
+PLACE = ("model", "training", "source", "rtt_ms", "pipeline", "batch_size")
 
 
 def _growth(record: Record) -> float:
@@ -73,9 +75,6 @@ def _cells(
 ) -> tuple[list[str], list[tuple[tuple[Any, ...], list[Record], list[str]]]]:
     """Headings, and for each cell: where it is, its runs, and its row: medians over the runs."""
     shown = {name: get for name, get in MAY_DIFFER.items() if len(set(map(get, records))) > 1}
-    cells: dict[tuple[Any, ...], list[Record]] = {}
-    for r in records:
-        cells.setdefault((_place(r), r["runtime"]), []).append(r)
     rows = [
         (
             key,
@@ -88,7 +87,7 @@ def _cells(
                 *(figure(float(np.median([get(r) for r in runs]))) for get in columns.values()),
             ],
         )
-        for key, runs in cells.items()
+        for key, runs in grouped(records, *PLACE, "runtime").items()
     ]
     return ["model", *shown, "runtime", "batch", *columns], rows
 
@@ -115,7 +114,7 @@ def summary_table(records: Sequence[Record], comparisons: Sequence[Comparison]) 
 
 def times_table(records: Sequence[Record], comparisons: Sequence[Comparison]) -> Table:
     """Every cell, the runs of it together: single calls, time and rate (`batch_time`), spread, and the ratio."""
-    ratios = {(_place(c.cell), c.side): c.ratio for c in comparisons}
+    ratios = {(*(c.cell[name] for name in PLACE), c.side): c.ratio for c in comparisons}
     header, cells = _cells(records, TIMES)
     rows = []
     spread = ["spread"] if any(len(runs) > 1 for _, runs, _ in cells) else []
@@ -144,10 +143,6 @@ def memory_table(records: Sequence[Record]) -> Table:
     settings = {True: "on", False: "off", None: ""}
     rows = [[*row, settings[runs[0]["arena"]]] for _, runs, row in cells]
     return Table([*header, "arena"], rows, left=header.index("batch"))
-
-
-def _place(cell: Record) -> tuple[Any, ...]:
-    return tuple(cell[name] for name in ("model", "training", "source", "rtt_ms", "pipeline", "batch_size"))
 
 
 def scenarios_table(records: Sequence[Record]) -> Table:

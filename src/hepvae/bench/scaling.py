@@ -39,7 +39,7 @@ from ..reading.sources import Source
 from ..scoring.files import PART_CHUNKS, score_files
 from .cluster_model import Costs, Rates, chunk_cost, slowest
 from .delay_proxy import delay_proxy
-from .intervals import Ratio, log_ratios, time_ratio
+from .intervals import Ratio, rounds_ratio
 from .xrootd_server import root_address, xrootd_server
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Scaling:
 
     def ratio(self, more: Run, fewer: Run) -> Ratio:
         """How many times more jets a second."""
-        return time_ratio([log_ratios(fewer.seconds, more.seconds)], np.zeros(0))
+        return rounds_ratio(fewer.seconds, more.seconds)
 
     def rate(self, run: Run) -> float:
         """Jets a second."""

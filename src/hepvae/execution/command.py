@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from ..errors import FileError, HepvaeError, OptionError
+from ..errors import HepvaeError, OptionError
 from ..options import check_choice, nearest
+from ..output.files import faults_of
 from ..output.text import terminal_text
 
 if sys.version_info >= (3, 11):
@@ -192,9 +193,8 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     if path is None:
         return
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from error
+        with faults_of(path, "read"):
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise OptionError(f"{path}: not TOML: {error}") from error
     known = {long_name(p).lstrip("-"): p for p in ctx.command.params if isinstance(p, click.Option)}

@@ -14,7 +14,8 @@ from typing import IO, Any
 
 import click
 
-from ..errors import FileError, without_tokens
+from ..errors import without_tokens
+from ..output.files import faults_of
 from ..output.text import terminal_text
 from .option_types import PATH, long_name
 
@@ -175,10 +176,8 @@ class Session:
     def set_log_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
         if path is None:
             return
-        try:
+        with faults_of(path, "written"):
             handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise FileError(f"{path}: cannot be written: {error.strerror}") from error
         handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         ctx.obj._add(handler, logging.DEBUG)
 

@@ -15,6 +15,7 @@ from ..errors import FileError
 __all__ = [
     "already_there",
     "check_output",
+    "faults_of",
     "make_folder",
     "new_run",
     "temporary_name",
@@ -88,7 +89,7 @@ def whole_file(path: str | Path, run: str = "") -> Iterator[Path]:
     path = _followed(Path(path))
     check_output(path)
     temporary = path.with_name(temporary_name(path.name, run))
-    with _fault_of(path, temporary):
+    with _written(path, temporary):
         yield temporary
         if temporary.exists():
             os.replace(temporary, path)
@@ -102,7 +103,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_dir():
         raise FileError(f"{path}: cannot be written: is a file, expected the name of a folder")
     temporary, old = (path.with_name(temporary_name(path.name)) for _ in range(2))
-    with _fault_of(path, temporary):
+    with _written(path, temporary):
         temporary.mkdir()
         yield temporary
         try:
@@ -116,14 +117,29 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _fault_of(path: Path, temporary: Path) -> Iterator[None]:
-    """Faults of the system as those of an output, whose temporary form is removed."""
+def faults_of(path: object, doing: str, *, missing_ok: bool = False) -> Iterator[None]:
+    """Raise faults of the system in the block as `FileError`: the path cannot be read, written, removed.
+
+    Parameters
+    ----------
+    missing_ok : bool
+        End the block, and raise nothing, where there is no such file.
+    """
     try:
         yield
     except OSError as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+        if not (missing_ok and isinstance(error, FileNotFoundError)):
+            raise FileError(f"{path}: cannot be {doing}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _written(path: Path, temporary: Path) -> Iterator[None]:
+    """Faults of the system as those of an output, whose temporary form is removed."""
+    try:
+        with faults_of(path, "written"):
+            yield
     finally:
         with suppress(OSError):  # of a disk that is read-only now
             shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)

@@ -14,7 +14,16 @@ from pathlib import Path
 from ..errors import FileError, OptionError
 from ..storage import servers
 from ..storage.access import ACCESS, Access
-from .files import already_there, check_output, make_folder, new_run, temporary_name, temporary_of, whole_file
+from .files import (
+    already_there,
+    check_output,
+    faults_of,
+    make_folder,
+    new_run,
+    temporary_name,
+    temporary_of,
+    whole_file,
+)
 
 __all__ = ["Checksum", "LocalFolder", "OutputFolder", "RemoteFolder", "is_folder", "open_folder", "open_output"]
 
@@ -145,28 +154,18 @@ class LocalFolder(OutputFolder):
         return whole_file(path, self.run)
 
     def read(self, name: str) -> bytes | None:
-        try:
+        with faults_of(self.path(name), "read", missing_ok=True):
             return Path(self.path(name)).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise FileError(f"{self.path(name)}: cannot be read: {error.strerror}") from error
+        return None
 
     def checksum(self, name: str) -> Checksum | None:
-        try:
+        with faults_of(self.path(name), "read", missing_ok=True):
             return Checksum.of(self.path(name))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise FileError(f"{self.path(name)}: cannot be read: {error.strerror}") from error
+        return None
 
     def remove(self, name: str) -> None:
-        try:
+        with faults_of(self.path(name), "removed", missing_ok=True):
             os.unlink(self.path(name))
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise FileError(f"{self.path(name)}: cannot be removed: {error.strerror}") from error
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import FileError
+from .files import faults_of
 
 __all__ = ["Journal", "forget", "recorded"]
 
@@ -109,17 +110,14 @@ class Journal:
             It cannot be opened, or is no regular file.
         """
         path = self.folder / name
-        try:
-            with os.fdopen(os.open(name, flags | _FLAGS, 0o600, dir_fd=self._fd), _mode(flags)) as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-                    raise FileError(f"{path}: is not a file of a journal: expected a regular file without links")
-                yield file
-        except OSError as error:
-            if isinstance(error, FileError):
-                raise
-            doing = "read" if flags == os.O_RDONLY else "written"
-            raise FileError(f"{path}: cannot be {doing}: {error.strerror}") from error
+        with (
+            faults_of(path, "read" if flags == os.O_RDONLY else "written"),
+            os.fdopen(os.open(name, flags | _FLAGS, 0o600, dir_fd=self._fd), _mode(flags)) as file,
+        ):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                raise FileError(f"{path}: is not a file of a journal: expected a regular file without links")
+            yield file
 
     def names(self) -> list[str]:
         """The files that users of the journal keep in it."""
@@ -127,12 +125,8 @@ class Journal:
 
     def unlink(self, name: str) -> None:
         """Remove a file of the journal, if it is there."""
-        try:
+        with faults_of(self.folder / name, "removed", missing_ok=True):
             os.unlink(name, dir_fd=self._fd)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise FileError(f"{self.folder / name}: cannot be removed: {error.strerror}") from error
 
     def forget(self) -> None:
         """Remove the folder: the work is complete, and its results are written."""
