@@ -24,11 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 import hepvae
-from hepvae.bench.cells import Matrix
+from hepvae.bench.cells import Effort, Matrix, Plan
 from hepvae.bench.comparisons import compare
-from hepvae.bench.plan import Plan
 from hepvae.bench.study import run_study
-from hepvae.bench.timing import Effort
 
 REFERENCE, IDENTICAL, SLOWED = "onnxruntime", "identical", "slowed"
 

@@ -31,10 +31,10 @@ from rich.console import Console
 from rich.table import Table
 
 import hepvae
-from hepvae.bench.cells import Cell
+from hepvae.bench.cells import Cell, Effort
 from hepvae.bench.environment import environment
 from hepvae.bench.figures import plot_memory
-from hepvae.bench.timing import Effort, open_cells, time_in_turns
+from hepvae.bench.timing import open_cells, time_in_turns
 from hepvae.conversion.export import export_litert, export_onnx
 from hepvae.execution.progress import progress_bar
 from hepvae.execution.threads import default_threads

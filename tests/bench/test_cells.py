@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from math import prod
 
-from hepvae.bench.cells import KEYS, Cell, Matrix, cell_key, unit_key
-from hepvae.bench.plan import CHOSEN_SIZES, DELAYS_MS, Plan, full_matrices, seeds
+from hepvae.bench.cells import (
+    CHOSEN_SIZES,
+    DELAYS_MS,
+    KEYS,
+    Cell,
+    Matrix,
+    Plan,
+    cell_key,
+    full_matrices,
+    seeds,
+    unit_key,
+)
 
 RUNTIMES = ("tensorflow", "onnxruntime")
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import hepvae
-from hepvae.bench.cells import Cell
+from hepvae.bench.cells import Cell, Effort
 from hepvae.bench.processes import Process, run_module
-from hepvae.bench.timing import Effort, _order, open_cells, time_in_turns
+from hepvae.bench.timing import _order, open_cells, time_in_turns
 
 SPEC = hepvae.InputSpec()
 

@@ -112,7 +112,7 @@ def test_ragged_jets_without_a_padded_array(model, runtime):
 MANY_JETS = """
 import numpy as np
 import hepvae
-from hepvae.bench.memory import resident
+from hepvae.bench.environment import resident
 
 inferer = hepvae.load_inferer(hepvae.model_path("conv"), threads=2)
 jets = np.ones((20_000, 100, 3), np.float32)

@@ -16,9 +16,8 @@ import numpy.typing as npt
 from ..conversion.parity import Parity, compare_losses
 from ..models.card import ModelCard
 from ..scoring.strategy import ScoreStrategy
-from .cells import Cell
+from .cells import Cell, Plan
 from .inputs import Sample
-from .plan import Plan
 from .timing import Opened
 
 Floats = npt.NDArray[np.float32]

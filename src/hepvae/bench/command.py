@@ -20,11 +20,9 @@ from ..models.bundled import DETECTOR, MODELS
 from ..output.journal import forget
 from ..output.text import console
 from ..reading.sources import resolve
-from .cells import PIPELINES, SOURCES, Matrix, PipelineName, SourceName
-from .plan import Plan, full_matrices, seeds
+from .cells import PIPELINES, SOURCES, Effort, Matrix, PipelineName, Plan, SourceName, full_matrices, seeds
 from .report import print_study, write_study
 from .study import run_study, unfinished
-from .timing import Effort
 
 __all__ = ["STUDIED", "bench"]
 

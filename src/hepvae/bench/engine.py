@@ -18,11 +18,11 @@ from ..inference import model_path
 from ..jets.spec import InputSpec
 from ..models.bundled import SAMPLES, sample_path
 from ..output.tables import Table
-from .cells import Cell
+from .cells import Cell, Effort
 from .floor import Work, floor_s, work
 from .intervals import Ratio, rounds_ratio
 from .processes import Answer, run_module
-from .timing import BEFORE, Effort, open_cells, time_in_turns
+from .timing import BEFORE, open_cells, time_in_turns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,24 +54,11 @@ class Unit:
 
 UNITS = (
     Unit("conv", 1, (*ALL, "Keras predict")),
-    Unit("conv", 2, ALL),
-    Unit("conv", 8, ALL),
-    Unit("conv", 64, ALL),
-    Unit("conv", 512, ALL),
-    Unit("conv", 4096, ALL),
+    *(Unit("conv", size, ALL) for size in (2, 8, 64, 512, 4096)),
     Unit("conv", 512, on_dask=True),
-    Unit("graph", 1, ALL),
-    Unit("graph", 8),
-    Unit("graph", 64, ALL),
-    Unit("graph", 512, ALL),
-    Unit("graph", 4096, ALL),
-    Unit("edge", 1),
-    Unit("edge", 64),
-    Unit("edge", 512),
-    Unit("edge-dense", 1),
-    Unit("edge-dense", 64, ALL),
-    Unit("edge-dense", 512, ALL),
-    Unit("edge-dense", 4096, ALL),
+    *(Unit("graph", size, () if size == 8 else ALL) for size in (1, 8, 64, 512, 4096)),
+    *(Unit("edge", size) for size in (1, 64, 512)),
+    *(Unit("edge-dense", size, () if size == 1 else ALL) for size in (1, 64, 512, 4096)),
 )
 
 

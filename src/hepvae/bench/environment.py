@@ -1,16 +1,19 @@
-"""The machine and the software that figures were measured with."""
+"""The machine and the software that figures were measured with, and the memory of this process."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..extras import versions
 
-__all__ = ["environment"]
+__all__ = ["environment", "forget_peak", "resident", "slope"]
 
 PACKAGES = (
     "hepvae",
@@ -46,3 +49,30 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def resident() -> dict[str, int]:
+    """Resident memory in bytes, now and at its peak (/proc/self/status)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kilobytes = {
+        key: int(value.split()[0])
+        for key, _, value in (line.partition(":") for line in lines)
+        if key.startswith("Vm")
+    }
+    return {"now": 1024 * kilobytes["VmRSS"], "peak": 1024 * kilobytes["VmHWM"]}
+
+
+def forget_peak() -> None:
+    """Let the peak begin at what is resident now (proc(5), clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def slope(calls: Sequence[int], resident_bytes: Sequence[int]) -> float | None:
+    """Bytes by which memory grows with each call: the straight line through the second half of the samples.
+
+    The first half is left out: there a runtime still takes what it will keep. None where too few samples are left.
+    """
+    x, y = (np.asarray(v, np.float64)[len(calls) // 2 :] for v in (calls, resident_bytes))
+    if len(x) < 3 or x[-1] == x[0]:
+        return None
+    return float(np.polyfit(x - x[0], y - y[0], 1)[0])

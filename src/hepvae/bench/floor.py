@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from timeit import repeat
 
 import numpy as np
 
@@ -102,12 +101,6 @@ def measure(threads: int) -> dict[str, float]:
         for worker in workers:
             worker.join()
 
-    product_s = np.median([_timed(lambda: session.run(None, feed)) for _ in range(4 * ROUNDS)])
-    copy_s = np.median([_timed(copy) for _ in range(ROUNDS)])
+    product_s = np.median(repeat(lambda: session.run(None, feed), number=1, repeat=4 * ROUNDS))
+    copy_s = np.median(repeat(copy, number=1, repeat=ROUNDS))
     return {"matrix_flop_per_s": 2 * MATRIX_SIZE**3 / product_s, "bytes_per_s": 2 * COPIED_BYTES / copy_s}
-
-
-def _timed(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,8 @@ def read_sample(path: str) -> Sample:
     return Sample(2 * len(events), ak.to_numpy(region.place), ak.to_numpy(weight))
 
 
-@dataclass
-class Inputs:
-    """Where the files of a study are.
+class Inputs(ExitStack):
+    """Where the files of a study are, and the servers that give them while the block runs.
 
     Parameters
     ----------
@@ -53,24 +53,14 @@ class Inputs:
         As the user named them; None: the bundled samples.
     """
 
-    files: tuple[str, ...] | None
-    paths: list[str] = field(init=False)
-    _running: ExitStack = field(init=False, default_factory=ExitStack)
-    _ports: dict[float, int | HepvaeError] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.files is None:
-            self.paths = [str(sample_path(name)) for name in SAMPLES]
-            self.names = list(SAMPLES.values())
+    def __init__(self, files: Sequence[str] | None):
+        super().__init__()
+        self._ports: dict[float, int | HepvaeError] = {}
+        if files is None:
+            self.paths, self.names = [str(sample_path(name)) for name in SAMPLES], list(SAMPLES.values())
         else:
-            self.paths = [source.path for source in resolve(list(self.files))]
+            self.paths = [source.path for source in resolve(list(files))]
             self.names = distinct_names(self.paths)
-
-    def __enter__(self) -> Inputs:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._running.__exit__(*error)
 
     @property
     def are_remote(self) -> bool:
@@ -112,7 +102,5 @@ class Inputs:
 
     def _start(self, rtt_ms: float) -> int:
         if rtt_ms:
-            return self._running.enter_context(delay_proxy(self._port(0.0), rtt_ms))
-        return self._running.enter_context(
-            xrootd_server({self._link(i): Path(path) for i, path in enumerate(self.paths)})
-        )
+            return self.enter_context(delay_proxy(self._port(0.0), rtt_ms))
+        return self.enter_context(xrootd_server({self._link(i): Path(p) for i, p in enumerate(self.paths)}))

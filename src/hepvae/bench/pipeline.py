@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from timeit import timeit
 from typing import Any
 
 import awkward as ak
@@ -106,10 +107,9 @@ def in_turns(sides: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> di
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for i in range(rounds + 1):
         for name in list(sides) if i % 2 else list(sides)[::-1]:
-            start = time.perf_counter()
-            sides[name]()
+            taken = timeit(sides[name], number=1)
             if i:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(taken)
     return seconds
 
 

@@ -22,11 +22,10 @@ from ..output.text import csv_cell, markdown_text
 from ..plots import PlotOptions, plot_scores
 from ..plots.histograms import score_histogram, score_label
 from . import figures, printing
-from .cells import Record
+from .cells import PASS_S, Record
 from .comparisons import Comparison, compare, delay_shares, deviations_of_runs, select
 from .findings import findings
 from .study import Study
-from .timing import PASS_S
 
 if TYPE_CHECKING:
     from rich.console import Console

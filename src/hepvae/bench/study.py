@@ -6,25 +6,25 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..conversion.parity import Parity
-from ..errors import HepvaeError
+from ..errors import HepvaeError, ModelError
 from ..execution.progress import progress_bar
 from ..execution.threads import default_threads
+from ..inference import model_file, named_model
+from ..inference.transport import digest
 from ..jets.spec import InputSpec
 from ..models.card import ModelCard
 from ..output.files import make_folder
 from ..output.journal import Journal
-from ..reading.sources import stamp
+from ..reading.sources import distinct_names, stamp
 from .accuracy import Accuracy, SampleScores, parity_of, scores_of
-from .cells import Cell, Record, cell_key
+from .cells import Cell, Plan, Record, cell_key, seeds
 from .environment import environment
 from .inputs import Inputs, read_sample
-from .plan import Plan, seeds
 from .processes import run_module
-from .subjects import Subjects
 from .timing import Opened, open_cells, time_in_turns
 
 __all__ = ["Study", "run_study", "unfinished"]
@@ -67,6 +67,56 @@ class Study:
             "trainings": self.trainings,
             "parity": parity,
         }
+
+
+class Subjects:
+    """The models of a study.
+
+    Parameters
+    ----------
+    plan : Plan
+    threads : int
+        That a runtime may use.
+    retrained : path
+        Folder of the model directories that the study makes.
+
+    Raises
+    ------
+    ModelError
+        A model has no file for a runtime of the plan.
+    """
+
+    def __init__(self, plan: Plan, threads: int, retrained: Path):
+        self.threads, self._retrained = threads, retrained
+        self.files = {(m, r): model_file(named_model(m, runtime=r), r) for m in plan.models for r in plan.runtimes}
+        self.short = dict(zip(plan.models, distinct_names(plan.models)))
+        """Name in tables, by what the user wrote."""
+        self.cards: dict[str, ModelCard] = {}
+        """By what the user wrote, once known."""
+
+    def digests(self) -> dict[str, str]:
+        """What the files hold, so that another model of the same name is another study."""
+        return {f"{m} {r}": digest(file) for (m, r), file in self.files.items()}
+
+    def folder(self, cell: Cell) -> Path:
+        """Where a training of the study has its model directory."""
+        return self._retrained / self.short[cell.model].replace("/", "_") / cell.training.replace(" ", "-")
+
+    def file(self, cell: Cell) -> str:
+        """The model file of a cell."""
+        if cell.training:
+            return str(model_file(self.folder(cell), cell.runtime))
+        return str(self.files[cell.model, cell.runtime])
+
+    def card(self, cell: Cell) -> ModelCard:
+        """What the model of a cell says of itself."""
+        if cell.model not in self.cards:
+            (one,) = open_cells([(cell, self.file(replace(cell, training="")))], threads=self.threads)
+            one.end()
+            if one.failure:
+                raise ModelError(one.failure)
+            self.cards[cell.model] = ModelCard.from_dict(one.information["card"])
+        return self.cards[cell.model]
 
 
 class _Run:
@@ -126,10 +176,8 @@ class _Run:
                 turns = [opened[cell] for cell in unit if cell in opened]
                 records = self._timed(turns)
                 failed.update({one.cell: one.failure for one in turns if one.failure})
-                self.journal.add(
-                    unit_name(unit),
-                    {"records": records, "failures": [_failure(c, failed[c]) for c in unit if c in failed]},
-                )
+                failures = [{**cell.keys, "error": failed[cell]} for cell in unit if cell in failed]
+                self.journal.add(unit_name(unit), {"records": records, "failures": failures})
                 for one in turns:
                     one.end()
                 advance(len(unit))
@@ -246,7 +294,3 @@ def _is_done(journal: Journal, unit: tuple[Cell, ...]) -> bool:
 def unfinished(output: Path) -> Path:
     """Where the parts of a study are kept until it is whole and its report is written."""
     return Path(output, ".hepvae-bench-unfinished")
-
-
-def _failure(cell: Cell, error: str) -> Record:
-    return {**cell.keys, "error": error}

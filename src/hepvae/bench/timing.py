@@ -13,36 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import HepvaeError
-from .cells import Cell, Record
+from .cells import Cell, Effort, Record
 from .intervals import middle
 from .processes import Answer, Process
 
-__all__ = ["BEFORE", "PASS_S", "Effort", "Opened", "open_cells", "time_in_turns"]
-
+__all__ = ["BEFORE", "Opened", "open_cells", "time_in_turns"]
 
 #: In the place of a runtime: another checkout of hepvae, as that runs its model.
 BEFORE = "hepvae before"
-#: A pass through files that are streamed ends after so many seconds, or with the files.
-PASS_S = 2.0
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long to measure."""
-
-    seconds: float = 1.0
-    """For each cell, after the warm-up."""
-    block_s: float = 0.1
-    """A turn: a round gives each cell one. Shared machines change their speed within tenths of a second, which
-    longer turns feel more; shorter ones feel the change of turns."""
-    rounds: tuple[int, int] = (10, 40)
-    """At least, unless a call takes very long, and at most, unless single-stream queries ask for more."""
-    single_stream_calls: int = 0
-    """At least so many calls at batch size 1; MLPerf's rules ask for 1,024."""
-    passes: int = 5
-    """Through the files, where they are streamed."""
-    pass_s: float = PASS_S
-    """A pass may end so early."""
 
 
 #: So long the calls at the start of a turn are not timed: the caches hold another process's data, and its

@@ -22,7 +22,7 @@ from ..output.files import whole_file
 from ..reading.batches import to_tf_dataset
 from .before import Timed, serve
 from .contenders import CONTENDERS
-from .memory import forget_peak, resident, slope
+from .environment import forget_peak, resident, slope
 from .processes import Answer
 from .reader import ALL_DIJETS, STEP
 

@@ -107,18 +107,20 @@ read_options = built(
 
 def missing_status(found: Collected, allowed: int) -> int:
     """Print which inputs have no part; gives the exit status as `failed_status`."""
-    for part in found.missing:
-        logger.error("missing: %s", part.missing)
+    status = _status([f"missing: {part.missing}" for part in found.missing], len(found.parts), allowed)
     if found.missing:
         logger.error(
             "%d of %d inputs have no part in %s", len(found.missing), len(found.parts), found.folder.address
         )
-    return int(len(found.missing) > allowed or len(found.missing) == len(found.parts))
+    return status
 
 
 def failed_status(reports: Sequence[FileReport], allowed: int) -> int:
     """Print why files failed; gives the exit status: 1 where more failed than allowed, or all."""
-    failures = [report.failure for report in reports if report.failure is not None]
+    return _status([report.failure for report in reports if report.failure is not None], len(reports), allowed)
+
+
+def _status(failures: list[str], number: int, allowed: int) -> int:
     for failure in failures:
         logger.error("%s", failure)
-    return int(len(failures) > allowed or len(failures) == len(reports))
+    return int(len(failures) > allowed or len(failures) == number)

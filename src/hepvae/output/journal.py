@@ -110,9 +110,10 @@ class Journal:
             It cannot be opened, or is no regular file.
         """
         path = self.folder / name
+        mode, doing = ("rb", "read") if flags == os.O_RDONLY else ("wb", "written")
         with (
-            faults_of(path, "read" if flags == os.O_RDONLY else "written"),
-            os.fdopen(os.open(name, flags | _FLAGS, 0o600, dir_fd=self._fd), _mode(flags)) as file,
+            faults_of(path, doing),
+            os.fdopen(os.open(name, flags | _FLAGS, 0o600, dir_fd=self._fd), mode) as file,
         ):
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
@@ -187,10 +188,6 @@ def forget(folder: str | Path) -> None:
     if os.path.lexists(folder):
         with Journal(folder, {}, anew=True) as journal:
             journal.forget()
-
-
-def _mode(flags: int) -> str:
-    return "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "wb" if not flags & os.O_APPEND else "ab"
 
 
 def _digest(text: str) -> str:

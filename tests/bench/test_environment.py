@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from hepvae.bench.memory import slope
+from hepvae.bench.environment import slope
 
 CODE = """
-from hepvae.bench.memory import forget_peak, resident
+from hepvae.bench.environment import forget_peak, resident
 import numpy as np
 start = resident()["now"]
 held = np.ones(4_000_000)       # 32 MB
