@@ -106,13 +106,8 @@ def _import_tensorflow(name: str) -> ModuleType:
         return import_module(name)
 
 
-def _import_tf2onnx(name: str) -> ModuleType:
-    require("tensorflow", name)
-    return import_module(name)
-
-
-def _import_tf_keras(name: str) -> ModuleType:
-    """Keras 2, which looks for a Keras 3 that is TensorFlow's and warns of it."""
+def _import_after_tensorflow(name: str) -> ModuleType:
+    """What imports TensorFlow itself; Keras 2 also looks for a Keras 3 that is TensorFlow's, and warns of it."""
     require("tensorflow", name)
     with quiet_tensorflow():
         return import_module(name)
@@ -142,8 +137,8 @@ _IMPORTS: dict[str, Callable[[str], ModuleType]] = {
     "onnxruntime": _import_onnxruntime,
     "openvino": _import_openvino,
     "tensorflow": _import_tensorflow,
-    "tf2onnx": _import_tf2onnx,
-    "tf_keras": _import_tf_keras,
+    "tf2onnx": _import_after_tensorflow,
+    "tf_keras": _import_after_tensorflow,
 }
 
 

@@ -8,8 +8,7 @@ import pytest
 from helpers.records import TIMES, records
 from rich.console import Console
 
-from hepvae.bench.comparisons import batch_time, compare, delay_shares, select
-from hepvae.bench.findings import findings
+from hepvae.bench.comparisons import batch_time, compare, delay_shares, findings, select
 from hepvae.bench.printing import (
     delays_table,
     hidden_until,

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from hepvae.execution.ahead import read_ahead
+from hepvae.execution.threads import read_ahead
 
 
 def test_items_come_in_order_from_another_thread():

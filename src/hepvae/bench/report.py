@@ -23,8 +23,7 @@ from ..plots import PlotOptions, plot_scores
 from ..plots.histograms import score_histogram, score_label
 from . import figures, printing
 from .cells import PASS_S, Record
-from .comparisons import Comparison, compare, delay_shares, deviations_of_runs, select
-from .findings import findings
+from .comparisons import Comparison, compare, delay_shares, deviations_of_runs, findings, select
 from .study import Study
 
 if TYPE_CHECKING:

@@ -58,15 +58,8 @@ class Study:
     def to_dict(self) -> Record:
         """What was measured, in plain values, as in ``results.json``."""
         parity = {m: {r: asdict(p) for r, p in runtimes.items()} for m, runtimes in self.parity.items()}
-        return {
-            "environment": self.environment,
-            "settings": self.settings,
-            "records": self.records,
-            "failures": self.failures,
-            "inputs": self.inputs,
-            "trainings": self.trainings,
-            "parity": parity,
-        }
+        plain = ("environment", "settings", "records", "failures", "inputs", "trainings")
+        return {**{name: getattr(self, name) for name in plain}, "parity": parity}
 
 
 class Subjects:

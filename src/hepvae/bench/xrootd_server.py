@@ -198,16 +198,11 @@ def _wait(process: subprocess.Popen[bytes], port: int, what: str, log: Path) -> 
                 return
         time.sleep(0.1)
     # Its log is in a folder of its own below the one it was told.
-    logged = [line for file in log.parent.rglob("log*") if file.is_file() for line in _lines(file)]
-    why = next(
-        (line for line in reversed(logged) if "unable" in line or "error" in line.lower()), "it says nothing"
-    )
+    logged = "\n".join(file.read_text(errors="replace") for file in log.parent.rglob("log*") if file.is_file())
+    told = (line for line in reversed(logged.splitlines()) if "unable" in line or "error" in line.lower())
+    why = next(told, "it says nothing")
     state = "ended" if process.poll() is not None else f"took no connection in {START_S} s"
     raise FileError(f"{what}: the XRootD server for it {state}: {why}")
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text(errors="replace").splitlines()
 
 
 def _check_readable(folder: Path, files: Iterable[Path]) -> None:

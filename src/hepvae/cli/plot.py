@@ -78,7 +78,11 @@ def plot(
         for one in given:
             check_choice(name, one, samples)
     factors = _factors(scale, samples)
-    figures = [path for one in output for path in _with_suffix(Path(one))]
+    figures = [
+        path.with_suffix(suffix)
+        for path in map(Path, output)
+        for suffix in ([path.suffix] if path.suffix else [".png", ".pdf"])
+    ]
     saved = [figures[0].with_suffix(".root")] if save else []
     for path in (*figures, *saved):
         check_output(path, overwrite=overwrite)
@@ -161,8 +165,3 @@ def _factors(scale: tuple[str, ...], samples: dict[str, Path]) -> dict[str, floa
             value = text
         factors[check_choice("--scale", name, samples)] = check_number("--scale", value, lowest=0)
     return factors
-
-
-def _with_suffix(path: Path) -> list[Path]:
-    """Without a suffix, one with each."""
-    return [path] if path.suffix else [path.with_suffix(suffix) for suffix in (".png", ".pdf")]

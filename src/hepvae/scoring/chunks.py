@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import HepvaeError, LayoutError, SpecError
-from ..execution.ahead import read_ahead
+from ..execution.threads import read_ahead
 from ..inference import Inferer
 from ..jets.features import FEATURES
 from ..jets.health import Health

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from ..execution.ahead import read_ahead
 from ..execution.progress import event_bar
+from ..execution.threads import read_ahead
 from ..jets.health import Health
 from ..options import check_whole_number
 from ..reading.dijets import iterate_sources
