@@ -3,7 +3,6 @@ and the spread of repeated experiments."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import sqrt
 from statistics import NormalDist
 
@@ -17,7 +16,6 @@ from hepvae.search.separation import (
     Measured,
     figures_of_merit,
     in_window,
-    over_folds,
     roc,
     with_uncertainty,
 )
@@ -235,18 +233,6 @@ def test_figures_are_those_of_the_curve(samples):
         figures_of_merit(*samples, background_efficiencies=(0.1, 2))
     with pytest.raises(OptionError, match="replicas is 1"):
         figures_of_merit(*samples, replicas=1)
-
-
-def test_spread_over_folds(samples):
-    one = figures_of_merit(*samples, background_efficiencies=(0.1, 0.001), replicas=2)
-    folds = [replace(one, auc=Measured(auc, 0.5)) for auc in (0.6, 0.7, 0.8)]
-    found = over_folds(folds)
-    assert found.auc.value == pytest.approx(0.7) and found.auc.uncertainty == pytest.approx(0.1)
-    assert found.best.value == pytest.approx(one.best.value) and found.best.uncertainty == pytest.approx(0)
-    assert found.improvement[0.1].value == pytest.approx(one.improvement[0.1].value)
-    assert f"{found.improvement[0.001]:.1f}" == "-"
-    with pytest.raises(OptionError, match="1 folds: expected two or more"):
-        over_folds(folds[:1])
 
 
 def test_window_around_a_mass():

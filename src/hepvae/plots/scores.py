@@ -85,7 +85,7 @@ def plot_scores(
         colors = _draw_samples(upper, histogram, samples, data, stack)
         upper.set_ylabel("Fraction of events" if normalise else "Events")
         if lower is not None:
-            edges = histogram.axes[1].edges
+            axis = histogram.axes[1]
             background = [samples[name] for name in stack]
             others = [sample for name, sample in samples.items() if name not in stack]
             if not background:
@@ -93,12 +93,12 @@ def plot_scores(
                 background = [reference]
                 others = [sample for sample in others if sample is not reference]
             if stack and data is None:
-                _draw_significance(lower, edges, others, background, colors)
+                _draw_significance(lower, axis, others, background, colors)
             else:
                 compared = [sample for sample in others if not stack or sample.name == data]
-                _draw_ratios(lower, edges, compared, background, colors, data)
+                _draw_ratios(lower, axis, compared, background, colors, data)
             upper.set_xlabel("")
-            lower.set_xlabel(histogram.axes[1].label)
+            lower.set_xlabel(axis.label)
             canvas.figure.align_ylabels()
         legend_above(upper, title=canvas.title)
         canvas.write_label(upper)
@@ -179,16 +179,15 @@ def _sum(samples: Sequence[_Sample]) -> tuple[Floats, Floats]:
 
 def _draw_ratios(
     axes: Axes,
-    edges: Floats,
+    axis: Any,
     samples: Sequence[_Sample],
     background: Sequence[_Sample],
     colors: Mapping[str, str],
     data: str | None,
 ) -> None:
     """Samples over a background, whose own uncertainty is a band around one."""
-    expected, uncertainty = _sum(background)
+    edges, centres, (expected, uncertainty) = axis.edges, axis.centers, _sum(background)
     known = expected > 0
-    centres = np.sqrt(edges[1:] * edges[:-1]) if axes.get_xscale() == "log" else (edges[1:] + edges[:-1]) / 2
     spread = np.divide(uncertainty, expected, where=known, out=np.zeros_like(expected))
     axes.stairs(1 + spread, edges, baseline=1 - spread, fill=True, color="gray", alpha=0.35)
     axes.axhline(1, color="gray", linewidth=1)
@@ -212,30 +211,21 @@ def _draw_ratios(
 
 def _draw_significance(
     axes: Axes,
-    edges: Floats,
+    axis: Any,
     signals: Sequence[_Sample],
     background: Sequence[_Sample],
     colors: Mapping[str, str],
 ) -> None:
     """S / sqrt(B) of each bin, with the statistical uncertainty of both."""
-    expected, uncertainty = _sum(background)
+    edges, centres, (expected, uncertainty) = axis.edges, axis.centers, _sum(background)
     known = expected > 0
-    centres = np.sqrt(edges[1:] * edges[:-1]) if axes.get_xscale() == "log" else (edges[1:] + edges[:-1]) / 2
     for sample in signals:
         values = np.divide(sample.values, np.sqrt(expected), where=known, out=np.full_like(expected, np.nan))
         axes.stairs(values, edges, baseline=None, color=colors[sample.name], linewidth=2.5)
         seen = known & (sample.values > 0)
-        relative = np.sqrt(
-            sample.variances[seen] / sample.values[seen] ** 2 + (uncertainty[seen] / expected[seen]) ** 2 / 4
-        )
-        axes.errorbar(
-            centres[seen],
-            values[seen],
-            values[seen] * relative,
-            fmt="none",
-            color=colors[sample.name],
-            linewidth=1.5,
-        )
+        relative = np.hypot(sample.errors[0, seen] / sample.values[seen], uncertainty[seen] / expected[seen] / 2)
+        bars = centres[seen], values[seen], values[seen] * relative
+        axes.errorbar(*bars, fmt="none", color=colors[sample.name], linewidth=1.5)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("S / √B", fontsize="small", loc="center")
 
@@ -261,9 +251,8 @@ def plot_score_against_mjj(
         No events are between the ends of both axes.
     """
     with drawing(options) as canvas:
-        axes = _wide_axes(canvas)
         projected: Any = histogram.project("mjj", "score")
-        filled = _colour_map(axes, projected, projected.values(), "Sum of weights")
+        axes, filled = _colour_map(canvas, projected, projected.values(), "Sum of weights")
         for i, (name, (at, threshold)) in enumerate((thresholds or {}).items()):
             at, threshold = np.asarray(at), np.asarray(threshold)
             axes.plot(at, threshold, color="white", linewidth=5)
@@ -294,10 +283,10 @@ def plot_jet_against_jet(histogram: Hist[Any], **options: Unpack[PlotOptions]) -
     with drawing(options) as canvas:
         from matplotlib.lines import Line2D
 
-        axes = _wide_axes(canvas)
         first, *others = histogram.axes[0]
         one: Any = histogram[{"dataset": first}]
-        filled = _colour_map(axes, one, one.values() / one.values(flow=True).sum(), f"{first}: fraction of events")
+        fractions = one.values() / one.values(flow=True).sum()
+        axes, filled = _colour_map(canvas, one, fractions, f"{first}: fraction of events")
         lines = []
         for i, other in enumerate(others):
             counts: Any = histogram[{"dataset": other}]
@@ -315,16 +304,12 @@ def plot_jet_against_jet(histogram: Hist[Any], **options: Unpack[PlotOptions]) -
     return canvas.figure
 
 
-def _wide_axes(canvas: Canvas) -> Axes:
-    """Axes with room for a colour bar."""
-    canvas.figure.set_size_inches(11.5, 10)
-    return canvas.figure.subplots()
-
-
-def _colour_map(axes: Axes, histogram: Any, values: Floats, name: str) -> Floats:
-    """Bins in colours on a logarithmic scale; empty ones stay white. Returns the corners of the others."""
+def _colour_map(canvas: Canvas, histogram: Any, values: Floats, name: str) -> tuple[Axes, Floats]:
+    """Axes with bins in colours on a logarithmic scale; empty ones stay white. With the corners of the others."""
     from matplotlib.colors import LogNorm
 
+    canvas.figure.set_size_inches(11.5, 10)  # with room for a colour bar
+    axes = canvas.figure.subplots()
     if not (values > 0).any():
         raise DataError("no events between the ends of both axes")
     x, y = histogram.axes
@@ -342,7 +327,7 @@ def _colour_map(axes: Axes, histogram: Any, values: Floats, name: str) -> Floats
     axes.set_xlabel(x.label)
     axes.set_ylabel(y.label)
     axes.tick_params(axis="x", pad=10)  # the first numbers of both axes stand in one corner
-    return np.stack([np.append(x.edges[column], x.edges[column + 1]), np.tile(y.edges[row + 1], 2)], axis=1)
+    return axes, np.stack([np.append(x.edges[column], x.edges[column + 1]), np.tile(y.edges[row + 1], 2)], axis=1)
 
 
 def _smoothed(values: Floats) -> Floats:

@@ -7,7 +7,7 @@ from .fits import SpectrumFit, fit_spectrum
 from .pass_rates import PassRate, pass_rate
 from .samples import SearchSample, load_sample, score_sample
 from .scans import COMBINED, Scan, Systematics, ToyScan, scan, scan_toys
-from .separation import FiguresOfMerit, Roc, figures_of_merit, in_window, over_folds, roc
+from .separation import FiguresOfMerit, Roc, figures_of_merit, in_window, roc
 from .slices import INCLUSIVE, expect_background, slice_signal
 from .spectrum import BackgroundFunction, SignalShape, Spectrum, dijet_edges, signal_shape
 from .toys import expected_significance, global_p_value, throw_toys, yield_of_significance
@@ -40,7 +40,6 @@ __all__ = [
     "global_p_value",
     "in_window",
     "load_sample",
-    "over_folds",
     "pass_rate",
     "roc",
     "scan",

@@ -83,11 +83,10 @@ def channels_of(
     """
     channels = []
     for name, fit in fits.items():
-        edges, expected = fit.spectrum.edges, fit.expected
-        signal = events * shares[name] * shapes[name].template(mass, edges)
-        if not signal.sum() > 0:
+        edges, expected, plain = fit.spectrum.edges, fit.expected, _plain(name)
+        strength, template = events * shares[name], shapes[name].template(mass, edges)
+        if not (strength * template).sum() > 0:
             continue
-        plain = _plain(name)
         background = {
             f"{plain}_shape{k}": (expected + LOOSE * change, expected - LOOSE * change)
             for k, change in enumerate(fit.variations)
@@ -95,20 +94,18 @@ def channels_of(
         for k, change in enumerate(systematics.pass_rates.get(name, [])):
             background[f"pass_rate{k}"] = expected * np.exp(change), expected * np.exp(-change)
         if name in systematics.spurious:
-            faked = systematics.spurious[name][index] * shapes[name].template(mass, edges)
+            faked = systematics.spurious[name][index] * template
             background[f"{plain}_spurious"] = expected + faked, expected - faked
         moved = {}
         for what in ("scale", "resolution"):
             if size := getattr(systematics, what):
-                up, down = (
-                    events * shares[name] * shapes[name].template(mass, edges, **{what: 1 + sign * size})
-                    for sign in (1, -1)
-                )
-                moved[f"jet_energy_{what}"] = up, down
-        floored = {of: (_floor(up), _floor(down)) for of, (up, down) in background.items()}
-        moved = {of: (_floor(up), _floor(down)) for of, (up, down) in moved.items()}
-        data = fit.spectrum.counts
-        channels.append(Channel(plain, edges, data, _floor(expected), _floor(signal), floored, moved))
+                up, down = (shapes[name].template(mass, edges, **{what: 1 + sign * size}) for sign in (1, -1))
+                moved[f"jet_energy_{what}"] = strength * up, strength * down
+        floored = (
+            {of: (_floor(up), _floor(down)) for of, (up, down) in some.items()} for some in (background, moved)
+        )
+        nominal = fit.spectrum.counts, _floor(expected), _floor(strength * template)
+        channels.append(Channel(plain, edges, *nominal, *floored))
     if not channels:
         raise OptionError(f"datacard of a signal of {mass:g} GeV: no slice has any of it")
     return channels

@@ -62,10 +62,6 @@ class SignalFiles:
         raise OptionError(f"signal {text!r}: expected NAME=MASS=FILES, the mass in GeV")
 
 
-def _bundled_signals() -> tuple[SignalFiles, ...]:
-    return tuple(SignalFiles(name, mass, sample_path(name)) for name, mass in RESONANCES.items())
-
-
 @dataclass(frozen=True)
 class SearchOptions:
     """What is searched in, and how.
@@ -84,7 +80,11 @@ class SearchOptions:
     """Show the data above the loosest working point."""
     background: Any = None
     """Files of simulated QCD; None: the bundled sample."""
-    signals: tuple[SignalFiles, ...] = field(default_factory=_bundled_signals)
+    signals: tuple[SignalFiles, ...] = field(
+        default_factory=lambda: tuple(
+            SignalFiles(name, mass, sample_path(name)) for name, mass in RESONANCES.items()
+        )
+    )
     control: Any = None
     """Files of independent QCD; None: a quarter of the background is held out."""
     models: tuple[str, ...] = ()

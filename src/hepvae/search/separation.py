@@ -6,7 +6,7 @@ the cut changes s / sqrt(b). Cuts that too few background events pass say nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,6 @@ __all__ = [
     "Roc",
     "figures_of_merit",
     "in_window",
-    "over_folds",
     "roc",
     "with_uncertainty",
 ]
@@ -237,11 +236,11 @@ def _replicas(background: ScoredEvents, signal: ScoredEvents, replicas: int, see
         yield _roc(threshold, [sample.curve(drawn) for sample, drawn in zip(samples, counts)])
 
 
-def _spread(values: npt.ArrayLike, ddof: int = 0) -> float:
+def _spread(values: npt.ArrayLike) -> float:
     """Standard deviation of those that are no NaN."""
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
-    return float(np.std(known, ddof=ddof)) if len(known) > 1 else np.nan
+    return float(np.std(known)) if len(known) > 1 else np.nan
 
 
 def with_uncertainty(
@@ -338,28 +337,6 @@ def figures_of_merit(
         dict(zip(background_efficiencies, improvement)),
         float(curve.background_events[-1]),
         float(curve.signal_events[-1]),
-    )
-
-
-def over_folds(folds: Sequence[FiguresOfMerit]) -> FiguresOfMerit:
-    """Mean over folds or seeds, and the standard deviation between them as the uncertainty of one.
-
-    A figure that is not known for some of the folds is not known.
-    """
-    if len(folds) < 2:
-        raise OptionError(f"{len(folds)} folds: expected two or more")
-
-    def combined(measured: Iterable[Measured]) -> Measured:
-        values = [one.value for one in measured]
-        return Measured(float(np.mean(values)), _spread(values, ddof=1) if np.isfinite(values).all() else np.nan)
-
-    return FiguresOfMerit(
-        auc=combined(fold.auc for fold in folds),
-        best=combined(fold.best for fold in folds),
-        best_at=combined(fold.best_at for fold in folds),
-        improvement={at: combined(fold.improvement[at] for fold in folds) for at in folds[0].improvement},
-        background_events=float(np.mean([fold.background_events for fold in folds])),
-        signal_events=float(np.mean([fold.signal_events for fold in folds])),
     )
 
 

@@ -260,7 +260,8 @@ class BackgroundFunction:
     def density(mjj: npt.ArrayLike, parameters: npt.ArrayLike, family: Family = "dijet") -> Floats:
         """Events per GeV at mjj (GeV) for (ln p0, p1, p2, ...); those that are left out are zero."""
         logarithms = _logarithms(np.asarray(mjj, np.float64), family)
-        return np.exp(logarithms @ _padded(parameters)[_ORDER])
+        given = np.asarray(parameters, np.float64)
+        return np.exp(logarithms @ np.pad(given, (0, MOST_PARAMETERS - len(given)))[_ORDER])
 
     @classmethod
     def of_parameters(cls, edges: npt.ArrayLike, parameters: npt.ArrayLike, family: Family = "dijet") -> Floats:
@@ -268,12 +269,6 @@ class BackgroundFunction:
         points, weights = _quadrature(np.asarray(edges, np.float64))
         events: Floats = np.sum(cls.density(points, parameters, family) * weights, axis=1)
         return events
-
-
-def _padded(parameters: npt.ArrayLike) -> Floats:
-    """All of (ln p0, p1, p2, ...): those that are left out are zero."""
-    given = np.asarray(parameters, np.float64)
-    return np.pad(given, (0, MOST_PARAMETERS - len(given)))
 
 
 def _quadrature(edges: Floats) -> tuple[Floats, Floats]:
