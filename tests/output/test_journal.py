@@ -30,10 +30,10 @@ def test_a_start_anew_keeps_nothing(tmp_path):
 
 
 def test_another_question_begins_anew(tmp_path):
-    assert not kept(tmp_path, {"plan": 1}, ("unit", {})).replaced
-    assert not kept(tmp_path, {"plan": 1}).replaced
+    assert not kept(tmp_path, {"plan": 1}, ("unit", {})).changed
+    assert not kept(tmp_path, {"plan": 1}).changed
     other = kept(tmp_path, {"plan": 2})
-    assert other.replaced and other.parts == {}
+    assert other.changed and other.parts == {}
 
 
 @pytest.mark.parametrize("cut", range(1, 12, 5))

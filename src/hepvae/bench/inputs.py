@@ -62,10 +62,6 @@ class Inputs(ExitStack):
             self.paths = [source.path for source in resolve(list(files))]
             self.names = distinct_names(self.paths)
 
-    @property
-    def are_remote(self) -> bool:
-        return any("://" in path for path in self.paths)
-
     def addresses(self, source: str, rtt_ms: float) -> list[str]:
         """The files as they are read from a source, which is started where it has to be.
 
@@ -74,7 +70,7 @@ class Inputs(ExitStack):
         HepvaeError
             They cannot be had from there.
         """
-        if self.are_remote:
+        if any("://" in path for path in self.paths):
             if source == "local":
                 raise OptionError(f"{self.paths[0]}: not on this disk")
             if rtt_ms:

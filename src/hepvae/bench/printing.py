@@ -10,7 +10,7 @@ import numpy as np
 
 from ..conversion.parity import Parity
 from ..output.tables import Table, figure
-from .cells import Record
+from .cells import KEYS, Record
 from .comparisons import Comparison, batch_time, grouped, select
 from .intervals import LEVEL, Ratio
 
@@ -53,6 +53,11 @@ MEMORY: dict[str, Column] = {
 }
 
 
+def _median(records: Sequence[Record], get: Column) -> str:
+    """Over the runs; nothing where there are none."""
+    return figure(float(np.median([get(r) for r in records]))) if records else ""
+
+
 def source_name(cell: Record) -> str:
     """Where the files of a cell are."""
     return str(cell["source"]) + (f" +{cell['rtt_ms']:g} ms" if cell["rtt_ms"] else "")
@@ -80,7 +85,7 @@ def _cells(
                 *(get(runs[0]) for get in shown.values()),
                 runs[0]["runtime"],
                 str(runs[0]["batch_size"]),
-                *(figure(float(np.median([get(r) for r in runs]))) for get in columns.values()),
+                *(_median(runs, get) for get in columns.values()),
             ],
         )
         for key, runs in grouped(records, *PLACE, "runtime").items()
@@ -97,10 +102,7 @@ def summary_table(records: Sequence[Record], comparisons: Sequence[Comparison]) 
     for model, size in dict.fromkeys((r["model"], r["batch_size"]) for r in records):
         runs = [select(records, model=model, batch_size=size, runtime=runtime) for runtime in runtimes]
         times = [figure(1e6 * batch_time(some) / size) if some else "" for some in runs]
-        peaks = [
-            figure(float(np.median([r["rss_peak_bytes"] for r in some])) / MEGABYTE) if some else ""
-            for some in runs
-        ]
+        peaks = [_median(some, MEMORY["peak MB"]) for some in runs]
         found = [ratios.get((model, size, side)) for side in sides]
         rows.append([model, str(size), *times, *(str(ratio or "") for ratio in found), *peaks])
     over = [f"{side} / {comparisons[0].reference}" for side in sides]
@@ -154,7 +156,7 @@ def scenarios_table(records: Sequence[Record]) -> Table:
             [
                 model,
                 runtime,
-                figure(1e3 * float(np.median([r["latency_s"]["p90"] for r in single]))) if single else "",
+                _median(single, TIMES["p90 ms"]),
                 f"{min(r['timed_calls'] for r in single):,}" if single else "",
                 figure(rate[best]),
                 str(best),
@@ -252,7 +254,7 @@ def trainings_table(
 
 def failures_table(failures: Sequence[Record]) -> Table:
     """Cells that could not be measured, and why."""
-    names = ("model", "training", "runtime", "source", "rtt_ms", "pipeline", "batch_size", "run", "error")
+    names = (*KEYS, "error")
     return Table(
         [n.replace("_", " ") for n in names], [[str(f[n]) for n in names] for f in failures], left=len(names)
     )

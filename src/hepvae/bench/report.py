@@ -154,19 +154,16 @@ def _sections(view: _View) -> list[_Section]:
     if scores:
         drawn = {}
         for model, samples in scores.items():
-            # Not named by model where there is one, so that scripts know its name.
-            name = "anomaly_score" if len(scores) == 1 else f"anomaly_score_{plain_name(model)}"
-            drawn[f"{name}.png"] = partial(_plot_scores, samples, f"{model}, {study.strategies[model]}")
+            # Named by model where there are several, so that scripts know the name of one; none needs quoting.
+            of_model = "" if len(scores) == 1 else "_" + re.sub(r"[^A-Za-z0-9.-]+", "_", model)
+            drawn[f"anomaly_score{of_model}.png"] = partial(
+                _plot_scores, samples, f"{model}, {study.strategies[model]}"
+            )
         sections.append(_Section("Anomaly scores", "Events of the signal region.", None, drawn))
     if study.failures:
         sections.append(_Section("Failed configurations", "", printing.failures_table(study.failures)))
     sections.append(_Section("Machine and software", "", printing.environment_table(study.environment)))
     return sections
-
-
-def plain_name(model: str) -> str:
-    """A model's name as part of a file's name that needs no quoting anywhere."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", model)
 
 
 def _plot_scores(samples: Mapping[str, Any], of: str, **options: Any) -> None:

@@ -419,9 +419,7 @@ def print_scaling(scaling: Scaling, console: Console) -> None:
     for name, gain in gains.items():
         met = "met" if gain.value >= TARGET else "missed"
         say(f"Two workers over one, {name}, at best: {gain}; target {TARGET}: {met}")
-    say(
-        f"All share {scaling.cores} cores: beside one worker, the process that asks has one to itself",
-    )
+    say(f"All share {scaling.cores} cores: beside one worker, the process that asks has one to itself")
 
     table = _table(
         f"{MANY_WORKERS} workers on {scaling.cores} cores", "threads of each", "jets/s", "over the last"

@@ -230,7 +230,7 @@ def run_study(plan: Plan, folder: Path) -> Study:
             missing = [unit for unit in units if not _is_done(journal, unit)]
             cells = sum(map(len, units))
             done = cells - sum(map(len, missing))
-            if journal.replaced:
+            if journal.changed:
                 print(
                     f"the unfinished study there differs in {', '.join(journal.changed)}: starting over",
                     file=sys.stderr,

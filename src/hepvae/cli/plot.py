@@ -13,7 +13,7 @@ import click
 
 from ..errors import OptionError
 from ..execution.command import Command, option, say
-from ..execution.option_types import Number, Whole
+from ..execution.option_types import Number, Whole, as_number
 from ..options import check_choice, check_number
 from ..output.files import check_output, whole_file
 from .options import overwrite_option
@@ -156,12 +156,9 @@ def _named(scored: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _factors(scale: tuple[str, ...], samples: dict[str, Path]) -> dict[str, float]:
-    factors: dict[str, float] = {}
+    factors = {}
     for one in scale:
         name, _, text = one.rpartition("=")
-        try:
-            value: object = float(text)
-        except ValueError:
-            value = text
-        factors[check_choice("--scale", name, samples)] = check_number("--scale", value, lowest=0)
+        factor = check_number("--scale", as_number(text, float), lowest=0)
+        factors[check_choice("--scale", name, samples)] = factor
     return factors

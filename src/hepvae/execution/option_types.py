@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,18 @@ else:
     ParamType = click.ParamType
 
 
-__all__ = ["PATH", "Choice", "Listed", "Number", "Whole", "long_name"]
+__all__ = ["PATH", "Choice", "Listed", "Number", "Whole", "as_number", "long_name"]
 
 #: Type of an option that is a path.
 PATH = click.Path(path_type=Path)
+
+
+def as_number(value: Any, kind: Callable[[str], float]) -> Any:
+    """What text says as a number of a kind; it stays text where it is none, for a check to tell."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return kind(value)
+    return value
 
 
 class Number(ParamType):
@@ -33,10 +41,8 @@ class Number(ParamType):
         self.lowest, self.highest, self.unit = lowest, highest, unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, str):
-            with suppress(ValueError):
-                value = float(value)
-        return check_number(_named(param), value, lowest=self.lowest, highest=self.highest, unit=self.unit)
+        number = as_number(value, float)
+        return check_number(_named(param), number, lowest=self.lowest, highest=self.highest, unit=self.unit)
 
 
 class Whole(ParamType):
@@ -48,10 +54,7 @@ class Whole(ParamType):
         self.lowest, self.highest = lowest, highest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, str):
-            with suppress(ValueError):
-                value = int(value)
-        return check_whole_number(_named(param), value, lowest=self.lowest, highest=self.highest)
+        return check_whole_number(_named(param), as_number(value, int), lowest=self.lowest, highest=self.highest)
 
 
 class Choice(click.Choice[str]):

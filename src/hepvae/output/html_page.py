@@ -69,12 +69,8 @@ def html_page(markdown: str, folder: str | Path, title: str, figures: Collection
         if token.type == "heading_open" and token.tag == "h2":
             first = i if first is None else first
             token.attrSet("id", f"section-{len(links) + 1}")
-            links.append(f'<a href="#section-{len(links) + 1}">{html_text(_plain(inside))}</a>')
+            heading = "".join(child.content for child in inside.children or ())  # without its marks
+            links.append(f'<a href="#section-{len(links) + 1}">{html_text(heading)}</a>')
     before, after = (reader.renderer.render(some, reader.options, {}) for some in (tokens[:first], tokens[first:]))
     body = f"{before}<nav>{''.join(links)}</nav>\n{after}" if len(links) > 1 else reader.render(markdown)
     return f"<!doctype html>\n<html lang='en'><head>{head}</head>\n<body>\n{body}</body></html>\n"
-
-
-def _plain(inline: Any) -> str:
-    """The text of a heading without its marks."""
-    return "".join(child.content for child in inline.children or ())

@@ -61,7 +61,7 @@ class Journal:
             known = before is not None and config is not None
             # As JSON gives it back: tuples are lists there.
             self.changed = _differences(self.before, json.loads(json.dumps(config))) if known else []
-            """Keys of the configuration whose values were others."""
+            """Keys of the configuration whose values were others: the parts of that were removed."""
             if config is not None and (anew or before is None or self.changed):
                 self._clear()
                 self._write(CONFIG, json.dumps(config).encode())
@@ -70,11 +70,6 @@ class Journal:
         except BaseException:
             self._close()
             raise
-
-    @property
-    def replaced(self) -> bool:
-        """Whether there were parts of another configuration."""
-        return bool(self.changed)
 
     def __enter__(self) -> Journal:
         return self

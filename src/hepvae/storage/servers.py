@@ -44,8 +44,8 @@ EOS_SERVERS = {
     "/eos/uscms": "cmseos.fnal.gov",
 }
 
-# kXR_NotFound, kXR_NotAuthorized, kXR_ItExists, kXR_Unsupported of the XRootD protocol
-NOT_FOUND, NO_PERMISSION, EXISTS, UNSUPPORTED = 3011, 3010, 3018, 3013
+# kXR_NotFound, kXR_NotAuthorized, kXR_ItExists of the XRootD protocol
+NOT_FOUND, NO_PERMISSION, EXISTS = 3011, 3010, 3018
 #: What an address cannot have in a path: ``?`` begins its options, ``#`` ends it.
 NOT_IN_AN_ADDRESS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029?#]")
 #: Written at once: one request, which has the time-out of a request.
