@@ -151,11 +151,8 @@ def jets_histogram(
     ----------
     samples : mapping of name to (losses, weights)
         Arrays (events, 2) and (events,). Events with NaN do not enter.
-    loss : str
-        Its name, as a model gives it.
-    label : str, optional
-        Of the axis, as of `loss_labels`.
-    bins, limits : as for `score_histogram`, of both axes
+    loss, label, bins, limits
+        As for `loss_histogram`, of both axes.
 
     Returns
     -------

@@ -72,12 +72,9 @@ def flatness_conclusion(name: str, before: ChiSquare, after: ChiSquare) -> str:
     if not after.ndf:
         return f"{name}: the control sample has too few events to say whether its pass rate is flat in mjj."
     flat = "is flat in mjj" if after.p_value >= UNLIKELY else "is not flat in mjj"
-    was = "" if not before.ndf else f"; one cut at all mjj: {_chi_square(before)}"
-    return f"{name}: the pass rate on the control sample {flat} ({_chi_square(after)}{was})."
-
-
-def _chi_square(measured: ChiSquare) -> str:
-    return f"chi-square {measured.value:.1f} / {measured.ndf}, p = {measured.p_value:.2g}"
+    was = f"; one cut at all mjj: chi-square {before}, p = {before.p_value:.2g}" if before.ndf else ""
+    said = f"chi-square {after}, p = {after.p_value:.2g}{was}"
+    return f"{name}: the pass rate on the control sample {flat} ({said})."
 
 
 def selection_conclusion(injected: float, significances: Mapping[str, Measured]) -> str:

@@ -32,6 +32,9 @@ class ChiSquare:
 
         return float(chdtrc(self.ndf, self.value)) if self.ndf else np.nan
 
+    def __str__(self) -> str:
+        return f"{self.value:.1f} / {self.ndf}" if self.ndf else "-"
+
 
 @dataclass(frozen=True)
 class PassRate:
@@ -146,8 +149,5 @@ def pass_rate(passed: npt.ArrayLike, mjj: npt.ArrayLike, weight: npt.ArrayLike, 
         raise OptionError(f"{len(edges)} edges of mjj bins: expected two or more that rise")
     passed, mjj, weight = np.asarray(passed, bool), finite("mjj", mjj), finite("weights", weight)
     same_length(decisions=passed, mjj=mjj, weights=weight)
-
-    def summed(of: Floats) -> Floats:
-        return np.histogram(mjj, edges, weights=of)[0]
-
-    return PassRate(edges, summed(weight * passed), summed(weight**2 * passed), summed(weight), summed(weight**2))
+    weights = weight * passed, weight**2 * passed, weight, weight**2
+    return PassRate(edges, *(np.histogram(mjj, edges, weights=of)[0] for of in weights))

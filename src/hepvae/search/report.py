@@ -256,11 +256,8 @@ def show_cuts(report: Report, cuts: Cuts, background: SearchSample, model: str, 
     for name in points.names:
         flatness = cuts.before[name].chi_square(), cuts.after[name].chi_square(None, cuts.training(name))
         share = Measured(*(100 * float(v[0]) for v in (cuts.share[name].rate, cuts.share[name].uncertainty)))
-        texts = [
-            f"{chi_square.value:.1f} / {chi_square.ndf}" if chi_square.ndf else "-" for chi_square in flatness
-        ]
         p_value = f"{flatness[1].p_value:.2g}" if flatness[1].ndf else "-"
-        rows.append([name, figure(cuts.passing[name]), f"{share:.1f}", *texts, p_value])
+        rows.append([name, figure(cuts.passing[name]), f"{share:.1f}", *map(str, flatness), p_value])
         sentences.append(conclusions.flatness_conclusion(name, *flatness))
         report.results.setdefault("working_points", {})[name] = {
             "control_percent": _plain(share),
@@ -346,7 +343,7 @@ def show_expected(
         rows.append(
             [
                 *(slice_name, _percent(part[0]), figure(part[0] * fit.expected.sum())),
-                f"{flat.value:.1f} / {flat.ndf}, {flat.p_value:.2f}" if flat and flat.ndf else "",
+                f"{flat}, {flat.p_value:.2f}" if flat and flat.ndf else "",
                 *(_percent(part[1]), figure(part[1] * injected), _significance(z), figure(needed[slice_name])),
                 f"{counted[slice_name]:.2f}" if slice_name in counted else "",
             ]
