@@ -1,4 +1,7 @@
-"""What a search prints and writes: its tables, conclusions and plots, step by step, and the report of them all."""
+"""What a search prints and writes: its tables, conclusions and plots, step by step, and the report of them all.
+
+A ``name`` is that of the signal, ``injected`` how many of its events there are before any cut.
+"""
 
 from __future__ import annotations
 
@@ -303,10 +306,6 @@ def show_expected(
 
     Parameters
     ----------
-    name : str
-        Of the signal.
-    injected : float
-        Signal events before any cut.
     significances : mapping of scan to Measured
         Of the injected events, by fits.
     needed : mapping of scan to float
@@ -552,8 +551,6 @@ def show_limits(
 
     Parameters
     ----------
-    name : str
-        Of the signal.
     limits : mapping of scan to Limits
         In fb.
     baselines : mapping of name to Limits
@@ -655,8 +652,6 @@ def show_companion(
 
     Parameters
     ----------
-    name : str
-        Of the signal.
     mass : float
         GeV, of signal and window.
     working_point : str
