@@ -9,8 +9,8 @@ from hepvae.models.card import ModelCard
 from hepvae.scoring.strategy import ScoreStrategy
 from hepvae.search.companion import COMPANION, OBSERVABLES, WindowSearch, windows
 from hepvae.search.samples import SearchSample
-from hepvae.search.scans import Systematics
-from hepvae.search.slices import FitOptions, expect_background
+from hepvae.search.scans import FitOptions, Systematics
+from hepvae.search.slices import expect_background
 from hepvae.search.spectrum import dijet_edges
 
 pytest.importorskip("sklearn")

@@ -25,9 +25,9 @@ from ..options import check_number, check_whole_number
 from ..scoring.strategy import ScoreStrategy
 from .limits import Limits
 from .samples import MASS, SearchSample
-from .scans import COMBINED, Masses, Scan, scan
+from .scans import COMBINED, FitOptions, Masses, Scan, scan
 from .separation import Measured
-from .slices import Expectation, FitOptions, SlicedSignal, limits_in_slices, significances, slice_signal
+from .slices import Expectation, SlicedSignal, limits_in_slices, significances, slice_signal
 from .spectrum import Spectrum, signal_shape
 from .weights import Floats, finite, same_length
 from .working_points import fit_working_points, working_point_efficiency

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..errors import DataError
 from ..options import check_number
 from .fits import ORDERS, Criterion, YieldPrior, fit_backgrounds, minimum
-from .scans import Masses, Nuisances, Orders, Shares, Signal, SignalTest, Systematics, as_toys, signal_tests
+from .scans import FitOptions, Masses, Orders, Shares, Signal, SignalTest, Systematics, as_toys, signal_tests
 from .spectrum import Floats, Spectrum
 
 __all__ = ["BANDS", "Limits", "asymptotic_cls", "toy_cls", "upper_limits"]
@@ -121,15 +121,8 @@ def upper_limits(
         As `scan`.
     """
     check_number("confidence level", level, lowest=0.5, highest=0.9999)
-    tests = signal_tests(
-        signal=signal,
-        masses=masses,
-        shares=shares,
-        n_parameters=n_parameters,
-        criterion=criterion,
-        systematics=systematics,
-        **as_toys(spectra),
-    )
+    options = FitOptions(n_parameters, criterion, systematics)
+    tests = signal_tests(signal=signal, masses=masses, shares=shares, options=options, **as_toys(spectra))
     normalisation = 0.0 if systematics is None else systematics.normalisation
     limits = {}
     for group, test in tests.items():
@@ -207,7 +200,7 @@ def toy_cls(
     def statistic(spectra: Floats) -> Floats:
         fits = fit_backgrounds("toys", spectra, edges, n_parameters=n_parameters)
         every, tested = np.arange(len(spectra)), np.full(len(spectra), signal_yield)
-        test = SignalTest("toys", np.zeros(1), {"": fits}, {"": template[None]}, {"": Nuisances()})
+        test = SignalTest("toys", np.zeros(1), {"": fits}, {"": template[None]})
         slices, start = test.sliced(every, np.zeros_like(every))
         free = minimum(slices, start)
         held = minimum(slices, start, tested, prior=YieldPrior(tested, np.zeros(len(spectra))))

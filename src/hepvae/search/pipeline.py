@@ -32,9 +32,9 @@ from .limits import Limits
 from .options import BACKGROUND, CONTROL, DATA, SearchOptions
 from .report import Report, legend_name
 from .samples import SearchSample, events_of
-from .scans import COMBINED, Scan, Systematics
+from .scans import COMBINED, FitOptions, Scan, Systematics
 from .separation import FiguresOfMerit, Measured, ScoredEvents, figures_of_merit, in_window, roc
-from .slices import INCLUSIVE, Expectation, FitOptions, Indices, SlicedSignal
+from .slices import INCLUSIVE, Expectation, Indices, SlicedSignal
 from .spectrum import Floats, dijet_edges, divided
 from .spurious import SpuriousSignal
 from .weights import effective_events

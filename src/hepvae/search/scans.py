@@ -28,6 +28,7 @@ from .spectrum import Floats, SignalShape, Spectrum
 
 __all__ = [
     "COMBINED",
+    "FitOptions",
     "Scan",
     "SignalTest",
     "Systematics",
@@ -93,6 +94,19 @@ class Systematics:
         toys without signal would be too large. A signal that is moved is found at a mass beside.
         """
         return replace(self, scale=0.0, resolution=0.0)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How data and toys are fitted."""
+
+    n_parameters: Orders = ORDERS
+    """Of the background, by slice and of `INCLUSIVE`, or of all; of several, the criterion chooses on the spectrum
+    that is fitted, in each slice."""
+    criterion: Criterion = "conservative"
+    """As for `fit_spectrum`."""
+    systematics: Systematics | None = None
+    """Nuisance parameters; spurious signal also of `INCLUSIVE`."""
 
 
 @dataclass(frozen=True)
@@ -258,9 +272,7 @@ def scan_toys(
     """
     tests = signal_tests(
         *(counts, edges, signal, masses, shares),
-        n_parameters=n_parameters,
-        criterion=criterion,
-        systematics=systematics and systematics.of_background,
+        options=FitOptions(n_parameters, criterion, systematics and systematics.of_background),
         scales=scales,
     )
     scans = {}
@@ -296,7 +308,7 @@ def nuisances_of(
     Those of pass rates, of the spurious signal of each slice, of energy scale and resolution.
     """
     if systematics is None:
-        return dict.fromkeys(templates, Nuisances())
+        return {}
     rates = {name: systematics.pass_rates[name] for name in templates if name in systematics.pass_rates}
     first = max((len(rate) for rate in rates.values()), default=0)
     faked = [name for name in templates if name in systematics.spurious]
@@ -333,8 +345,8 @@ class SignalTest:
     """Of the toys of each slice, without signal."""
     templates: dict[str, Floats]
     """(masses, bins) by slice, for a yield of one."""
-    nuisances: dict[str, Nuisances]
-    """By slice."""
+    nuisances: dict[str, Nuisances] = field(default_factory=dict)
+    """By slice; one that is missing has none."""
 
     def sliced(
         self, toy: npt.NDArray[np.int_], mass: npt.NDArray[np.int_], *, signal: bool = True
@@ -342,7 +354,7 @@ class SignalTest:
         """Slices with a signal, one for each pair of a toy and the index of a mass, and where their fits begin."""
         slices = []
         for name, template in self.templates.items():
-            own, one = self.nuisances[name], self.fits[name].slice.of(toy)
+            own, one = self.nuisances.get(name, Nuisances()), self.fits[name].slice.of(toy)
             slices.append(
                 Slice(
                     *(one.function, one.counts, one.scale, one.n_parameters, template[mass] if signal else None),
@@ -411,9 +423,7 @@ def signal_tests(
     masses: Masses,
     shares: Shares | None,
     *,
-    n_parameters: Orders,
-    criterion: Criterion,
-    systematics: Systematics | None,
+    options: FitOptions,
     scales: Mapping[str, Floats] | None = None,
 ) -> dict[str, SignalTest]:
     """What is tested for a signal: each slice, and all together; parameters and errors are of `scan_toys`."""
@@ -421,20 +431,20 @@ def signal_tests(
     edges = {name: edges[name] for name in counts}
     tests = signal_in_slices(signal, masses, edges, shares)
     shapes = in_slices(signal, counts, "signal shape")
-    orders: dict[str, int | Sequence[int]] = in_slices(n_parameters, counts, "numbers of parameters")
+    orders: dict[str, int | Sequence[int]] = in_slices(options.n_parameters, counts, "numbers of parameters")
     fits = {
         name: fit_backgrounds(
             *(name, np.asarray(of_slice, np.float64), edges[name]),
             scale=None if scales is None else scales[name],
             n_parameters=orders[name],
-            criterion=criterion,
+            criterion=options.criterion,
         )
         for name, of_slice in counts.items()
     }
     return {
         group: SignalTest(
             *(group, masses, {name: fits[name] for name in templates}, templates),
-            nuisances_of(templates, edges, shapes, masses, systematics),
+            nuisances_of(templates, edges, shapes, masses, options.systematics),
         )
         for group, templates in tests.items()
     }

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from ..errors import DataError, OptionError
 from .counting import Counting
-from .fits import ORDERS, Criterion, SpectrumFit, chi2_of_groups, fit_spectrum, merged_bins
+from .fits import Criterion, SpectrumFit, chi2_of_groups, fit_spectrum, merged_bins
 from .limits import Limits, upper_limits
 from .pass_rates import ChiSquare
-from .scans import COMBINED, Masses, Orders, Scan, Systematics, ToyScan, scan, scan_toys
+from .scans import COMBINED, FitOptions, Masses, Scan, ToyScan, scan, scan_toys
 from .separation import Measured, in_window
 from .spectrum import Floats, SignalShape, Spectrum, signal_shape
 from .spurious import SpuriousSignal, spurious_signal
@@ -31,7 +31,6 @@ from .weights import effective_events, ratio
 __all__ = [
     "INCLUSIVE",
     "Expectation",
-    "FitOptions",
     "SlicedSignal",
     "countings_in_slices",
     "expect_background",
@@ -380,19 +379,6 @@ def throw_slices(
     kept = expectation.fit.expected / np.sum(list(means.values()), axis=0)
     means = {name: mean * kept + injected * templates[name] for name, mean in means.items()}
     return throw_toys(means, toys, seed=seed)
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """How data and toys are fitted."""
-
-    n_parameters: Orders = ORDERS
-    """Of the background, by slice and of `INCLUSIVE`, or of all; of several, the criterion chooses on the spectrum
-    that is fitted, in each slice."""
-    criterion: Criterion = "conservative"
-    """As for `fit_spectrum`."""
-    systematics: Systematics | None = None
-    """Nuisance parameters; spurious signal also of `INCLUSIVE`."""
 
 
 def _with_inclusive(
