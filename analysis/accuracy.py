@@ -187,7 +187,7 @@ def separation_table(inferers, window: float) -> Table:
                 sides = []
                 for sample in (BACKGROUND, signal):
                     (reco, kl), mjj, weight = samples[sample]
-                    score = ScoreStrategy(strategy).score(reco, kl, inferer.card)
+                    score = ScoreStrategy(strategy).score_of({"reco_loss": reco, "kl_loss": kl}, inferer.card)
                     near = np.abs(mjj / mass - 1) < window
                     sides.append((score[near], weight[near]))
                 auc = with_uncertainty(lambda curve: curve.auc, *sides)

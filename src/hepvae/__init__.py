@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from .jets.spec import InputSpec
     from .models.bundled import sample_path
     from .reading.batches import to_tf_dataset
-    from .reading.constituents import with_constituents
     from .reading.dijets import iterate_dijets, read_dijets
     from .reading.jets import iterate_jets, read_jets
+    from .reading.nanoevents import with_constituents
     from .scoring.cached import CachedInferer
     from .scoring.files import score_files
     from .scoring.jets import score_jets
@@ -94,7 +94,7 @@ _MODULES = {
     "InputSpec": "jets.spec",
     "sample_path": "models.bundled",
     "to_tf_dataset": "reading.batches",
-    "with_constituents": "reading.constituents",
+    "with_constituents": "reading.nanoevents",
     "iterate_dijets": "reading.dijets",
     "read_dijets": "reading.dijets",
     "iterate_jets": "reading.jets",

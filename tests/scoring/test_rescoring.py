@@ -11,7 +11,7 @@ import uproot
 import hepvae
 from hepvae.cli import main
 from hepvae.scoring.formats import PROVENANCE, open_scored
-from hepvae.scoring.rescoring import rescore_file, rescored
+from hepvae.scoring.rescoring import losses_of, model_card, rescore_file
 from hepvae.scoring.strategy import ScoreStrategy
 
 SAMPLE = hepvae.sample_path("GtoWW15na")
@@ -47,9 +47,10 @@ def test_a_file_is_as_if_scored_that_way(tmp_path, conv, scored_file, suffix):
 
 def test_scores_in_memory(conv, scored_file):
     with open_scored(scored_file) as scored:
-        assert np.array_equal(rescored(scored, ScoreStrategy()), scored.column("score"))
-        by_reco = rescored(scored, ScoreStrategy("j1", 0))
-        assert np.array_equal(by_reco, scored.column("j1_reco_loss"))
+        card = model_card(scored)
+        losses = losses_of(scored.column, card)
+        assert np.array_equal(ScoreStrategy().score_of(losses, card), scored.column("score"))
+        assert np.array_equal(ScoreStrategy("j1", 0).score_of(losses, card), scored.column("j1_reco_loss"))
 
 
 def test_rows_of_a_friend_without_a_score_stay_without(tmp_path, conv):

@@ -17,29 +17,33 @@ KL = np.array([[10.0, 0.0], [2.0, 20.0]], np.float32)
 CARD = ModelCard("conv", InputSpec(), (0, 0, 10), (1, 1, 20), 0.25, {"latent": 12})
 
 
+def score_of(strategy, reco_loss, kl_loss, card):
+    return strategy.score_of({"reco_loss": reco_loss, "kl_loss": kl_loss}, card)
+
+
 @pytest.mark.parametrize(
     ("strategy", "expected"),
     [("min", [4, 7]), ("max", [6, 12]), ("sum", [10, 19]), ("j1", [6, 7]), ("j2", [4, 12])],
 )
 def test_strategies_with_the_weight_of_the_later_selection(strategy, expected):
-    score = ScoreStrategy(strategy, 0.5).score(RECO, KL, CARD)
+    score = score_of(ScoreStrategy(strategy, 0.5), RECO, KL, CARD)
     assert score.dtype == np.float32
     assert score.tolist() == expected
 
 
 def test_the_weight_is_that_of_the_training_unless_told():
-    assert ScoreStrategy("sum").score(RECO, KL, CARD).tolist() == [7.5, 13.5]
-    assert ScoreStrategy("sum", 0).score(RECO, KL, CARD).tolist() == [5, 8]
+    assert score_of(ScoreStrategy("sum"), RECO, KL, CARD).tolist() == [7.5, 13.5]
+    assert score_of(ScoreStrategy("sum", 0), RECO, KL, CARD).tolist() == [5, 8]
     assert ScoreStrategy().of(CARD) == ScoreStrategy("min", 0.25, "mean")
 
 
 def test_sums_as_the_study_takes_them():
     """min over jets of R + 0.5 KL, R summed over 100 particles and KL over 12 latent dimensions."""
     jets = 100 * RECO + 0.5 * 12 * KL
-    assert ScoreStrategy("min", 0.5, "sum").score(RECO, KL, CARD).tolist() == jets.min(axis=1).tolist()
+    assert score_of(ScoreStrategy("min", 0.5, "sum"), RECO, KL, CARD).tolist() == jets.min(axis=1).tolist()
     # Sums of another model weigh its terms otherwise: it is not one score times a factor.
     other = replace(CARD, spec=InputSpec(n_particles=50))
-    assert ScoreStrategy("min", 0.5, "sum").score(RECO, KL, other).tolist() == [110, 220]
+    assert score_of(ScoreStrategy("min", 0.5, "sum"), RECO, KL, other).tolist() == [110, 220]
 
 
 @pytest.mark.parametrize("architecture", sorted(MASKED))
@@ -51,8 +55,8 @@ def test_models_that_mask_have_no_sums(architecture):
 
 def test_symmetric_strategies_do_not_see_the_order_of_the_jets():
     for strategy in set(STRATEGIES) - {"j1", "j2"}:
-        forth = ScoreStrategy(strategy, 0.3).score(RECO, KL, CARD)
-        back = ScoreStrategy(strategy, 0.3).score(RECO[:, ::-1], KL[:, ::-1], CARD)
+        forth = score_of(ScoreStrategy(strategy, 0.3), RECO, KL, CARD)
+        back = score_of(ScoreStrategy(strategy, 0.3), RECO[:, ::-1], KL[:, ::-1], CARD)
         assert np.array_equal(forth, back)
 
 
@@ -85,8 +89,8 @@ def test_a_function_is_a_strategy():
     """Recorded as custom by its name, and sent to workers as it is."""
     jets = RECO + 0.5 * KL
     custom = ScoreStrategy(harmonic, 0.5)
-    assert np.allclose(custom.score(RECO, KL, CARD), jets[:, 0] * jets[:, 1] / jets.sum(axis=1))
-    assert custom.score(np.float32(RECO), np.float32(KL), CARD).dtype == np.float32
+    assert np.allclose(score_of(custom, RECO, KL, CARD), jets[:, 0] * jets[:, 1] / jets.sum(axis=1))
+    assert score_of(custom, np.float32(RECO), np.float32(KL), CARD).dtype == np.float32
     record = json.loads(json.dumps(custom.to_dict()))
     assert record["strategy"] == "custom" and record["function"].endswith("test_strategy.harmonic")
     assert ScoreStrategy(np.hypot).name == "numpy.hypot" and ScoreStrategy(partial(np.add)).name.endswith(
@@ -96,12 +100,16 @@ def test_a_function_is_a_strategy():
         ScoreStrategy.from_dict(ScoreStrategy(np.hypot).to_dict())
     for wrong, given in ((lambda jet1, jet2: 1.0, r"float64 \(\)"), (np.greater, r"bool \(2,\)")):
         with pytest.raises(OptionError, match=f"gives {given}: expected a number for each of 2 events"):
-            ScoreStrategy(wrong).score(RECO, KL, CARD)
+            score_of(ScoreStrategy(wrong), RECO, KL, CARD)
 
 
 def test_a_model_may_name_its_own():
     of_sum = replace(CARD, strategy="sum")
-    assert np.array_equal(ScoreStrategy().score(RECO, KL, of_sum), ScoreStrategy("sum").score(RECO, KL, CARD))
-    assert np.array_equal(ScoreStrategy("max").score(RECO, KL, of_sum), ScoreStrategy("max").score(RECO, KL, CARD))
+    assert np.array_equal(
+        score_of(ScoreStrategy(), RECO, KL, of_sum), score_of(ScoreStrategy("sum"), RECO, KL, CARD)
+    )
+    assert np.array_equal(
+        score_of(ScoreStrategy("max"), RECO, KL, of_sum), score_of(ScoreStrategy("max"), RECO, KL, CARD)
+    )
     assert ScoreStrategy().of(of_sum).to_dict()["strategy"] == "sum"
     assert ScoreStrategy().of(CARD).to_dict()["strategy"] == "min"

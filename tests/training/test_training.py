@@ -114,16 +114,16 @@ def interrupted(monkeypatch, output, after):
     """A training that gets SIGTERM in the validation after some epochs, as by a batch system."""
     from hepvae.training import loop
 
-    validate, done = loop._validate, []
+    metrics, taken = loop._metrics, []
 
-    def validate_and_stop(*arguments):
-        done.append(1)
-        if len(done) == after:
+    def metrics_and_stop(model):
+        taken.append(1)
+        if len(taken) == 2 * after:  # those of the steps, and those of the validation
             signal.raise_signal(signal.SIGTERM)
-        return validate(*arguments)
+        return metrics(model)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "_validate", validate_and_stop)
+        patched.setattr(loop, "_metrics", metrics_and_stop)
         with pytest.raises(hepvae.HepvaeError, match=f"{output}: interrupted after epoch {after}: .*--resume"):
             train(hepvae.sample_path("qcdSide"), "edge", output, SMALL, **EDGE)
 

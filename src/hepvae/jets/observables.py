@@ -102,12 +102,8 @@ def nearest_residuals(
             partner = np.take_along_axis(outputs if side == "input" else jets, nearest[None], axis=2)
             difference = partner - jets if side == "input" else outputs - partner
             residuals[side].append(difference[:, kept])
-    return {side: _named(np.concatenate(parts, axis=1)) for side, parts in residuals.items()}
-
-
-def _named(differences: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
-    eta, phi, pt = differences
-    return {"pt": pt, "eta": eta, "phi": wrapped(phi)}
+    joined = {side: np.concatenate(parts, axis=1) for side, parts in residuals.items()}
+    return {side: {"pt": pt, "eta": eta, "phi": wrapped(phi)} for side, (eta, phi, pt) in joined.items()}
 
 
 def _momenta(

@@ -52,10 +52,7 @@ class FlatJets:
     @property
     def radius(self) -> float | None:
         """Of the jets; None where they do not say."""
-        layout = None if self.constituents is None else self.constituents.layout
-        while layout is not None and not layout.is_record:
-            layout = None if layout.is_union else getattr(layout, "content", None)
-        return None if layout is None else layout.parameter(RADIUS)
+        return None if self.constituents is None else self.constituents.layout.purelist_parameter(RADIUS)
 
     @property
     def jet(self) -> npt.NDArray[Any]:

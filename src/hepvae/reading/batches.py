@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ def padded_jets(
     LayoutError
         A region is given for a file with one jet an entry.
     """
-    for events in iterate_source(source, report, options.of_spec(spec), single_jets=True):
+    options = replace(options.of_spec(spec), single_jets=True)
+    for events in iterate_source(source, report, options):
         together = 2 if "jets" in events.fields else 1
         if together == 2:
             events = selection.select(events)

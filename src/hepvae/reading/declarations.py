@@ -77,19 +77,9 @@ class Collections:
     """Likewise of the candidates."""
 
     @property
-    def jets_per_entry(self) -> None:
-        """As many as there are."""
-        return None
-
-    @property
     def jet_prefix(self) -> str:
         """What the names of the columns of jets begin with."""
         return self.jet_branches.format("")
-
-    @property
-    def raw_factor(self) -> str:
-        """Of NanoAOD: one minus the pt of a jet before corrections over that after them."""
-        return f"{self.jet_prefix}rawFactor"
 
 
 @dataclass(frozen=True)
@@ -109,10 +99,6 @@ class JetByJet:
     """Likewise of its constituents."""
     further: tuple[Named, ...] = ()
     """For each jet: columns of its constituents that are formulas, used where they are needed."""
-
-    @property
-    def jets_per_entry(self) -> int:
-        return len(self.jets)
 
     @property
     def jet_prefix(self) -> str | None:
@@ -141,7 +127,7 @@ class Schema:
     @property
     def single_jets(self) -> bool:
         """Whether an entry is one jet, and no event."""
-        return self.layout.jets_per_entry == 1
+        return isinstance(self.layout, JetByJet) and len(self.layout.jets) == 1
 
     def with_columns(
         self, constituents: Collection[str], jets: Collection[str], present: Collection[str] | None, where: str

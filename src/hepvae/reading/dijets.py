@@ -117,24 +117,17 @@ def iterate_dijets(
 
 
 def iterate_files(
-    files: Files,
-    options: ReadOptions,
-    entry_start: int | None,
-    entry_stop: int | None,
-    *,
-    all_jets: bool = False,
+    files: Files, options: ReadOptions, entry_start: int | None, entry_stop: int | None
 ) -> Iterator[ak.Array]:
     """The chunks of some files, without the number of their entries; parameters are checked at the call."""
     start = 0 if entry_start is None else check_whole_number("entry_start", entry_start, lowest=0)
     stop = math.inf if entry_stop is None else check_whole_number("entry_stop", entry_stop, lowest=0)
     if stop < start:
         raise OptionError(f"entry_stop is {entry_stop}: expected at least entry_start, {entry_start}")
-    return _events_of(resolve(files, options.tree, options.access), options, start, stop, all_jets)
+    return _events_of(resolve(files, options.tree, options.access), options, start, stop)
 
 
-def _events_of(
-    sources: list[Source], options: ReadOptions, start: int, stop: float, all_jets: bool
-) -> Iterator[ak.Array]:
+def _events_of(sources: list[Source], options: ReadOptions, start: int, stop: float) -> Iterator[ak.Array]:
     """Events of the entries from ``start`` to ``stop``, counted through all files."""
     offset, columns, nothing = 0, None, None
     for i, source in enumerate(sources):
@@ -142,7 +135,7 @@ def _events_of(
             break
         report = FileReport(source.path)
         entries = max(start - offset, 0), stop - offset
-        for events in iterate_source(source, report, options, entries=entries, all_jets=all_jets):
+        for events in iterate_source(source, report, options, entries=entries):
             events = events[[field for field in events.fields if field != "entry"]]
             fields = [*events.fields, *(f"jet {field}" for field in events.jets.fields)]
             # No matter which columns there are of no events.
@@ -172,13 +165,11 @@ def iterate_source(
     options: ReadOptions,
     *,
     entries: tuple[int, float] = (0, math.inf),
-    single_jets: bool = False,
-    all_jets: bool = False,
 ) -> Generator[ak.Array, None, None]:
     """The chunks of one file, counted in ``report``; every error names the file.
 
-    They are those of `iterate_dijets`, or with ``all_jets`` those of `iterate_jets`, with the number of the entry
-    in the file as ``entry``. Of a file with one jet an entry they are jets, if ``single_jets`` allows for them.
+    They are those of `iterate_dijets`, or where the options say so of `iterate_jets`, with the number of the entry
+    in the file as ``entry``; or jets, of a file with one jet an entry, where the options have them given.
     ``entries`` are counted from the first that a fileset names.
 
     What fails for a reason that may pass is tried again on the file opened anew, and goes on with the chunk
@@ -190,7 +181,7 @@ def iterate_source(
     done, attempts = None, Attempts(options.access, source.path)
     while True:
         try:
-            for last, events in _chunks(source, report, options, entries, done, single_jets, all_jets):
+            for last, events in _chunks(source, report, options, entries, done):
                 yield events
                 done = last
                 attempts.succeed()
@@ -201,12 +192,7 @@ def iterate_source(
 
 
 def iterate_sources(
-    sources: list[Source],
-    reports: list[FileReport],
-    options: ReadOptions,
-    *,
-    single_jets: bool = False,
-    all_jets: bool = False,
+    sources: list[Source], reports: list[FileReport], options: ReadOptions
 ) -> Generator[tuple[FileReport, ak.Array | None], None, None]:
     """The chunks of some files, one file after the other; one that fails does not end the work.
 
@@ -214,8 +200,7 @@ def iterate_sources(
     ----------
     reports : list of FileReport
         One for each; that of a file that fails has its failure.
-    options, single_jets, all_jets
-        As for `iterate_source`.
+    options : ReadOptions
 
     Yields
     ------
@@ -224,7 +209,7 @@ def iterate_sources(
     """
     for source, report in zip(sources, reports):
         try:
-            for events in iterate_source(source, report, options, single_jets=single_jets, all_jets=all_jets):
+            for events in iterate_source(source, report, options):
                 yield report, events
         except HepvaeError as error:
             report.failure = str(error)
@@ -237,8 +222,6 @@ def _chunks(
     options: ReadOptions,
     entries: tuple[int, float],
     done: int | None,
-    single_jets: bool,
-    all_jets: bool,
 ) -> Iterator[tuple[int, ak.Array]]:
     """Chunks after the entry ``done`` (None: all), each with the entry after its last."""
     with open_table(source, options.access) as table:
@@ -267,9 +250,9 @@ def _chunks(
             column for column in (schema.event_columns if schema else EVENT_COLUMNS) if column in table.names
         ]
         if schema is None:
-            yield 0, _no_events(table.read(per_event, 0, 0), options, table.where, all_jets)
+            yield 0, _no_events(table.read(per_event, 0, 0), options, table.where)
             return
-        if schema.single_jets and not single_jets and not all_jets:
+        if schema.single_jets and not options.single_jets and not options.all_jets:
             raise LayoutError(
                 f"{table.where}: has one jet an entry ({name} layout): expected events with two jets"
             )
@@ -288,7 +271,9 @@ def _chunks(
                 return
         step = _entries_per_step(table, options, branches)
         linking = Linking(schema.layout, table.where)
-        assemble = linking.jets if all_jets else linking.single_jets if schema.single_jets else linking.dijets
+        assemble = linking.dijets
+        if options.all_jets or schema.single_jets:
+            assemble = linking.jets if options.all_jets else linking.single_jets
         for first in range(start, stop, step) if stop > start else [start]:
             last = min(first + step, max(stop, start))
             with _as_fault_of(table, f"entries {first} to {last} cannot be read"):
@@ -297,7 +282,7 @@ def _chunks(
             report.events_read += last - first
             if "genWeight" in columns:
                 report.sum_of_weights += float(np.sum(ak.to_numpy(columns["genWeight"]), dtype=np.float64))
-            if not schema.single_jets and not all_jets:
+            if assemble == linking.dijets:
                 report.events_without_dijet += last - first - len(events)
                 report.events_not_finite += int(np.count_nonzero(~np.isfinite(ak.to_numpy(events.mjj))))
             yield last, events
@@ -332,7 +317,7 @@ def _matching(patterns: Iterable[str], names: Collection[str], where: str) -> li
     return matching
 
 
-def _no_events(per_event: dict[str, ak.Array], options: ReadOptions, where: str, all_jets: bool) -> ak.Array:
+def _no_events(per_event: dict[str, ak.Array], options: ReadOptions, where: str) -> ak.Array:
     """Of a file that has no entries, and not all branches."""
     schema = next(iter(SCHEMAS.values())).fitted(())
     schema = schema.with_columns(options.columns, options.jet_columns, None, where)
@@ -341,7 +326,7 @@ def _no_events(per_event: dict[str, ak.Array], options: ReadOptions, where: str,
     )
     columns = {**dict.fromkeys(schema.branches, nothing), **per_event}
     linking = Linking(schema.layout, where)
-    return linking.jets(columns, 0) if all_jets else linking.dijets(columns, 0)
+    return linking.jets(columns, 0) if options.all_jets else linking.dijets(columns, 0)
 
 
 def _entries_per_step(table: Table, options: ReadOptions, branches: list[str]) -> int:

@@ -68,8 +68,8 @@ def read_jets(
     '3 * var * var * float32'
     """
     jets = JetCollection(collection, candidates, links, jet_radius)
-    options = ReadOptions(tree, schema, None, carried=columns, jets=jets).of_spec(spec)
-    return ak.concatenate(list(iterate_files(files, options, entry_start, entry_stop, all_jets=True)))
+    options = ReadOptions(tree, schema, None, carried=columns, jets=jets, all_jets=True).of_spec(spec)
+    return ak.concatenate(list(iterate_files(files, options, entry_start, entry_stop)))
 
 
 def iterate_jets(
@@ -107,5 +107,5 @@ def iterate_jets(
     [1000, 1000, 61]
     """
     jets = JetCollection(collection, candidates, links, jet_radius)
-    options = ReadOptions(tree, schema, step_size, carried=columns, jets=jets).of_spec(spec)
-    return iterate_files(files, options, entry_start, entry_stop, all_jets=True)
+    options = ReadOptions(tree, schema, step_size, carried=columns, jets=jets, all_jets=True).of_spec(spec)
+    return iterate_files(files, options, entry_start, entry_stop)

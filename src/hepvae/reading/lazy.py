@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import awkward as ak
 
-__all__ = ["is_lazy", "map_lazily", "type_of"]
+__all__ = ["is_lazy", "map_lazily", "of_partition"]
 
 OfEvents = Callable[[ak.Array], ak.Array]
 Needed = Callable[[ak.Array], list[ak.Array]]
@@ -27,24 +28,18 @@ def map_lazily(of_events: OfEvents, events: Any, needed: Needed) -> Any:
     The type of its result is that of no events: no model runs to find it, and no file is read.
     """
     dask_awkward: Any = import_module("dask_awkward")
+    of_each = partial(of_partition, of_events=of_events, needed=needed)
+    return dask_awkward.map_partitions(of_each, events, meta=type_of(of_events, events._meta))
 
-    of_partition = _OfPartition(of_events, needed)
-    return dask_awkward.map_partitions(of_partition, events, meta=type_of(of_events, events._meta))
 
-
-class _OfPartition:
-    """The function on a partition; of a partition that is a type only, its type."""
-
-    def __init__(self, of_events: OfEvents, needed: Needed):
-        self.of_events, self.needed = of_events, needed
-
-    def __call__(self, events: ak.Array) -> ak.Array:
-        if ak.backend(events) != "typetracer":
-            return self.of_events(events)
-        # Which columns are to be read, dask-awkward sees from those that are touched.
-        for column in self.needed(events):
-            ak.typetracer.touch_data(column)
-        return type_of(self.of_events, events)
+def of_partition(events: ak.Array, of_events: OfEvents, needed: Needed) -> ak.Array:
+    """A function of the events of a partition; of a partition that is a type only, its type."""
+    if ak.backend(events) != "typetracer":
+        return of_events(events)
+    # Which columns are to be read, dask-awkward sees from those that are touched.
+    for column in needed(events):
+        ak.typetracer.touch_data(column)
+    return type_of(of_events, events)
 
 
 def type_of(of_events: OfEvents, events: ak.Array) -> ak.Array:

@@ -277,10 +277,12 @@ class Linking:
 
 
 def weight_columns(schema: Schema, present: Collection[str]) -> list[str]:
-    """What `settle_weights` needs besides the branches of a layout."""
-    if _weighted(schema) is None or not isinstance(schema.layout, Collections):
-        return []
-    return [schema.layout.raw_factor] if schema.layout.raw_factor in present else []
+    """What `settle_weights` needs besides the branches of a layout.
+
+    Of NanoAOD, one minus the pt of a jet before corrections over that after them.
+    """
+    raw_factor = f"{schema.layout.jet_prefix}rawFactor"
+    return [raw_factor] if _weighted(schema) is not None and raw_factor in present else []
 
 
 def settle_weights(

@@ -48,6 +48,10 @@ class ReadOptions:
     """Names and patterns of further branches, which are carried along."""
     jets: JetCollection = FAT_JETS
     """The collection of jets, of files that have several."""
+    all_jets: bool = False
+    """Give all jets of each entry, and no dijets."""
+    single_jets: bool = False
+    """Give the jets of files with one jet an entry, which have no dijets."""
 
     def of_spec(self, spec: InputSpec | None) -> ReadOptions:
         """The same with the columns that a model takes."""
@@ -78,5 +82,7 @@ class ReadOptions:
         return int(float(match[1]) * 1000 ** _POWERS[match[2].lower()]) if match else None
 
     def to_dict(self) -> dict[str, Any]:
-        """All options as plain values, for JSON."""
-        return {**asdict(self), "carried": list(self.carried)}
+        """What users choose as plain values, for JSON."""
+        values = {**asdict(self), "carried": list(self.carried)}
+        del values["all_jets"], values["single_jets"]
+        return values

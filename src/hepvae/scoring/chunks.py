@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import awkward as ak
@@ -205,19 +206,27 @@ class ChunkScorer:
     inferer: Inferer
     config: ScoringConfig
 
+    def report(self, source: Source) -> FileReport:
+        """Of a file of which nothing is scored yet."""
+        return FileReport(source.name, health=Health.of(self.inferer.spec))
+
+    def rows(
+        self, source: Source, report: FileReport, read: ReadOptions, entries: tuple[int, float], chunks: int
+    ) -> Generator[Rows, None, None]:
+        """Rows of at most so many chunks of some entries, counted in the report of their file."""
+        with closing(iterate_source(source, report, read, entries=entries)) as of_file:
+            some = ((report, events) for events in islice(of_file, chunks))
+            with closing(scored_chunks(some, self.inferer, self.config)) as scored:
+                yield from (rows for _, rows in scored if rows is not None)
+
     def __call__(
         self, source: Source, read: ReadOptions, entries: tuple[int, float], chunks: int = 1
     ) -> tuple[FileReport, Rows | None]:
         """The report and the rows of the first chunk of some entries; None where the file failed."""
-        report = FileReport(source.name, health=Health.of(self.inferer.spec))
+        report = self.report(source)
         try:
-            with closing(
-                iterate_source(source, report, read, entries=entries, all_jets=self.config.all_jets)
-            ) as of_file:
-                events = next(of_file)
+            with closing(self.rows(source, report, read, entries, 1)) as rows:
+                return report, next(rows, None)
         except HepvaeError as error:
             report.failure = str(error)
             return report, None
-        for _, rows in scored_chunks(iter([(report, events)]), self.inferer, self.config):
-            return report, rows
-        return report, None

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from ..errors import HepvaeError, OptionError
 from ..execution.progress import event_bar
 from ..inference import Inferer
-from ..jets.health import Health
 from ..jets.selection import Cuts, Region, Selection
 from ..options import check_names
 from ..output.folders import is_folder, open_folder
@@ -183,7 +182,7 @@ def stream_scores(
     check_inferer(inferer)
     if not config.all_jets:
         config = replace(config, strategy=config.strategy.of(inferer.card))
-    read = read.of_spec(inferer.spec)
+    read = replace(read.of_spec(inferer.spec), all_jets=config.all_jets)
     sources = resolve(files, read.tree, read.access, keep_failures=True)
     _check_carried(config, read, writing)
     for source in sources:
@@ -229,13 +228,11 @@ class _Call:
 
     def reports(self, sources: list[Source], known: list[FileReport | None]) -> list[FileReport]:
         """Of some files: those that are known, and new ones."""
-        new = (FileReport(source.name, health=Health.of(self.inferer.spec)) for source in sources)
-        return [old or one for old, one in zip(known, new)]
+        return [old or self.scorer.report(source) for old, source in zip(known, sources)]
 
     def scored_here(self, sources: list[Source], reports: list[FileReport]) -> Chunks:
         """Rows chunk by chunk, and None after each file."""
-        chunks = iterate_sources(sources, reports, self.read, all_jets=self.config.all_jets)
-        return scored_chunks(chunks, self.inferer, self.config)
+        return scored_chunks(iterate_sources(sources, reports, self.read), self.inferer, self.config)
 
     @property
     def scorer(self) -> ChunkScorer:

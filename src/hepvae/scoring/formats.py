@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ __all__ = [
     "TREE",
     "ScoredFile",
     "check_format",
-    "jets_tree",
+    "jets_kinds",
     "open_scored",
     "provenance_of",
     "read_columns",
@@ -50,31 +50,32 @@ ROWS_AT_ONCE = 100_000
 
 
 @contextmanager
-def _root(path: Path, kinds: Kinds, provenance: str) -> Iterator[Callable[[AnyBlock], Any]]:
+def _root(path: Path, kinds: Mapping[str, Any], provenance: Mapping[str, Any]) -> Iterator[Callable[[Any], Any]]:
     import uproot
 
     with uproot.recreate(path) as file:
-        tree = file.mktree(TREE, kinds)
-        yield lambda rows: tree.extend({name: np.ascontiguousarray(rows[name]) for name in kinds})
-        file[PROVENANCE] = provenance
+        yield file.mktree(TREE, kinds).extend
+        file[PROVENANCE] = json.dumps(provenance)
 
 
 @contextmanager
-def _parquet(path: Path, kinds: Kinds, provenance: str) -> Iterator[Callable[[AnyBlock], Any]]:
+def _parquet(
+    path: Path, kinds: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> Iterator[Callable[[Any], Any]]:
     pyarrow = require("pyarrow", str(path))
     from pyarrow.parquet import ParquetWriter
 
-    fields = [(name, pyarrow.from_numpy_dtype(kind)) for name, kind in kinds.items()]
-    schema = pyarrow.schema(fields, metadata={PROVENANCE: provenance})
+    fields = [
+        pyarrow.field(name, pyarrow.from_numpy_dtype(kind)) if isinstance(kind, np.dtype) else kind
+        for name, kind in kinds.items()
+    ]
+    schema = pyarrow.schema(fields, metadata={PROVENANCE: json.dumps(provenance)})
     with ParquetWriter(path, schema, write_page_checksum=True) as file:
-        yield lambda rows: file.write_table(pyarrow.table([rows[name] for name in kinds], schema=schema))
+        yield lambda columns: file.write_table(pyarrow.table(columns, schema=schema))
 
 
 #: How a scored file is written, by its suffix.
-WRITERS: dict[str, Callable[[Path, Kinds, str], AbstractContextManager[Callable[[AnyBlock], Any]]]] = {
-    ".root": _root,
-    ".parquet": _parquet,
-}
+WRITERS = {".root": _root, ".parquet": _parquet}
 
 
 def check_format(path: Path) -> None:
@@ -98,9 +99,9 @@ def write_scores(
         The columns.
     blocks : iterable of structured arrays or dicts of columns
     """
-    with WRITERS[suffix](path, kinds, json.dumps(provenance)) as write:
+    with WRITERS[suffix](path, kinds, provenance) as write:
         for rows in blocks:
-            write(rows)
+            write({name: np.ascontiguousarray(rows[name]) for name in kinds})
 
 
 def write_jets(
@@ -124,38 +125,29 @@ def write_jets(
     blocks : iterable of int arrays (entries,) and structured arrays (jets,)
         How many jets each entry has, and their columns.
     """
-    text = json.dumps(provenance)
     if suffix == ".parquet":
         pyarrow = require("pyarrow", str(path))
-        from pyarrow.parquet import ParquetWriter
-
         lists = pyarrow.list_(pyarrow.field("item", pyarrow.float32(), nullable=False))
         kinds = {f"n{collection}": pyarrow.int32(), **dict.fromkeys(names, lists)}
-        fields = [pyarrow.field(name, kind, nullable=False) for name, kind in kinds.items()]
-        schema = pyarrow.schema(fields, metadata={PROVENANCE: text})
-        with ParquetWriter(path, schema, write_page_checksum=True) as parquet:
+        fields = {name: pyarrow.field(name, kind, nullable=False) for name, kind in kinds.items()}
+        with _parquet(path, fields, provenance) as write:
             for counts, rows in blocks:
                 ends = pyarrow.array(np.cumsum([0, *counts]), pyarrow.int32())
-                columns = [
-                    pyarrow.ListArray.from_arrays(ends, np.ascontiguousarray(rows[name]), lists) for name in names
-                ]
-                parquet.write_table(pyarrow.table([counts.astype(np.int32), *columns], schema=schema))
+                columns = (np.ascontiguousarray(rows[name]) for name in names)
+                arrays = (pyarrow.ListArray.from_arrays(ends, column, lists) for column in columns)
+                write({f"n{collection}": counts.astype(np.int32), **dict(zip(names, arrays))})
         return
-    import uproot
-
     inner = [name.removeprefix(f"{collection}_") for name in names]
-    with uproot.recreate(path) as file:
-        tree = jets_tree(file, collection, names)
+    with _root(path, jets_kinds(collection, names), provenance) as write:
         for counts, rows in blocks:
             jets = ak.zip({field: np.ascontiguousarray(rows[name]) for field, name in zip(inner, names)})
-            tree.extend({collection: ak.unflatten(jets, counts)})
-        file[PROVENANCE] = text
+            write({collection: ak.unflatten(jets, counts)})
 
 
-def jets_tree(file: Any, collection: str, names: Sequence[str], **settings: Any) -> Any:
-    """A new tree of uproot for columns of jets, as ``FatJet_conv_loss``, and their number, ``nFatJet``."""
+def jets_kinds(collection: str, names: Sequence[str]) -> dict[str, str]:
+    """Branches of uproot for columns of jets, as ``FatJet_conv_loss``, and their number, ``nFatJet``."""
     kind = ", ".join(f"{name.removeprefix(f'{collection}_')}: float32" for name in names)
-    return file.mktree(TREE, {collection: f"var * {{{kind}}}"}, **settings)
+    return {collection: f"var * {{{kind}}}"}
 
 
 @dataclass(frozen=True)

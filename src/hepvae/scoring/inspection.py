@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 from ..execution.progress import event_bar
 from ..execution.threads import read_ahead
@@ -52,7 +53,7 @@ def inspect_sources(files: Files, read: ReadOptions, n_particles: int) -> list[F
     n_particles = check_whole_number("n_particles", n_particles)
     sources = resolve(files, read.tree, read.access, keep_failures=True)
     reports = [FileReport(source.name, health=Health(n_particles)) for source in sources]
-    chunks = iterate_sources(sources, reports, read, single_jets=True)
+    chunks = iterate_sources(sources, reports, replace(read, single_jets=True))
     with event_bar("reading", reports) as look, closing(read_ahead(chunks)) as ahead:
         for report, events in ahead:
             look()

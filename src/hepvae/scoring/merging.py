@@ -15,7 +15,7 @@ from ..errors import FileError, HepvaeError, LayoutError, one_line
 from ..extras import require
 from ..output.files import whole_file
 from ..reading.dijets import check_columns
-from .formats import PROVENANCE, ROWS_AT_ONCE, TREE, jets_tree
+from .formats import PROVENANCE, ROWS_AT_ONCE, TREE, jets_kinds
 
 __all__ = ["merge_files"]
 
@@ -96,13 +96,15 @@ def _like(file: Any, tree: Any, baskets: int) -> Any:
     """A new tree with the branches of another one, with room for so many baskets."""
     import uproot
 
-    kinds = {branch.name: branch.interpretation for branch in tree.branches}
-    jagged = [name for name, kind in kinds.items() if isinstance(kind, uproot.AsJagged)]
+    of_tree = {branch.name: branch.interpretation for branch in tree.branches}
+    jagged = [name for name, kind in of_tree.items() if isinstance(kind, uproot.AsJagged)]
+    kinds: dict[str, Any]
     if jagged:
-        collection = next(name for name in kinds if name not in jagged)[1:]  # after its counter, nFatJet
-        return jets_tree(file, collection, jagged, initial_basket_capacity=baskets + 2)
-    flat = {name: np.dtype(kind.to_dtype) for name, kind in kinds.items()}
-    return file.mktree(TREE, flat, initial_basket_capacity=baskets + 2)
+        collection = next(name for name in of_tree if name not in jagged)[1:]  # after its counter, nFatJet
+        kinds = jets_kinds(collection, jagged)
+    else:
+        kinds = {name: np.dtype(kind.to_dtype) for name, kind in of_tree.items()}
+    return file.mktree(TREE, kinds, initial_basket_capacity=baskets + 2)
 
 
 def _append(merged: Any, new: Any, tree: Any, path: str) -> None:

@@ -18,21 +18,17 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
-import awkward as ak
 import numpy as np
 
 from ..errors import FileError, HepvaeError, LayoutError, OptionError, TransientError
-from ..jets.health import Health
 from ..output.folders import Checksum, OutputFolder
-from ..reading.dijets import iterate_source
 from ..reading.filesets import check_cross_sections
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Source, file_size, without_suffix
-from .chunks import ChunkScorer, scored_chunks
+from .chunks import ChunkScorer
 from .form import Rows, ScoredForm
 from .options import OutputOptions
 
@@ -350,13 +346,11 @@ class PartWriter:
 
         If they are the whole file its part is written, else a file of rows, whose name is given with the report.
         """
-        scorer = self.scorer
-        report = FileReport(part.source.name, health=Health.of(scorer.inferer.spec))
+        report = self.scorer.report(part.source)
         try:
-            with _spool() as spool, closing(self._chunks(part, report, read, entries, chunks)) as some:
-                for _, rows in scored_chunks(some, scorer.inferer, scorer.config):
-                    if rows is not None:
-                        spool.add(self.form.as_written(rows, report))
+            with _spool() as spool:
+                for rows in self.scorer.rows(part.source, report, read, entries, chunks):
+                    spool.add(self.form.as_written(rows, report))
                 if report.failure is None and report.events_read < report.entries:
                     name = self.folder.temporary(part.name)
                     with self.folder.new(name) as path:
@@ -367,14 +361,6 @@ class PartWriter:
         except HepvaeError as error:
             report.failure = str(error)
         return report, None
-
-    def _chunks(
-        self, part: Part, report: FileReport, read: ReadOptions, entries: tuple[int, float], chunks: int
-    ) -> Generator[tuple[FileReport, ak.Array | None], None, None]:
-        all_jets = self.scorer.config.all_jets
-        with closing(iterate_source(part.source, report, read, entries=entries, all_jets=all_jets)) as events:
-            for chunk in islice(events, chunks):
-                yield report, chunk
 
     def join(self, part: Part, report: FileReport, pieces: list[str]) -> FileReport:
         """Write the part of a file from files of its rows, in the order of their entries."""

@@ -31,64 +31,62 @@ class ScoreReport:
         """The files that failed."""
         return [file for file in self.files if file.failure is not None]
 
-    def _sum(self, name: str) -> int:
-        # A failed file counts as nothing: what it had given was dropped whole.
-        return sum(getattr(file, name) for file in self.files if file.failure is None)
+    @property
+    def total(self) -> FileReport:
+        """All files added up. A failed one counts as nothing: what it had given was dropped whole."""
+        total = FileReport("", health=Health(self.files[0].health.n_particles) if self.files else Health())
+        for file in self.files:
+            if file.failure is None:
+                total.merge(file)
+        return total
 
     @property
     def events_read(self) -> int:
-        return self._sum("events_read")
+        return self.total.events_read
 
     @property
     def events_without_dijet(self) -> int:
-        return self._sum("events_without_dijet")
+        return self.total.events_without_dijet
 
     @property
     def events_not_finite(self) -> int:
-        return self._sum("events_not_finite")
+        return self.total.events_not_finite
 
     @property
     def events_kept(self) -> int:
-        return self._sum("events_kept")
+        return self.total.events_kept
 
     @property
     def events_scored(self) -> int:
-        return self._sum("events_scored")
+        return self.total.events_scored
 
     @property
     def unscored_jets(self) -> Counts:
         """Jets of kept events that could not be scored, counted by reason."""
-        total = Counts()
-        for file in self.files:
-            if file.failure is None:
-                total.add(file.unscored_jets)
-        return total
+        return self.total.unscored_jets
 
     @property
     def health(self) -> Health:
         """Of the jets of kept events of all files."""
-        total = Health(self.files[0].health.n_particles) if self.files else Health()
-        for file in self.files:
-            if file.failure is None:
-                total.merge(file.health)
-        return total
+        return self.total.health
 
     def __str__(self) -> str:
+        total = self.total
         number = len(self.files) - len(self.failed)
-        read = f"{self.events_read} read from {number} file{'s' * (number != 1)}"
+        read = f"{total.events_read} read from {number} file{'s' * (number != 1)}"
         if self.all_jets:
-            scored = self.health.jets - sum(self.unscored_jets.values())
-            lines = [f"{self.output}: {scored} jets scored of {self.health.jets} in all events, {read}"]
+            scored = total.health.jets - sum(total.unscored_jets.values())
+            lines = [f"{self.output}: {scored} jets scored of {total.health.jets} in all events, {read}"]
         else:
-            events = f"{self.events_scored} events scored of {self.events_kept} that pass the selection"
+            events = f"{total.events_scored} events scored of {total.events_kept} that pass the selection"
             lines = [f"{self.output}: {events} and {read}"]
-        if self.events_without_dijet:
-            lines.append(f"{self.events_without_dijet} events have fewer than two jets")
-        if self.events_not_finite:
-            lines.append(f"{self.events_not_finite} events have a jet whose momentum is not finite")
-        lines += [f"{number} jets {reason}" for reason, number in self.unscored_jets.items()]
-        if self.health.jets:
-            lines.append(str(self.health))
+        if total.events_without_dijet:
+            lines.append(f"{total.events_without_dijet} events have fewer than two jets")
+        if total.events_not_finite:
+            lines.append(f"{total.events_not_finite} events have a jet whose momentum is not finite")
+        lines += [f"{number} jets {reason}" for reason, number in total.unscored_jets.items()]
+        if total.health.jets:
+            lines.append(str(total.health))
         weights: dict[str, list[str]] = {}
         for file in self.files:
             if file.also_named:

@@ -18,7 +18,7 @@ from .formats import MASK, ROWS_AT_ONCE, Block, ScoredFile, open_scored, write_s
 from .options import OutputOptions
 from .strategy import Convention, ScoreStrategy, Strategy
 
-__all__ = ["losses_of", "model_card", "rescore_file", "rescored", "write_rescored"]
+__all__ = ["losses_of", "model_card", "rescore_file", "write_rescored"]
 
 
 def losses_of(column: Callable[[str], npt.NDArray[Any]], card: ModelCard) -> dict[str, npt.NDArray[Any]]:
@@ -31,12 +31,6 @@ def model_card(scored: ScoredFile) -> ModelCard:
     if "card" not in scored.provenance:
         raise LayoutError(f"{scored.path}: does not say which model gave its losses")
     return ModelCard.from_dict(scored.provenance["card"])
-
-
-def rescored(scored: ScoredFile, strategy: ScoreStrategy) -> npt.NDArray[np.floating[Any]]:
-    """Scores (events,) by a strategy, from the losses in a scored file."""
-    card = model_card(scored)
-    return strategy.score_of(losses_of(scored.column, card), card)
 
 
 def rescore_file(

@@ -93,28 +93,6 @@ class ScoreStrategy:
             )
         return replace(self, strategy=strategy)
 
-    def score(self, reco_loss: Floats, kl_loss: Floats, card: ModelCard) -> Floats:
-        """Score of each event.
-
-        Parameters
-        ----------
-        reco_loss, kl_loss : arrays, (events, 2)
-            Means, as models give them.
-        card : ModelCard
-            Of the model that gave them.
-
-        Returns
-        -------
-        array, (events,)
-            Of the dtype of the losses.
-
-        Raises
-        ------
-        OptionError
-            The strategy is a function that does not give one number for each event.
-        """
-        return self.score_of({"reco_loss": reco_loss, "kl_loss": kl_loss}, card)
-
     def score_of(self, losses: Mapping[str, Floats], card: ModelCard) -> Floats:
         """Score of each event, from all that a model gives its jets.
 
@@ -129,6 +107,11 @@ class ScoreStrategy:
         -------
         array, (events,)
             Of the dtype of the losses.
+
+        Raises
+        ------
+        OptionError
+            The strategy is a function that does not give one number for each event.
         """
         of = self.of(card)
         strategy, weight = of.strategy or card.strategy, of.kl_weight

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,14 @@ class UnfinishedScores:
                 yield part.report, np.memmap(file, dtype, "r") if part.size else np.empty(0, dtype)
 
 
+@dataclass(frozen=True)
 class _Part:
     """What the journal has of one input file."""
 
-    def __init__(self, report: FileReport, columns: list[tuple[str, str]], size: int, digest: str):
-        self.report, self.columns, self.size, self.digest = report, columns, size, digest
+    report: FileReport
+    columns: Columns
+    size: int
+    digest: str
 
     def to_dict(self) -> dict[str, Any]:
         """For the journal."""

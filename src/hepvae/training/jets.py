@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,18 +193,12 @@ def batches(
     return [found[i] for i in random.permutation(len(found))]
 
 
-def chunks(jets: Indices) -> Iterator[Indices]:
-    """Indices in order, some at a time."""
-    for start in range(0, len(jets), CHUNK):
-        yield jets[start : start + CHUNK]
-
-
 def normalisation(stored: StoredJets, jets: Indices) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each feature over the constituents of some jets, padding left out."""
     count = 0
     mean = squares = np.zeros(stored.spec.shape[1])
-    for some in chunks(jets):
-        values = stored.read(some, stored.spec.n_particles)
+    for start in range(0, len(jets), CHUNK):
+        values = stored.read(jets[start : start + CHUNK], stored.spec.n_particles)
         real = values[(values != 0).any(axis=2)].astype(np.float64)
         if len(real) == 0:
             continue

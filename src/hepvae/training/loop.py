@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ..execution.progress import progress_bar
 from ..execution.session import NOTICE
 from ..extras import require
 from ..output.files import whole_file
-from .jets import Batch, Indices, StoredJets, batches, lengths
+from .jets import Indices, StoredJets, batches, lengths
 from .options import TrainingOptions
 
 __all__ = ["Progress", "fit", "learning_rate"]
@@ -73,21 +74,16 @@ def learning_rate(options: TrainingOptions, done: float) -> float:
     return options.learning_rate * rise * fall
 
 
-class _Graphs:
+def _graphs(step: Callable[[Any], Any], n_features: int) -> Callable[[npt.NDArray[np.float32]], None]:
     """A step of a model as graphs, one for each length of jets."""
+    tf = require("tensorflow", "training")
 
-    def __init__(self, step: Callable[[Any], Any], n_features: int):
-        self._step, self._n_features = step, n_features
-        self._graphs: dict[int, Any] = {}
+    @cache
+    def of_length(length: int) -> Any:
+        signature = [tf.TensorSpec((None, length, n_features), tf.float32)]
+        return tf.function(lambda jets: step((jets,)), input_signature=signature).get_concrete_function()
 
-    def __call__(self, jets: npt.NDArray[np.float32]) -> None:
-        tf = require("tensorflow", "training")
-        length = jets.shape[1]
-        if length not in self._graphs:
-            signature = [tf.TensorSpec((None, length, self._n_features), tf.float32)]
-            graph = tf.function(lambda jets: self._step((jets,)), input_signature=signature)
-            self._graphs[length] = graph.get_concrete_function()
-        self._graphs[length](tf.constant(jets))
+    return lambda jets: of_length(jets.shape[1])(tf.constant(jets))
 
 
 def fit(
@@ -125,10 +121,12 @@ def fit(
     model.optimizer.build(model.trainable_variables)
     variables = [*model.variables, *model.optimizer.variables]
     progress = _restored(folder / STATE, variables, len(model.weights))
-    train_step, test_step = (_Graphs(step, stored.spec.shape[1]) for step in (model.train_step, model.test_step))
+    train_step, test_step = (_graphs(step, stored.spec.shape[1]) for step in (model.train_step, model.test_step))
     cut = (stored.spec.n_particles,) if least is None else lengths(stored.spec, least)
     validation = batches(validating, stored.particles, options.batch_size, cut)
-    with _stop_request() as stop, _shown(options, len(training), progress) as show:
+    bar = progress_bar("training", len(training) * options.epochs)
+    with _stop_request() as stop, bar as show:
+        show(len(training) * progress.epochs)
         while not progress.finished(options):
             began, epoch = time.monotonic(), progress.epochs
             random = np.random.default_rng((options.seed, epoch))
@@ -141,9 +139,10 @@ def fit(
                 if stop():
                     raise TrainingInterrupted(_how_to_resume(folder.parent, epoch))
             losses = _metrics(model)
-            losses |= {
-                f"val_{name}": loss for name, loss in _validate(model, test_step, stored, validation).items()
-            }
+            model.reset_metrics()
+            for batch in validation:
+                test_step(stored.read(batch.jets, batch.length))
+            losses |= {f"val_{name}": loss for name, loss in _metrics(model).items()}
             losses["learning_rate"] = learning_rate(options, epoch)
             if not all(map(math.isfinite, losses.values())):
                 raise DataError(
@@ -165,13 +164,6 @@ def _metrics(model: Any) -> dict[str, float]:
     return {name: float(value) for name, value in model.get_metrics_result().items()}
 
 
-def _validate(model: Any, step: _Graphs, stored: StoredJets, validation: Sequence[Batch]) -> dict[str, float]:
-    model.reset_metrics()
-    for batch in validation:
-        step(stored.read(batch.jets, batch.length))
-    return _metrics(model)
-
-
 def _how_to_resume(output: Path, epochs: int) -> str:
     return f"{output}: interrupted after epoch {epochs}: the same command with --resume (resume=True) goes on"
 
@@ -183,14 +175,6 @@ def _line(progress: Progress, options: TrainingOptions, seconds: float, jets: in
         f"epoch {progress.epochs} of {options.epochs}: loss {loss:.4g}, validation loss {val_loss:.4g}{best};"
         f" {seconds:.0f} s, {jets / max(seconds, 1e-9):,.0f} jets/s"
     )
-
-
-@contextmanager
-def _shown(options: TrainingOptions, jets: int, progress: Progress) -> Iterator[Callable[[int], None]]:
-    """A bar over the jets of all epochs."""
-    with progress_bar("training", jets * options.epochs) as advance:
-        advance(jets * progress.epochs)
-        yield advance
 
 
 @contextmanager

@@ -143,7 +143,9 @@ def train(
         stored = stored or store_jets(folder, sources, spec, region=options.region, max_events=options.max_events)
         training, validating = _split(stored, options)
     except HepvaeError:  # there is nothing to go on with
-        _discard(output)
+        shutil.rmtree(folder)
+        with suppress(OSError):  # the model directory, where it was made for the training
+            output.rmdir()
         raise
     model, progress = _trained(stored, training, validating, architecture, hyperparameters, options, folder)
     jets = stored.read(validating[:PARITY_JETS], spec.n_particles)
@@ -178,13 +180,6 @@ def _unfinished(output: Path, what: dict[str, Any], *, resume: bool, overwrite: 
     with whole_file(about) as file:
         file.write_text(text + "\n")
     return folder
-
-
-def _discard(output: Path) -> None:
-    """Remove an unfinished training, and the folder where it was made for it."""
-    shutil.rmtree(output / UNFINISHED)
-    with suppress(OSError):
-        output.rmdir()
 
 
 def _split(stored: StoredJets, options: TrainingOptions) -> tuple[Indices, Indices]:

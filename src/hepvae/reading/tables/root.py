@@ -109,7 +109,7 @@ class RNTupleTable(RootTable):
     """
 
     def __init__(self, rntuple: Any, where: str):
-        self._rntuple, self.where = rntuple, where
+        self.where = where
         # Names of fields within fields are listed where there are some: to list all takes 15 s on NanoAOD.
         self._fields: dict[str, Any] = {}
         for field in rntuple.fields:
@@ -159,7 +159,8 @@ def open_root(source: Source, access: Access = ACCESS) -> Iterator[Table]:
         name = source.tree or TREE
         try:
             if source.tree is None and name not in file:
-                name = _only_tree(file) or name
+                trees = _trees(file, recursive=False)
+                name = trees[0] if len(trees) == 1 else name
             tree = file[name]
             if not hasattr(tree, "num_entries"):
                 kind = file.classname_of(name)
@@ -179,12 +180,6 @@ def open_root(source: Source, access: Access = ACCESS) -> Iterator[Table]:
             raise file_error(source.path, error, f"tree {name!r} cannot be read") from error
         table.directory = file
         yield table
-
-
-def _only_tree(file: Any) -> str | None:
-    """The name of the one tree of a file; None where there are none, or more."""
-    trees = _trees(file, recursive=False)
-    return trees[0] if len(trees) == 1 else None
 
 
 def _trees(file: Any, recursive: bool) -> list[str]:
