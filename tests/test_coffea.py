@@ -12,11 +12,11 @@ import pytest
 import uproot
 from helpers.nano import nano_events
 from helpers.places import ANALYSIS, REAL_DATA
+from helpers.scored import read_scores
 
 import hepvae
 from hepvae.cli import main
 from hepvae.plots.histograms import SCORE_BINS, SCORE_LIMITS, score_histogram
-from hepvae.scoring.formats import read_scores
 
 pytest.importorskip("coffea")
 from coffea import processor

@@ -8,7 +8,9 @@ from typing import Any
 import numpy.typing as npt
 import uproot
 
-__all__ = ["DYING", "columns_of"]
+from hepvae.scoring.formats import read_columns
+
+__all__ = ["DYING", "columns_of", "read_scores"]
 
 #: For scripts: an inferer whose process is killed in one of its calls.
 DYING = """
@@ -32,3 +34,9 @@ def columns_of(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     with uproot.open(path) as file:
         columns: dict[str, npt.NDArray[Any]] = file["Events"].arrays(library="np")
         return columns
+
+
+def read_scores(path: str | Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Scores and weights of a scored file."""
+    values, weight, _ = read_columns(path, ["score"])
+    return values[:, 0], weight

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import uproot
 from helpers.dijet_files import random_tables, write_events
+from helpers.scored import read_scores
 
 import hepvae
 from hepvae.cli import main
 from hepvae.reading.filesets import cross_section
 from hepvae.reading.sources import resolve
 from hepvae.scoring.collected import collected, picobarns_of, read_sample
-from hepvae.scoring.formats import read_scores
 from hepvae.scoring.parts import part_names
 from hepvae.search.samples import SampleFiles, load_sample
 

@@ -13,13 +13,12 @@ import pytest
 import uproot
 from helpers.dijet_files import directions, random_tables, write_events
 from helpers.reference import loop_over_branches, pad_one_by_one
-from helpers.scored import columns_of
+from helpers.scored import columns_of, read_scores
 
 import hepvae
 from hepvae import score_dijets, score_files
 from hepvae.cli import main
 from hepvae.models.losses import LOSSES
-from hepvae.scoring.formats import read_scores
 from hepvae.scoring.strategy import STRATEGIES
 
 SAMPLES = ("qcdSig", "GtoWW15na")

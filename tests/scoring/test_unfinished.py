@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import uproot
 from helpers.dijet_files import random_tables, write_events
-from helpers.scored import DYING, columns_of
+from helpers.scored import DYING, columns_of, read_scores
 
 import hepvae
 from hepvae.cli import main
-from hepvae.scoring.formats import read_scores
 from hepvae.scoring.unfinished import unfinished
 
 FILES = 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any, Literal, TypedDict, get_args
@@ -102,10 +102,6 @@ class Selection:
     def _pass(self, jets: ak.Array) -> ak.Array:
         # as attributes they would go through vector
         return (jets["pt"] > self.pt_min) & (abs(jets["eta"]) < self.eta_max)
-
-    def to_dict(self) -> dict[str, float | str | None]:
-        """All cuts and the region, by name."""
-        return asdict(self)
 
 
 def dijet_events(jets: ak.Array, **columns: Any) -> ak.Array:

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from numba import njit, types
 
 from ..execution.compiled import compiled
+from .padding_kernels import _NUMBERS, _VALUES, Numbers
 
 __all__ = ["Z_CUT", "subjettiness", "substructure"]
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
-Numbers = npt.NDArray[np.int64]
 
 #: Of soft drop (A. Larkoski et al., arXiv:1402.2657) with beta = 0, as CMS uses it.
 Z_CUT = 0.1
@@ -99,10 +99,6 @@ def _merge(
         if d < distance[k]:
             nearest[k], distance[k] = place, d
     return left
-
-
-_VALUES = types.Array(types.float32, 1, "C", readonly=True)
-_NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @njit(nogil=True)

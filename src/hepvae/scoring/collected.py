@@ -199,12 +199,9 @@ def picobarns_of(paths: Sequence[str]) -> list[float]:
             found = collected(folder or ".")
             picobarns = found.picobarns().get("")
             of_parts |= {os.path.join(folder, one.name): picobarns for one in found.parts}
-    known: list[float | None] = []
-    for path in paths:
-        if path in of_parts:
-            known.append(of_parts[path])
-        else:
-            known.append(provenance_of(Source(path)).get(PER_WEIGHT))
+    known: list[float | None] = [
+        of_parts[path] if path in of_parts else provenance_of(Source(path)).get(PER_WEIGHT) for path in paths
+    ]
     if any(one is not None for one in known) and None in known:
         raise FileError(
             f"{paths[known.index(None)]}: no cross-section is known of it, and of others is: expected parts of"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Generator, Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,7 +206,7 @@ def stream_scores(
         **{"collection": read.jets.name, "columns": list(read.carried), "observables": config.observables},
     }
     provenance["options"] = {**read.to_dict(), "friend": writing.friend}
-    call = _Call(sources, inferer, config, read, writing, provenance, depends)
+    call = _Call(sources, ChunkScorer(inferer, config), read, writing, provenance, depends)
     return (_into_parts if is_folder(output) else _into_file)(call, str(output), client)
 
 
@@ -214,8 +215,7 @@ class _Call:
     """What is scored, and how."""
 
     sources: list[Source]
-    inferer: Inferer
-    config: ScoringConfig
+    scorer: ChunkScorer
     read: ReadOptions
     writing: OutputOptions
     provenance: dict[str, Any]
@@ -224,20 +224,24 @@ class _Call:
 
     def form(self, suffix: str) -> ScoredForm:
         """Of the output."""
-        return ScoredForm.of(suffix, self.writing.friend, self.inferer, self.config, self.read, self.provenance)
+        inferer, config = self.scorer.inferer, self.scorer.config
+        model = config.model_name or re.sub(r"\W", "_", model_name(inferer), flags=re.ASCII)
+        of_jets = model, tuple(inferer.card.losses), config.observables
+        return ScoredForm(suffix, self.writing.friend, config.all_jets, *of_jets, self.read, self.provenance)
 
-    def reports(self, sources: list[Source], known: list[FileReport | None]) -> list[FileReport]:
-        """Of some files: those that are known, and new ones."""
-        return [old or self.scorer.report(source) for old, source in zip(known, sources)]
+    def report(
+        self, output: str, sources: list[Source], known: list[FileReport | None]
+    ) -> tuple[ScoreReport, list[int]]:
+        """Of some files: that of each that is known, and new ones; and the numbers of those without."""
+        files = [old or self.scorer.report(source) for old, source in zip(known, sources)]
+        missing = [i for i, one in enumerate(known) if one is None]
+        all_jets = self.scorer.config.all_jets
+        return ScoreReport(output, files, len(files) - len(missing), all_jets=all_jets), missing
 
     def scored_here(self, sources: list[Source], reports: list[FileReport]) -> Chunks:
         """Rows chunk by chunk, and None after each file."""
-        return scored_chunks(iterate_sources(sources, reports, self.read), self.inferer, self.config)
-
-    @property
-    def scorer(self) -> ChunkScorer:
-        """For workers."""
-        return ChunkScorer(self.inferer, self.config)
+        chunks = iterate_sources(sources, reports, self.read)
+        return scored_chunks(chunks, self.scorer.inferer, self.scorer.config)
 
 
 #: Rows chunk by chunk, and None after each file; or names of files of rows, of workers that write parts.
@@ -278,10 +282,7 @@ def _into_file(call: _Call, name: str, client: Client | None) -> ScoreReport:
             changed = ", ".join(journal.changed)
             logger.warning("%s: nothing is resumed, since what was kept was scored with other: %s", name, changed)
         scores = UnfinishedScores(journal, sources, form.allowed())
-        known = [scores.report(i) for i in range(len(sources))]
-        report = ScoreReport(name, call.reports(sources, known), all_jets=call.config.all_jets)
-        missing = [i for i, one in enumerate(known) if one is None]
-        report.files_resumed = len(sources) - len(missing)
+        report, missing = call.report(name, sources, [scores.report(i) for i in range(len(sources))])
         left = [sources[i] for i in missing], [report.files[i] for i in missing]
         if client is None:
             chunks = call.scored_here(*left)
@@ -292,7 +293,7 @@ def _into_file(call: _Call, name: str, client: Client | None) -> ScoreReport:
             chunks = chunks_on_workers(client, absolute, left[1], call.read, call.scorer)
         with event_bar("scoring", report.files) as look, closing(chunks):
             _keep(chunks, scores, missing, form, look)
-        report.written = not report.failed if form.aligned else len(report.failed) < len(sources)
+        report.written = not report.failed if form.friend or form.all_jets else len(report.failed) < len(sources)
         if report.written:
             with folder.new(last) as temporary:
                 form.write(temporary, scores.columns, scores.kept())
@@ -310,11 +311,8 @@ def _into_parts(call: _Call, output: str, client: Client | None) -> ScoreReport:
     options = {name: value for name, value in call.depends.items() if name != "card"}  # the digest has it
     parts = Parts(folder, call.sources, mine, suffix, options, writing)
     writer = PartWriter(call.scorer, call.form(suffix), folder, parts.options)
-    reports = call.reports([call.sources[i] for i in mine], parts.reports)
-    report = ScoreReport(folder.address, reports, all_jets=call.config.all_jets)
-    missing = [i for i, one in enumerate(parts.reports) if one is None]
-    report.files_resumed = len(mine) - len(missing)
-    left, of_left = [parts.mine[i] for i in missing], [reports[i] for i in missing]
+    report, missing = call.report(folder.address, [call.sources[i] for i in mine], parts.reports)
+    left, of_left = [parts.mine[i] for i in missing], [report.files[i] for i in missing]
     done: Generator[tuple[FileReport, Any], None, None]
     if client is None:
         done = writer.written(left, call.scored_here([part.source for part in left], of_left))
@@ -322,7 +320,7 @@ def _into_parts(call: _Call, output: str, client: Client | None) -> ScoreReport:
         from ..cluster.dask import chunks_on_workers
 
         done = chunks_on_workers(client, left, of_left, call.read, writer, most_chunks=PART_CHUNKS, join="join")
-    with event_bar("scoring", reports) as look, closing(done):
+    with event_bar("scoring", report.files) as look, closing(done):
         for part, (file, _) in zip(left, done):
             look()
             _log(file)
@@ -373,6 +371,6 @@ def _provenance(inferer: Inferer, config: ScoringConfig) -> dict[str, Any]:
     }
     if config.all_jets:
         return {**of_model, "jets": config.jets, "name": config.model_name}
-    cuts = config.selection.to_dict()
+    cuts = asdict(config.selection)
     region = cuts.pop("region")
     return {**of_model, **config.strategy.to_dict(), "region": region, "selection": cuts}

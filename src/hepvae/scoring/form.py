@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from ..reading.layouts import FAT_JETS, SCHEMAS
 from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from .formats import MASK, ROWS_AT_ONCE, write_jets, write_scores
-from .options import ScoringConfig
 
 __all__ = ["OF_EVENTS", "Columns", "Rows", "ScoredForm", "columns_of", "model_name"]
 
@@ -66,26 +64,6 @@ class ScoredForm:
     read: ReadOptions
     provenance: dict[str, Any]
     """How the scores are computed."""
-
-    @classmethod
-    def of(
-        cls,
-        suffix: str,
-        friend: bool,
-        inferer: Inferer,
-        config: ScoringConfig,
-        read: ReadOptions,
-        provenance: dict[str, Any],
-    ) -> ScoredForm:
-        """Of the options of a call."""
-        model = config.model_name or re.sub(r"\W", "_", model_name(inferer), flags=re.ASCII)
-        losses = tuple(inferer.card.losses)
-        return cls(suffix, friend, config.all_jets, model, losses, config.observables, read, provenance)
-
-    @property
-    def aligned(self) -> bool:
-        """Whether there is an entry for each of the input."""
-        return self.friend or self.all_jets
 
     def as_written(self, rows: Rows, file: FileReport) -> Rows:
         """Rows of a file with the columns of the output."""

@@ -30,7 +30,6 @@ __all__ = [
     "open_scored",
     "provenance_of",
     "read_columns",
-    "read_scores",
     "write_jets",
     "write_scores",
 ]
@@ -208,23 +207,6 @@ def provenance_of(source: Source) -> dict[str, Any]:
         return _provenance(source.path, file.get(PROVENANCE))
 
 
-def read_scores(path: str | Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Scores and weights of a scored file.
-
-    Returns
-    -------
-    score, weight : numpy arrays, (events,)
-        ``genWeight``, or ones where the file has none.
-
-    Raises
-    ------
-    FileError, LayoutError
-        The file cannot be read, is none of `score_files`, or is a friend, which has no weights.
-    """
-    values, weight, _ = read_columns(path, ["score"])
-    return values[:, 0], weight
-
-
 def read_columns(
     path: str | Path, names: Sequence[str]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
@@ -241,7 +223,8 @@ def read_columns(
     Raises
     ------
     FileError, LayoutError
-        As `read_scores`, or the file has no such column.
+        The file cannot be read, is none of `score_files`, is a friend, which has no weights, or has no such
+        column.
     """
     with open_scored(path) as scored:
         if MASK in scored.kinds:

@@ -44,7 +44,7 @@ def test_scores_are_those_of_the_root_file(tmp_path, events):
     write_study(tmp_path / "x.h5", events)
     report = hepvae.score_files(tmp_path, inferer, tmp_path / "s.root")  # a folder
     assert report.events_scored == len(events) and report.files[0].schema == "study"
-    from hepvae.scoring.formats import read_scores
+    from helpers.scored import read_scores
 
     assert read_scores(tmp_path / "s.root")[0] == pytest.approx(ak.to_numpy(expected), rel=1e-3)
 
