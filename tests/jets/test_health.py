@@ -9,6 +9,7 @@ from helpers.dijet_files import random_tables, write_events
 
 import hepvae
 from hepvae.jets.health import Health
+from hepvae.reading.options import ReadOptions
 from hepvae.scoring.inspection import inspect_files
 
 LIMIT = 60
@@ -47,7 +48,7 @@ def test_same_as_a_plain_loop(tmp_path, rng, step_size):
     for event, value in ((3, np.nan), (4, -1.0), (9, np.inf)):
         tables["candidates"]["pt"][event][:1] = value
     path = write_events(tmp_path / "a.root", tables)
-    (report,) = inspect_files(path, n_particles=LIMIT, step_size=step_size)
+    (report,) = inspect_files(path, ReadOptions(step_size=step_size), LIMIT)
     events = hepvae.read_dijets(path)
     check(report.health, plain_loop(events))
     assert (report.events_read, report.events_kept) == (40, len(events))

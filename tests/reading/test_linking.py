@@ -11,6 +11,7 @@ from helpers.dijet_files import random_tables, same_jets, write_events
 import hepvae
 from hepvae import DataError, InputSpec, LayoutError, read_dijets
 from hepvae.jets.kinematics import wrapped
+from hepvae.reading.options import ReadOptions
 from hepvae.scoring.inspection import inspect_files
 
 
@@ -81,7 +82,7 @@ def test_constituents_of_others_in_a_file(tmp_path, rng, number, step_size):
         phi[:] = wrapped(axis + rng.uniform(-0.3, 0.3, len(eta)))
     tables["jets"] |= {"eta": [np.zeros(2)] * 20, "phi": [np.array([0, np.pi])] * 20}
     path = write_events(tmp_path / "x.root", misplaced(tables, number))
-    (report,) = inspect_files(path, step_size=step_size)
+    (report,) = inspect_files(path, ReadOptions(step_size=step_size))
     if number == 2:  # four jets: too few to call it a mistake
         assert report.health.unscorable == {"with constituents that are not its own": 4}
         assert report.failure is None and "4 of 40 jets" not in str(report.failure)
@@ -233,7 +234,6 @@ def test_all_jets_of_a_file_with_one_jet_an_entry(jetclass_file, signal_events):
 def test_one_jet_an_entry_is_padded_for_training(jetclass_file, signal_events):
     from hepvae.jets.selection import Selection
     from hepvae.reading.batches import padded_jets
-    from hepvae.reading.options import ReadOptions
     from hepvae.reading.reports import FileReport
     from hepvae.reading.sources import Source
 

@@ -20,6 +20,7 @@ from helpers.scored import columns_of
 import hepvae
 from hepvae.bench.xrootd_server import free_port, root_address, xrootd_server
 from hepvae.extras import XROOTD_TIMES_S
+from hepvae.reading.options import ReadOptions
 from hepvae.reading.sources import resolve
 from hepvae.scoring.inspection import inspect_files
 from hepvae.storage.access import Access
@@ -99,7 +100,7 @@ def test_folder_on_a_dead_server_is_tried_again_and_reported(tmp_path, monkeypat
     monkeypatch.setitem(XROOTD_TIMES_S, "ConnectionWindow", 1)
     good = write_events(tmp_path / "good.root", random_tables(np.random.default_rng(1)))
     away = f"{root_address(free_port())}folder"
-    failed, read = inspect_files([away, good], access=Access(timeout_s=1, attempts=2, wait_s=0.01))
+    failed, read = inspect_files([away, good], ReadOptions(access=Access(timeout_s=1, attempts=2, wait_s=0.01)))
     assert failed.path == away and failed.failure.endswith("(after 2 attempts)")
     assert read.failure is None and read.events_read > 0
 
@@ -225,6 +226,6 @@ def test_file_that_may_not_be_read_is_not_tried_again(twenty, tmp_path):
         pytest.skip("only the user nobody, as whom root's server runs, has no permission")
     with xrootd_server({"a.root": twenty / "00.root"}) as port:
         (twenty / "00.root").chmod(0o600)
-        (report,) = inspect_files(f"{root_address(port)}a.root", access=PATIENT)
+        (report,) = inspect_files(f"{root_address(port)}a.root", ReadOptions(access=PATIENT))
     assert "permission denied" in report.failure
     assert report.retried == []

@@ -33,7 +33,7 @@ def columns(path):
 def test_a_file_is_as_if_scored_that_way(tmp_path, conv, scored_file, suffix):
     asked = {"strategy": "max", "kl_weight": 0.5, "convention": "sum"}
     hepvae.score_files(SAMPLE, conv, tmp_path / "asked.root", **asked)
-    made = rescore_file(scored_file, tmp_path / f"made{suffix}", **asked)
+    made, _ = rescore_file(scored_file, tmp_path / f"made{suffix}", ScoreStrategy(**asked))
     assert made == ScoreStrategy(**asked)
     found, expected = columns(tmp_path / f"made{suffix}"), columns(tmp_path / "asked.root")
     assert found.keys() == expected.keys() and len(found["score"]) > 2000
@@ -55,7 +55,7 @@ def test_scores_in_memory(conv, scored_file):
 
 def test_rows_of_a_friend_without_a_score_stay_without(tmp_path, conv):
     hepvae.score_files(SAMPLE, conv, tmp_path / "friend.root", region="signal", friend=True)
-    rescore_file(tmp_path / "friend.root", tmp_path / "other.root", strategy="sum")
+    rescore_file(tmp_path / "friend.root", tmp_path / "other.root", ScoreStrategy("sum"))
     found = columns(tmp_path / "other.root")
     assert 0 < found["scored"].sum() < len(found["scored"])
     assert np.array_equal(np.isfinite(found["score"]), found["scored"])
@@ -84,13 +84,13 @@ def test_what_is_no_scored_file(tmp_path, file, error, message):
     with uproot.recreate(tmp_path / "foreign.root") as made:
         made.mktree("Events", {"score": np.float32}).extend({"score": np.ones(3, np.float32)})
     with pytest.raises(error, match=message):
-        rescore_file(SAMPLE if file == "sample" else tmp_path / file, tmp_path / "out.root")
-    assert not (tmp_path / "out.root").exists()
+        rescore_file(SAMPLE if file == "sample" else tmp_path / file, tmp_path / "out.root", ScoreStrategy())
+    assert not (tmp_path / "out.root", ScoreStrategy()).exists()
 
 
 def test_the_input_is_not_overwritten(scored_file):
     with pytest.raises(hepvae.OptionError, match="is the input"):
-        rescore_file(scored_file, scored_file, overwrite=True)
+        rescore_file(scored_file, scored_file, ScoreStrategy(), overwrite=True)
 
 
 def test_a_folder_of_parts_is_merged_first(tmp_path, conv, capsys):

@@ -22,9 +22,9 @@ def inspect(files: tuple[str, ...], read: ReadOptions, n_particles: int, allow_f
 
     FILES are paths, folders, patterns, root:// addresses, or @list.txt.
     """
-    from ..scoring.inspection import inspect_sources
+    from ..scoring.inspection import inspect_files
 
-    reports = inspect_sources(files, read, n_particles)
+    reports = inspect_files(files, read, n_particles)
     good = [report for report in reports if report.failure is None]
     if good:
         _print_table(good, n_particles)

@@ -59,8 +59,8 @@ def merge(folder: str, output: Path, overwrite: bool, allow_failed: int) -> int:
 @options.overwrite_option
 def rescore(scored: Path, output: Path, strategy: ScoreStrategy, overwrite: bool) -> int:
     """Write another score of the losses in SCORED, a file of hepvae score, without a model."""
-    from ..scoring.rescoring import write_rescored
+    from ..scoring.rescoring import rescore_file
 
-    used, of_jet = write_rescored(scored, output, strategy, overwrite=overwrite)
+    used, of_jet = rescore_file(scored, output, strategy, overwrite=overwrite)
     say(f"{output}: score is {used.name} of {of_jet}")
     return 0

@@ -10,46 +10,36 @@ from ..execution.threads import read_ahead
 from ..jets.health import Health
 from ..options import check_whole_number
 from ..reading.dijets import iterate_sources
-from ..reading.layouts import SchemaName
-from ..reading.options import STEP_SIZE, ReadOptions
+from ..reading.options import ReadOptions
 from ..reading.reports import FileReport
 from ..reading.sources import Files, resolve
-from ..storage.access import ACCESS, Access
 
-__all__ = ["inspect_files", "inspect_sources"]
+__all__ = ["inspect_files"]
+
+READ = ReadOptions()
 
 
-def inspect_files(
-    files: Files,
-    *,
-    n_particles: int = 100,
-    tree: str | None = None,
-    schema: SchemaName = "auto",
-    step_size: str | int | None = STEP_SIZE,
-    access: Access = ACCESS,
-) -> list[FileReport]:
+def inspect_files(files: Files, read: ReadOptions = READ, n_particles: int = 100) -> list[FileReport]:
     """Look at every dijet of some files.
 
     Parameters
     ----------
-    files, tree, schema, step_size
-        As for `iterate_dijets`.
+    files : as for `read_dijets`
+    read : ReadOptions
     n_particles : int
         Constituents that a model takes of a jet.
-    access : Access
-        How patiently files are read.
 
     Returns
     -------
     list of FileReport
         One for each file: entries, events without two jets, and the `Health` of the jets of all others, or of all
         jets where an entry is one. A file that cannot be read has its failure.
+
+    Raises
+    ------
+    FileError, OptionError
+        No file matches, or the number is none.
     """
-    return inspect_sources(files, ReadOptions(tree, schema, step_size, access), n_particles)
-
-
-def inspect_sources(files: Files, read: ReadOptions, n_particles: int) -> list[FileReport]:
-    """As `inspect_files`, with options that are there."""
     n_particles = check_whole_number("n_particles", n_particles)
     sources = resolve(files, read.tree, read.access, keep_failures=True)
     reports = [FileReport(source.name, health=Health(n_particles)) for source in sources]

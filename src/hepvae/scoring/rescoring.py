@@ -16,9 +16,9 @@ from ..output.files import whole_file
 from ..output.folders import is_folder
 from .formats import MASK, ROWS_AT_ONCE, Block, ScoredFile, open_scored, write_scores
 from .options import OutputOptions
-from .strategy import Convention, ScoreStrategy, Strategy
+from .strategy import ScoreStrategy
 
-__all__ = ["losses_of", "model_card", "rescore_file", "write_rescored"]
+__all__ = ["losses_of", "model_card", "rescore_file"]
 
 
 def losses_of(column: Callable[[str], npt.NDArray[Any]], card: ModelCard) -> dict[str, npt.NDArray[Any]]:
@@ -34,14 +34,8 @@ def model_card(scored: ScoredFile) -> ModelCard:
 
 
 def rescore_file(
-    path: str | Path,
-    output: str | Path,
-    *,
-    strategy: Strategy | None = None,
-    kl_weight: float | None = None,
-    convention: Convention = "mean",
-    overwrite: bool = False,
-) -> ScoreStrategy:
+    path: str | Path, output: str | Path, strategy: ScoreStrategy, *, overwrite: bool = False
+) -> tuple[ScoreStrategy, str]:
     """Write a scored file again with another score.
 
     Parameters
@@ -50,8 +44,7 @@ def rescore_file(
         A file of `score_files`.
     output : path
         The same columns but ``score``, in the same order, as TTree or Parquet. The file appears when it is whole.
-    strategy, kl_weight, convention
-        As for `score_dijets`.
+    strategy : ScoreStrategy
     overwrite : bool
         Replace an output that exists.
 
@@ -59,21 +52,16 @@ def rescore_file(
     -------
     ScoreStrategy
         As stored with the scores.
+    str
+        What the score of a jet is, for messages.
 
     Raises
     ------
     FileError, LayoutError
         A file cannot be read or written, or is none of `score_files`.
     OptionError
-        There is no such strategy, or none such for the model.
+        There is no such strategy for the model.
     """
-    return write_rescored(path, output, ScoreStrategy(strategy, kl_weight, convention), overwrite=overwrite)[0]
-
-
-def write_rescored(
-    path: str | Path, output: str | Path, strategy: ScoreStrategy, *, overwrite: bool = False
-) -> tuple[ScoreStrategy, str]:
-    """As `rescore_file`, of a strategy that is there; and what the score of a jet is."""
     if is_folder(path):
         raise OptionError(f"{path}: is a folder: expected a scored file, as hepvae merge {path} FILE.root writes")
     output = Path(output)
