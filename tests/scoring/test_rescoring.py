@@ -85,7 +85,7 @@ def test_what_is_no_scored_file(tmp_path, file, error, message):
         made.mktree("Events", {"score": np.float32}).extend({"score": np.ones(3, np.float32)})
     with pytest.raises(error, match=message):
         rescore_file(SAMPLE if file == "sample" else tmp_path / file, tmp_path / "out.root", ScoreStrategy())
-    assert not (tmp_path / "out.root", ScoreStrategy()).exists()
+    assert not (tmp_path / "out.root").exists()
 
 
 def test_the_input_is_not_overwritten(scored_file):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from ..errors import LayoutError
@@ -12,7 +12,7 @@ from ..options import nearest
 
 __all__ = [
     *("CONSTITUENT_COLUMNS", "EVENT_COLUMNS", "IDENTIFIERS", "JET_COLUMNS", "Collections", "Counts", "FirstOf"),
-    *("Formula", "JetByJet", "Named", "Schema", "branches_of"),
+    *("Formula", "JetByJet", "Named", "OneJet", "Schema", "branches_of"),
 ]
 
 #: Columns that tell an event from all others, and those of one value an event; read where the file has them.
@@ -83,27 +83,40 @@ class Collections:
 
 
 @dataclass(frozen=True)
-class JetByJet:
-    """Branches of their own for each jet of an entry, and for its constituents."""
+class OneJet:
+    """Branches of one jet of an entry, and of its constituents."""
 
-    jets: tuple[Named, ...]
-    """For each jet, by the names of `JET_COLUMNS`."""
-    constituents: tuple[Named, ...]
-    """For each jet, by the names of `CONSTITUENT_COLUMNS`."""
+    columns: Named
+    """By the names of `JET_COLUMNS`."""
+    constituents: Named
+    """By the names of `CONSTITUENT_COLUMNS`."""
+    jet_branches: str
+    """Names of further columns."""
+    constituent_branches: str
+    """Likewise of its constituents."""
+    further: Named = field(default_factory=dict)
+    """Columns of its constituents that are formulas, used where they are needed."""
+
+    def with_columns(self, constituents: Collection[str], jets: Collection[str]) -> OneJet:
+        """The same with further columns."""
+        known = {name: self.further.get(name, self.constituent_branches.format(name)) for name in constituents}
+        of_jet = self.columns | _further(self.jet_branches, jets)
+        return replace(self, columns=of_jet, constituents=self.constituents | known)
+
+
+@dataclass(frozen=True)
+class JetByJet:
+    """Branches of their own for each jet of an entry."""
+
+    jets: tuple[OneJet, ...]
     mjj: str | FirstOf | None = None
     """A branch with the mjj of the two jets, which must agree with their momenta; `None` where there is none."""
     jet_radius: float = JET_RADIUS
-    jet_branches: tuple[str, ...] = ()
-    """Names of further columns, for each jet."""
-    constituent_branches: tuple[str, ...] = ()
-    """Likewise of its constituents."""
-    further: tuple[Named, ...] = ()
-    """For each jet: columns of its constituents that are formulas, used where they are needed."""
 
     @property
     def jet_prefix(self) -> str | None:
         """What the names of the columns of jets begin with, where an entry is one jet."""
-        return self.jet_branches[0].format("") if len(self.jets) == 1 else None
+        return self.jets[0].jet_branches.format("") if len(self.jets) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -154,13 +167,8 @@ class Schema:
             of_jets = layout.jets | _further(layout.jet_branches, jets)
             schema = replace(self, layout=replace(layout, jets=of_jets, candidates=of_candidates))
         else:
-            each = []
-            formulas = layout.further or ({},) * len(layout.jets)
-            for pattern, known, columns in zip(layout.constituent_branches, formulas, layout.constituents):
-                each.append(columns | {name: known.get(name, pattern.format(name)) for name in constituents})
-            both = zip(layout.jet_branches, layout.jets)
-            of_each = tuple(columns | _further(pattern, jets) for pattern, columns in both)
-            schema = replace(self, layout=replace(layout, jets=of_each, constituents=tuple(each)))
+            each = tuple(jet.with_columns(constituents, jets) for jet in layout.jets)
+            schema = replace(self, layout=replace(layout, jets=each))
         for branch in schema.branches:
             if present is not None and branch not in present:
                 raise LayoutError(
@@ -188,9 +196,13 @@ def branches_of(part: Any, every: bool = False) -> Iterator[str]:
         for one in part.values() if isinstance(part, dict) else part:
             yield from branches_of(one, every)
     elif is_dataclass(part):
-        for field in fields(part):
-            if field.name not in NO_BRANCHES:
-                yield from branches_of(getattr(part, field.name), every)
+        for name in _parts(part):
+            yield from branches_of(getattr(part, name), every)
+
+
+def _parts(declaration: Any) -> list[str]:
+    """Names of the fields that may name branches."""
+    return [one.name for one in fields(declaration) if one.name not in NO_BRANCHES]
 
 
 def _fitted(part: Any, present: Collection[str]) -> Any:
@@ -202,6 +214,5 @@ def _fitted(part: Any, present: Collection[str]) -> Any:
     if isinstance(part, tuple):
         return tuple(_fitted(one, present) for one in part)
     if is_dataclass(part) and not isinstance(part, type):
-        named = [field.name for field in fields(part) if field.name not in NO_BRANCHES]
-        return replace(part, **{name: _fitted(getattr(part, name), present) for name in named})
+        return replace(part, **{name: _fitted(getattr(part, name), present) for name in _parts(part)})
     return part

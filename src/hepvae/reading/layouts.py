@@ -24,6 +24,7 @@ from .declarations import (
     Formula,
     JetByJet,
     Named,
+    OneJet,
     Schema,
     branches_of,
 )
@@ -124,15 +125,17 @@ def _nano_schemas(jets: JetCollection) -> dict[str, Schema]:
     }
 
 
-def _plain(jet: str) -> tuple[Named, Named]:
-    return _named(f"{jet}_{{}}", JET_COLUMNS), _named(f"{jet}_constituents_{{}}", CONSTITUENT_COLUMNS)
+def _plain(jet: str) -> OneJet:
+    of_jet, of_constituents = f"{jet}_{{}}", f"{jet}_constituents_{{}}"
+    columns = _named(of_jet, JET_COLUMNS), _named(of_constituents, CONSTITUENT_COLUMNS)
+    return OneJet(*columns, of_jet, of_constituents)
 
 
 def _angle(of: Callable[..., Any], *angles: Any) -> Formula:
     return Formula(wrapped, (Formula(of, angles),))
 
 
-def _study(jet: str) -> tuple[Named, Named]:
+def _study(jet: str) -> OneJet:
     """A jet of the study's HDF5 files; `hepvae.reading.tables.hdf5` names the columns of its particles."""
     names: Named = {"pt": f"{jet}Pt", "eta": f"{jet}Eta", "phi": f"{jet}Phi", "mass": f"{jet}M"}
     if jet == "j2":  # most files have its direction only in the differences, jet 1 minus jet 2
@@ -143,10 +146,10 @@ def _study(jet: str) -> tuple[Named, Named]:
         "eta": FirstOf(f"{jet}_particles_eta", Formula(operator.add, (f"{jet}_particles_deta", names["eta"]))),
         "phi": FirstOf(f"{jet}_particles_phi", _angle(operator.add, f"{jet}_particles_dphi", names["phi"])),
     }
-    return names, particles
+    return OneJet(names, particles, f"{jet}_{{}}", f"{jet}_particles_{{}}")
 
 
-def _jetclass() -> tuple[Named, Named]:
+def _jetclass() -> OneJet:
     jet = {**_named("jet_{}", ("pt", "eta", "phi")), "mass": Formula(mass, ("jet_pt", "jet_eta", "jet_energy"))}
     momentum = ("part_px", "part_py", "part_pz")
     constituents: Named = {
@@ -155,7 +158,9 @@ def _jetclass() -> tuple[Named, Named]:
         "eta": Formula(pseudorapidity, momentum),
         "phi": Formula(np.arctan2, momentum[1::-1]),
     }
-    return jet, constituents
+    # Files have energies, and no masses of constituents.
+    of_mass = Formula(mass, (constituents["pt"], constituents["eta"], "part_energy"))
+    return OneJet(jet, constituents, "jet_{}", "part_{}", further={"mass": of_mass})
 
 
 def _lhco() -> Collections:
@@ -171,32 +176,6 @@ def _lhco() -> Collections:
     )
 
 
-#: Mass of a constituent of JetClass, which has energies.
-_JETCLASS_FURTHER: Named = {
-    "mass": Formula(mass, (_jetclass()[1]["pt"], _jetclass()[1]["eta"], "part_energy")),
-}
-
-
-def _jet_by_jet(
-    *jets: tuple[Named, Named],
-    names: tuple[str, str],
-    mjj: FirstOf | None = None,
-    further: tuple[Named, ...] = (),
-) -> JetByJet:
-    """``names``: patterns of further columns of jet 1 and of its constituents."""
-    of_jet, of_constituents = (
-        tuple(pattern.replace("j1", f"j{i}", 1) for i in range(1, len(jets) + 1)) for pattern in names
-    )
-    return JetByJet(
-        tuple(jet for jet, _ in jets),
-        tuple(constituents for _, constituents in jets),
-        mjj,
-        jet_branches=of_jet,
-        constituent_branches=of_constituents,
-        further=further,
-    )
-
-
 #: What a user may name: a layout, or ``auto`` to look at the branches.
 SchemaName = Literal["auto", "nanoaodv15", "pfnano", "dijets", "study", "jetclass", "lhco"]
 
@@ -205,12 +184,9 @@ SCHEMAS = {
     schema.name: schema
     for schema in (
         *_nano_schemas(FAT_JETS).values(),
-        Schema("dijets", _jet_by_jet(_plain("j1"), _plain("j2"), names=("j1_{}", "j1_constituents_{}"))),
-        Schema(
-            "study",
-            _jet_by_jet(_study("j1"), _study("j2"), mjj=FirstOf("mJJ", None), names=("j1_{}", "j1_particles_{}")),
-        ),
-        Schema("jetclass", _jet_by_jet(_jetclass(), names=("jet_{}", "part_{}"), further=(_JETCLASS_FURTHER,))),
+        Schema("dijets", JetByJet((_plain("j1"), _plain("j2")))),
+        Schema("study", JetByJet((_study("j1"), _study("j2")), mjj=FirstOf("mJJ", None))),
+        Schema("jetclass", JetByJet((_jetclass(),))),
         Schema("lhco", _lhco(), event_columns=(*EVENT_COLUMNS, "label")),
     )
 }

@@ -147,16 +147,17 @@ class Linking:
                 self._check_lengths(what, collection, first_entry)
             return jets, candidates, self._links(columns, layout, jets["pt"], candidates["pt"], first_entry)
         jets = {
-            c: _float32(ak.concatenate([_value(jet[c], columns)[:, np.newaxis] for jet in layout.jets], axis=1))
-            for c in layout.jets[0]
+            c: _float32(
+                ak.concatenate([_value(j.columns[c], columns)[:, np.newaxis] for j in layout.jets], axis=1)
+            )
+            for c in layout.jets[0].columns
         }
         jets |= {field: columns[name][:, np.newaxis] for name, field in self._carried(columns).items()}
-        names = layout.constituents[0]
-        each = [{c: _float32(_value(jet[c], columns)) for c in names} for jet in layout.constituents]
+        each = [{c: _float32(_value(v, columns)) for c, v in jet.constituents.items()} for jet in layout.jets]
         for i, constituents in enumerate(each, start=1):
             self._check_lengths(f"the constituents of jet {i}", constituents, first_entry)
         counts = np.stack([ak.to_numpy(ak.num(constituents["pt"])) for constituents in each], axis=1)
-        candidates = {c: ak.concatenate([one[c] for one in each], axis=1) for c in names}
+        candidates = {c: ak.concatenate([one[c] for one in each], axis=1) for c in each[0]}
         link_jet = np.repeat(np.arange(counts.size), counts.ravel())
         # What is padded with zeros has no more constituents than before.
         there = _flat(candidates["pt"]) != 0
@@ -166,7 +167,8 @@ class Linking:
         """Raise `DataError` where a column is no number, or no list of numbers, for each entry."""
         one_number: set[str] = {*EVENT_COLUMNS}
         if isinstance(self.layout, JetByJet):
-            one_number |= {*branches_of(self.layout.jets), *branches_of(self.layout.mjj)}
+            one_number |= {name for jet in self.layout.jets for name in branches_of(jet.columns)}
+            one_number |= {*branches_of(self.layout.mjj)}
         own = {*EVENT_COLUMNS, *branches_of(self.layout)}
         for name, column in columns.items():
             expected = 1 if name in one_number else 2
