@@ -22,7 +22,8 @@ from ..models.contract import CARD_KEY, EXPORT_KEY, LEAST_PARTICLES_KEY, RECO_LO
 from ..models.foreign import ForeignCard
 from ..models.losses import check_distance
 from .adapter import outputs_of
-from .network import TensorFlowNetwork, selected
+from .network import selected
+from .networks import TensorFlowNetwork
 from .parity import Parity, as_written, compare_losses, held
 
 __all__ = ["FURTHER", "REGROUPED", "Adoption", "Array", "Losses", "compiled_distances", "write_graph"]

@@ -27,10 +27,9 @@ from ..output.files import already_there, whole_folder
 from ..reading.dijets import read_dijets
 from .adapter import invertible
 from .adopted import REGROUPED, Adoption, Array, compiled_distances
-from .network import TensorFlowNetwork
-from .networks import load_network
+from .network import OnnxNetwork
+from .networks import TensorFlowNetwork, load_network
 from .onnx_adoption import adopt_onnx
-from .onnx_network import OnnxNetwork
 from .parity import Parity
 from .tensorflow_adoption import adopt_tensorflow
 

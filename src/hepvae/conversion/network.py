@@ -1,13 +1,20 @@
-"""What every network of others is: named inputs and outputs, and how TensorFlow calls it."""
+"""What every network of others is: named inputs and outputs; and those of ONNX, as graphs that can be written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import ModelError, one_line
+from ..extras import require
+from ..inference.onnx_graph import RANDOM, check_operators, needed_nodes
 
-__all__ = ["Network", "Shape", "TensorFlowNetwork", "dims", "random_error", "selected"]
+__all__ = ["Network", "OnnxNetwork", "Shape", "random_error", "selected"]
+
+#: What this release of ONNX Runtime runs at least, and what older graphs are converted to.
+OLDEST_OPSET, NEWER_OPSET = 13, 18
+#: Of a graph whose functions are resolved, and of functions inside functions.
+MOST_OPERATORS, MOST_NESTED = 100_000, 50
 
 Shape = tuple[int | None, ...]
 
@@ -45,43 +52,102 @@ def random_error(where: str, kind: str, name: str) -> ModelError:
     )
 
 
-class TensorFlowNetwork(Network):
-    """A network that TensorFlow can call while it traces a graph.
+class OnnxNetwork(Network):
+    """A network as a graph of ONNX, in one of the versions that this module writes to.
 
     Parameters
     ----------
-    call : callable
-        From tensors by name to outputs: a tensor, a sequence, or by name.
-    inputs, outputs : dicts of str to shape
-        Empty where it does not tell.
-    keep : object
-        What must live as long as the network.
+    proto : ModelProto
+    where : str
+        For messages.
     """
 
-    def __init__(
-        self,
-        call: Callable[[Mapping[str, Any]], Any],
-        inputs: dict[str, Shape | None],
-        outputs: dict[str, Shape | None],
-        tool: str,
-        where: str,
-        keep: object = None,
-    ) -> None:
-        self._call, self.inputs, self.outputs, self.tool, self.where = call, inputs, outputs, tool, where
-        self._keep = keep
+    def __init__(self, proto: Any, where: str) -> None:
+        self.onnx = require("onnx", where)
+        check_operators(proto, where)
+        if proto.functions:
+            proto = _inlined(proto, where)
+        if proto.graph.sparse_initializer:
+            raise ModelError(f"{where}: has sparse weights: expected dense ones")
+        self.proto, self.where = _converted(self.onnx, proto, where), where
+        self.tool = f"{proto.producer_name} {proto.producer_version}".strip() or "unknown"
+        weights = {tensor.name for tensor in self.proto.graph.initializer}
+        self.inputs = {v.name: _shape(v) for v in self.proto.graph.input if v.name not in weights}
+        self.outputs = {v.name: _shape(v) for v in self.proto.graph.output}
+        self.types = {
+            v.name: v.type.tensor_type.elem_type for v in (*self.proto.graph.input, *self.proto.graph.output)
+        }
 
-    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Outputs by name, in their order."""
-        values = self._call(inputs)
-        if isinstance(values, Mapping):
-            return dict(values)
-        parts = list(values) if isinstance(values, (list, tuple)) else [values]
-        names = list(self.outputs) if len(self.outputs) == len(parts) else [str(i) for i in range(len(parts))]
-        return dict(zip(names, parts))
+    @property
+    def opset(self) -> int:
+        """Of ONNX's own operators."""
+        return next(int(o.version) for o in self.proto.opset_import if o.domain in ("", "ai.onnx"))
+
+    def check_random(self, outputs: list[str]) -> None:
+        """Refuse random operators that outputs in use need."""
+        for node in needed_nodes(self.proto.graph.node, outputs)[0]:
+            training = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]
+            if node.op_type in RANDOM or (training and self._true(node.input[2])):
+                raise random_error(self.where, node.op_type, node.name or node.output[0])
+
+    def _true(self, name: str) -> bool:
+        for tensor in self.proto.graph.initializer:
+            if tensor.name == name:
+                return bool(self.onnx.numpy_helper.to_array(tensor).any())
+        return True
 
 
-def dims(shape: Any) -> Shape | None:
-    try:
-        return tuple(None if d is None else int(d) for d in shape)
-    except (TypeError, ValueError):
+def _shape(value: Any) -> Shape | None:
+    kind = value.type.tensor_type
+    if not kind.HasField("shape"):
         return None
+    return tuple(int(d.dim_value) if d.dim_value > 0 else None for d in kind.shape.dim)
+
+
+def _inlined(proto: Any, where: str) -> Any:
+    """PyTorch's dynamo exporter writes functions: their nodes take their place."""
+    _check_functions(proto, where)
+    try:
+        from onnx import inliner
+
+        inlined = inliner.inline_local_functions(proto)
+    except Exception as error:  # of an extension module
+        raise ModelError(f"{where}: functions of its graph cannot be resolved: {one_line(error)}") from error
+    check_operators(inlined, where)
+    return inlined
+
+
+def _check_functions(proto: Any, where: str) -> None:
+    """Refuse functions that would never end, or become too many operators."""
+    functions = {(f.domain, f.name): f for f in proto.functions}
+    counts: dict[tuple[str, str], int] = {}
+
+    def count(nodes: Any, within: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in within or len(within) > MOST_NESTED:
+                raise ModelError(f"{where}: function {node.op_type} calls itself, or nests too deep")
+            if key in functions and key not in counts:
+                counts[key] = count(functions[key].node, (*within, key))
+            total += counts.get(key, 1)
+        return total
+
+    if (total := count(proto.graph.node, ())) > MOST_OPERATORS:
+        raise ModelError(f"{where}: its functions have {total:.3g} operators: expected at most {MOST_OPERATORS}")
+
+
+def _converted(onnx: Any, proto: Any, where: str) -> Any:
+    opsets = [o for o in proto.opset_import if o.domain in ("", "ai.onnx")]
+    if not opsets:  # of classical models only
+        proto.opset_import.append(onnx.helper.make_opsetid("", NEWER_OPSET))
+        return proto
+    if opsets[0].version >= OLDEST_OPSET:
+        return proto
+    try:
+        return onnx.version_converter.convert_version(proto, NEWER_OPSET)
+    except Exception as error:  # of an extension module
+        raise ModelError(
+            f"{where}: opset {opsets[0].version} cannot be converted to {NEWER_OPSET}: {one_line(error)};"
+            f" export it with opset {OLDEST_OPSET} or later"
+        ) from error

@@ -13,7 +13,7 @@ from ..inference.onnx_graph import check_sizes, keep_outputs
 from ..models.contract import INPUT, JETS_AXIS, PARTICLES_AXIS, RECONSTRUCTION
 from .adapter import network_inputs, outputs_of
 from .adopted import FURTHER, REGROUPED, Adoption, Array, Losses, write_graph
-from .onnx_network import OnnxNetwork
+from .network import OnnxNetwork
 from .onnx_ops import OnnxOps, Value
 from .parity import Parity, compare_losses
 

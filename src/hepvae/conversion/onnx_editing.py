@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..inference.onnx_graph import needed_nodes
+
 __all__ = ["Graph", "Shape"]
 
 Shape = tuple[int, ...]
@@ -97,14 +99,10 @@ class Graph:
 
     def write(self) -> None:
         """Put it back, without what nothing leads to."""
-        needed, kept = set(self.outputs), []
-        for node in reversed(self.nodes):
-            if needed.intersection(node.output):
-                kept.append(node)
-                needed.update(node.input)
+        nodes, needed = needed_nodes(self.nodes, self.outputs)
         graph = self.proto.graph
         del graph.node[:], graph.initializer[:], graph.value_info[:]
-        graph.node.extend(reversed(kept))
+        graph.node.extend(nodes)
         for name, values in self.constants.items():
             if name in needed:
                 graph.initializer.append(self.onnx.numpy_helper.from_array(np.asarray(values, order="C"), name))

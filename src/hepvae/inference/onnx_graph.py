@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ from ..extras import require
 from ..models.contract import DIGEST_KEY, JETS_AXIS, PARTICLES_AXIS
 from .blocks import bytes_alive
 
-__all__ = ["check_digest", "check_graph", "check_sizes", "jet_bytes", "keep_outputs", "read_model", "write_model"]
+__all__ = [
+    *("RANDOM", "check_digest", "check_graph", "check_operators", "check_sizes", "jet_bytes"),
+    *("keep_outputs", "needed_nodes", "read_model", "write_model"),
+]
 
 #: Of a tensor, for one jet: those of bundled models have up to 3e5.
 MOST_VALUES = 2**25
@@ -80,28 +83,39 @@ def check_graph(model: Any, path: Path, particles: int) -> dict[str, int]:
         The graph has control flow, functions, operators that are not of ONNX, random operators or weights in
         other files; or a tensor that is too large.
     """
-    onnx = require("onnx", str(path))
-    graph = model.graph
-    tensors = list(graph.initializer)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g") or attribute.graphs:
-                raise ModelError(f"{path}: operator {node.op_type} {node.name!r} is control flow: expected none")
-            tensors += [attribute.t, *attribute.tensors]
-        if node.domain not in DOMAINS:
-            raise ModelError(
-                f"{path}: operator {node.op_type} of {node.domain!r}: expected operators of ONNX only"
-            )
+    if model.functions or model.graph.sparse_initializer:
+        raise ModelError(f"{path}: has functions or sparse weights: expected operators and dense weights only")
+    for tensor in check_operators(model, str(path)):
+        _check_length(tensor, str(path))
+    for node in model.graph.node:
         if node.op_type in RANDOM:
             raise ModelError(f"{path}: operator {node.op_type} {node.name!r} is random: expected none")
-    if model.functions or graph.sparse_initializer:
-        raise ModelError(f"{path}: has functions or sparse weights: expected operators and dense weights only")
-    for tensor in tensors:
-        if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise ModelError(f"{path}: has weights in other files: expected all in the model file")
-        _check_length(tensor, str(path))
     axes = {JETS_AXIS: 1, PARTICLES_AXIS: particles}
     return check_sizes(model, str(path), lambda _, axis, name: axes.get(name))
+
+
+def check_operators(model: Any, where: str) -> list[Any]:
+    """The weights of a model; ModelError for control flow, operators not of ONNX, and weights in other files."""
+    onnx = require("onnx", where)
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    own = {(function.domain, function.name) for function in model.functions}
+    tensors = [*model.graph.initializer]
+    for node in nodes:
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise ModelError(f"{where}: operator {node.op_type} {node.name!r} is control flow: expected none")
+        if node.domain not in DOMAINS and (node.domain, node.op_type) not in own:
+            raise ModelError(
+                f"{where}: operator {node.op_type} {node.name!r} of {node.domain!r}: expected operators of ONNX"
+            )
+        for attribute in node.attribute:
+            tensors += [attribute.t, *attribute.tensors]
+    for tensor in tensors:
+        if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise ModelError(
+                f"{where}: has weights in other files: expected all in the model file"
+                " (PyTorch: torch.onnx.export(..., external_data=False))"
+            )
+    return tensors
 
 
 def _check_length(tensor: Any, where: str) -> None:
@@ -181,13 +195,9 @@ def graph_values(graph: Any) -> list[Any]:
 def keep_outputs(model: Any, outputs: Collection[str]) -> None:
     """Leave only some outputs of a model, and what they need, in place."""
     graph = model.graph
-    needed, nodes = set(outputs), []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            nodes.append(node)
+    nodes, needed = needed_nodes(graph.node, outputs)
     kept = {
-        "node": nodes[::-1],
+        "node": nodes,
         "initializer": [tensor for tensor in graph.initializer if tensor.name in needed],
         "output": [output for output in graph.output if output.name in outputs],
     }
@@ -195,3 +205,13 @@ def keep_outputs(model: Any, outputs: Collection[str]) -> None:
         del getattr(graph, field)[:]
         getattr(graph, field).extend(values)
     del graph.value_info[:]
+
+
+def needed_nodes(nodes: Sequence[Any], outputs: Iterable[str]) -> tuple[list[Any], set[str]]:
+    """The nodes that some values are computed from, in their order, and the names of all that they take."""
+    needed, kept = set(outputs), []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    return kept[::-1], needed
