@@ -13,8 +13,7 @@ from onnx import TensorProto, helper
 import hepvae
 from hepvae import FileError, InputSpec, LayoutError, ModelError, adopt, load_inferer, pad_particles
 from hepvae.conversion.adoption import draft_card
-from hepvae.models.foreign_draft import draft
-from hepvae.models.foreign_file import read_card
+from hepvae.models.foreign_file import draft, read_card
 from hepvae.models.losses import LOSSES
 from hepvae.scoring.formats import open_scored
 

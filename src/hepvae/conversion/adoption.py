@@ -21,8 +21,7 @@ from ..models.bundled import reference_jets
 from ..models.card import ADOPTED, ModelCard, Reconstruction
 from ..models.contract import SAVED_MODEL
 from ..models.foreign import ForeignCard, Values, resolved
-from ..models.foreign_draft import draft
-from ..models.foreign_file import read_card
+from ..models.foreign_file import draft, read_card
 from ..output.files import already_there, whole_folder
 from ..reading.dijets import read_dijets
 from .adapter import invertible

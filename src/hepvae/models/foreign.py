@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
@@ -11,11 +12,20 @@ from ..errors import ModelError
 from ..jets.features import Level
 from ..jets.spec import Coordinates, InputSpec
 from ..options import nearest
-from .foreign_text import CardText
 
 __all__ = [
-    *("AXES", "FOREIGN_DISTANCES", "MASK", "RECO", "REDUCTIONS", "VALUES"),
-    *("Axes", "ForeignCard", "InputTensor", "LossRecipe", "NetworkFeature", "Outputs"),
+    *(
+        "AXES",
+        "MASK",
+        "RECO",
+        "Axes",
+        "CardText",
+        "ForeignCard",
+        "InputTensor",
+        "LossRecipe",
+        "NetworkFeature",
+        "Outputs",
+    ),
     *("Reco", "Reduction", "Values", "resolved", "shown"),
 ]
 
@@ -44,13 +54,7 @@ RECO: tuple[Reco, ...] = get_args(Reco)
 
 Values = Literal["network", "physical"]
 
-VALUES: tuple[Values, ...] = get_args(Values)
-
 Reduction = Literal["mean", "sum"]
-
-REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
-
-FOREIGN_DISTANCES = ("features", "momenta")
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,39 @@ class LossRecipe:
     def kind(self) -> str:
         """``mse``, ``mae`` or ``chamfer``."""
         return self.reco.removeprefix("masked ")
+
+
+@dataclass(frozen=True)
+class CardText:
+    """The text of a card, to find the lines of keys in it."""
+
+    where: str
+    lines: tuple[str, ...] = ()
+
+    def error(self, path: tuple[str, ...], message: str, of_table: tuple[str, ...] | None = None) -> ModelError:
+        number = self._line(path) or (self._line(of_table) if of_table is not None else 0)
+        return ModelError(f"{self._with_line(number)}: {'.'.join(path) or 'card'} {message}")
+
+    def at(self, *paths: tuple[str, ...]) -> str:
+        """Where it is, and the line of the first of some keys or tables that it has."""
+        return self._with_line(next(filter(None, map(self._line, paths)), 0))
+
+    def _with_line(self, number: int) -> str:
+        return f"{self.where}, line {number}" if number else self.where
+
+    def _line(self, path: tuple[str, ...]) -> int:
+        """Number of the line where a key, or a table, is; 0 where it is not found."""
+        table: tuple[str, ...] = ()
+        for number, line in enumerate(self.lines, start=1):
+            if header := re.match(r"\s*\[+([^\]]+)\]", line):
+                table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+                if table == path:
+                    return number
+            elif key := re.match(r"\s*([\w.\-\"' ]+?)\s*=", line):
+                parts = tuple(part.strip().strip("\"'") for part in key[1].split("."))
+                if path[: len(table) + len(parts)] == (*table, *parts):
+                    return number
+        return 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A card as users write it: a TOML file; or a ``preprocess.json`` of weaver-core in the place of its inputs."""
+"""A card as users write it: its draft, and the TOML file, with inputs or a ``preprocess.json`` of weaver-core."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import HepvaeError, ModelError, SpecError
-from ..jets.features import ALIASES, Level, feature
+from ..jets.features import ALIASES, FEATURES, Level, feature
 from ..jets.spec import COORDINATES, MOST_PARTICLES
-from ..options import check_choice, check_number, check_whole_number
+from ..options import check_choice, check_number, check_whole_number, nearest
+from .contract import RECONSTRUCTION
+from .losses import LOSSES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,12 +24,10 @@ else:
     import tomli as tomllib
 from .foreign import (
     AXES,
-    FOREIGN_DISTANCES,
     MASK,
     RECO,
-    REDUCTIONS,
-    VALUES,
     Axes,
+    CardText,
     ForeignCard,
     InputTensor,
     LossRecipe,
@@ -35,16 +36,20 @@ from .foreign import (
     Reco,
     Reduction,
     Values,
+    shown,
 )
-from .foreign_text import CardTable, CardText
 
-__all__ = ["read_card"]
+__all__ = ["draft", "read_card"]
 
 #: Weaver writes 1e32 where a variable is not clipped.
 NO_BOUND = 1e31
 
 #: A card has a few hundred characters.
 MOST_CHARACTERS = 1_000_000
+
+Shapes = Mapping[str, tuple[int | None, ...] | None]
+
+WEIGHTED = "the score of a jet is reco_loss + kl_weight * kl_loss"
 
 
 def read_card(card: str | Path | Mapping[str, Any]) -> ForeignCard:
@@ -62,7 +67,7 @@ def read_card(card: str | Path | Mapping[str, Any]) -> ForeignCard:
         line.
     """
     if isinstance(card, Mapping):
-        return _card(CardTable(card, CardText("card")), Path())
+        return _card(_Table(card, CardText("card")), Path())
     path = Path(card)
     try:
         with path.open(encoding="utf-8") as file:
@@ -71,10 +76,70 @@ def read_card(card: str | Path | Mapping[str, Any]) -> ForeignCard:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ModelError(f"{path}: cannot be read as the card of a model: {reason}") from error
-    return _card(CardTable(values, CardText(str(path), tuple(text.splitlines()))), path.parent)
+    return _card(_Table(values, CardText(str(path), tuple(text.splitlines()))), path.parent)
 
 
-def _card(table: CardTable, folder: Path) -> ForeignCard:
+class _Table:
+    """A table of a card, from which keys are taken one by one; what is left over is an error."""
+
+    def __init__(self, values: Any, card: CardText, path: tuple[str, ...] = ()) -> None:
+        self.card, self.path = card, path
+        if not isinstance(values, Mapping):
+            raise card.error(path, f"is {values!r}: expected a table")
+        self.values = dict(values)
+        self.known: list[str] = []
+
+    def take(self, key: str, default: Any = None) -> Any:
+        self.known.append(key)
+        return self.values.pop(key, default)
+
+    def table(self, key: str) -> _Table | None:
+        values = self.take(key)
+        return None if values is None else _Table(values, self.card, (*self.path, key))
+
+    def required(self, key: str) -> Any:
+        value = self.take(key)
+        if value is None:
+            raise self.missing(key)
+        return value
+
+    def missing(self, key: str, expected: str = "") -> ModelError:
+        """The error to raise for a key that is not there; it has the most similar one that is left over."""
+        message = f"is missing{expected}{nearest(key, self.values)}"
+        return self.card.error((*self.path, key), message, of_table=self.path)
+
+    def error(self, key: str, message: str) -> ModelError:
+        return self.card.error((*self.path, key), message)
+
+    def checked(self, key: str, check: Any, value: Any) -> Any:
+        """The value of a key by one of the checks of `options`."""
+        try:
+            return check(value)
+        except HepvaeError as error:
+            raise self.error(key, str(error).removeprefix(f"{key} ")) from error
+
+    def choice(self, key: str, choices: Collection[str], default: str | None = None) -> Any:
+        """One of some names; a key without a default is required."""
+        value = self.required(key) if default is None else self.take(key, default)
+        return self.checked(key, lambda v: check_choice(key, v, choices), value)
+
+    def number(self, key: str, default: float) -> float:
+        given = self.take(key)
+        return default if given is None else float(self.checked(key, lambda v: check_number(key, v), given))
+
+    def text(self, key: str, value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise self.error(key, f"is {value!r}: expected a name")
+        return value
+
+    def end(self) -> None:
+        for key in self.values:
+            raise self.error(
+                key, f"is unknown: expected some of {', '.join(self.known)}{nearest(key, self.known)}"
+            )
+
+
+def _card(table: _Table, folder: Path) -> ForeignCard:
     name = table.text("name", table.required("name"))
     given, preprocess = table.table("input"), table.take("preprocess")
     if preprocess is not None:
@@ -98,14 +163,14 @@ def _card(table: CardTable, folder: Path) -> ForeignCard:
     return card
 
 
-def _inputs(table: CardTable) -> tuple[InputTensor, ...]:
+def _inputs(table: _Table) -> tuple[InputTensor, ...]:
     several, mask = table.table("tensors"), table.table("mask")
     if several is None:
         inputs = [_tensor(table, table.take("tensor"))]
     else:
         inputs = []
         for name in several.values:
-            one = CardTable(several.values[name], table.card, (*several.path, name))
+            one = _Table(several.values[name], table.card, (*several.path, name))
             inputs.append(_tensor(one, name))
             one.end()
         if not inputs:
@@ -119,7 +184,7 @@ def _inputs(table: CardTable) -> tuple[InputTensor, ...]:
     return tuple(inputs)
 
 
-def _tensor(table: CardTable, name: Any) -> InputTensor:
+def _tensor(table: _Table, name: Any) -> InputTensor:
     if name is not None:
         table.text("tensor", name)
     level: Level = table.choice("level", ("constituents", "jet"), "constituents")
@@ -132,7 +197,7 @@ def _tensor(table: CardTable, name: Any) -> InputTensor:
         n_particles = table.checked(
             "n_particles", lambda v: check_whole_number("n_particles", v, highest=MOST_PARTICLES), n_particles
         )
-    pad = table.checked("pad", lambda v: check_number("pad", v), table.take("pad", 0.0))
+    pad = table.number("pad", 0.0)
     features = table.required("features")
     if not isinstance(features, (list, tuple)) or not features:
         raise table.error(
@@ -146,7 +211,7 @@ def _tensor(table: CardTable, name: Any) -> InputTensor:
     return InputTensor(rows, name, level, axes, n_particles, coordinates)
 
 
-def _feature(table: CardTable, given: Any, level: Level, pad: float) -> NetworkFeature:
+def _feature(table: _Table, given: Any, level: Level, pad: float) -> NetworkFeature:
     parts = [given] if isinstance(given, str) else given
     if not isinstance(parts, (list, tuple)) or not 1 <= len(parts) <= 5 or not isinstance(parts[0], str):
         raise table.error(
@@ -168,7 +233,7 @@ def _feature(table: CardTable, given: Any, level: Level, pad: float) -> NetworkF
     return row
 
 
-def _outputs(table: CardTable) -> Outputs:
+def _outputs(table: _Table) -> Outputs:
     outputs = table.table("output")
     if outputs is None:
         raise table.missing("output", ": expected a table [output] with reconstruction, score or losses")
@@ -222,36 +287,33 @@ def _outputs(table: CardTable) -> Outputs:
 TAKEN = ("pt", "eta", "phi", "mass", "particles", "reconstruction", MASK)
 
 
-def _loss(table: CardTable, outputs: Outputs) -> LossRecipe | None:
+def _loss(table: _Table, outputs: Outputs) -> LossRecipe | None:
     loss = table.table("loss")
     if outputs.reconstruction is None:
         if loss is not None:
-            weight = loss.take("kl_weight")
-            own = {name for name, _ in outputs.losses}
-            if weight is None or not {"reco_loss", "kl_loss"} <= own:
+            if loss.values.get("kl_weight") is None or not {"reco_loss", "kl_loss"} <= {*outputs.names}:
                 raise table.error("loss", "goes with a reconstruction: the model has its own losses")
+            kl_weight = loss.number("kl_weight", 0.0)
             loss.end()
-            kl_weight = loss.checked("kl_weight", lambda v: check_number("kl_weight", v), weight)
             return LossRecipe("mse", kl_weight=kl_weight)
         return None
     if loss is None:
         raise table.missing("loss", ": expected a table [loss] with reco, as the output is a reconstruction")
-    reco: Reco = loss.checked("reco", lambda v: check_choice("reco", v, RECO), loss.required("reco"))
-    on: Values = loss.choice("on", VALUES, "network")
-    distance = loss.choice("distance", FOREIGN_DISTANCES, "features")
-    reduction: Reduction = loss.choice("reduction", REDUCTIONS, "mean")
-    given = loss.take("kl_weight")
-    weight = loss.checked("kl_weight", lambda v: check_number("kl_weight", v), 0.0 if given is None else given)
+    reco: Reco = loss.choice("reco", RECO)
+    on: Values = loss.choice("on", get_args(Values), "network")
+    distance = loss.choice("distance", ("features", "momenta"), "features")
+    reduction: Reduction = loss.choice("reduction", get_args(Reduction), "mean")
+    weight = loss.number("kl_weight", 0.0)
     tensor = loss.take("tensor")
     loss.end()
-    if given is not None and weight and (outputs.z_mean is None or outputs.z_log_var is None):
+    if weight and (outputs.z_mean is None or outputs.z_log_var is None):
         raise loss.error("kl_weight", "needs z_mean and z_log_var in [output]")
     if distance != "features" and not reco.endswith("chamfer"):
         raise loss.error("distance", f"is of chamfer: expected none with {reco}")
     return LossRecipe(reco, on, distance, reduction, weight, tensor)
 
 
-def _check_loss(card: ForeignCard, table: CardTable) -> None:
+def _check_loss(card: ForeignCard, table: _Table) -> None:
     """What a loss needs of the tensor that is reconstructed."""
     if card.loss is None or card.outputs.reconstruction is None:
         return
@@ -278,7 +340,7 @@ def _check_loss(card: ForeignCard, table: CardTable) -> None:
                 )
 
 
-def _weaver(table: CardTable, path: Path) -> tuple[InputTensor, ...]:
+def _weaver(table: _Table, path: Path) -> tuple[InputTensor, ...]:
     """The inputs of a ``preprocess.json``: axes (jets, features, particles), its usual names are aliases."""
 
     def error(message: str) -> ModelError:
@@ -329,3 +391,102 @@ def _weaver_tensor(name: str, values: Mapping[str, Any], error: Any) -> InputTen
         rows.append(row)
     axes: Axes = "jets, 1, particles" if rows[0].name == MASK else "jets, features, particles"
     return InputTensor(tuple(rows), name, "constituents", axes, length)
+
+
+def _draft_features(example: str, level: Level, number: int | None) -> list[str]:
+    """The features of a draft, which nobody but the user knows."""
+    further = "a column of the candidates" if level == "constituents" else "a branch, a ratio of two (tau2/tau1)"
+    return [
+        f"# {f'{number} features' if number else 'features'}, in the order of the model; each a name, or",
+        "# [name, subtract, multiply, lowest, highest] for (value - subtract) * multiply, clipped. Names:",
+        *(f"# {line}" for line in textwrap.wrap(f"{', '.join(FEATURES[level])}, {further}", 100)),
+        f"features = {example}",
+    ]
+
+
+def _like_a_mask(name: str, shape: tuple[int | None, ...] | None) -> bool:
+    return "mask" in name.lower() and shape is not None and (len(shape) == 2 or 1 in shape[1:])
+
+
+def _latent(outputs: Collection[str]) -> dict[str, str]:
+    """Mean and logarithm of the variance, where outputs are called so."""
+    keys = {"z_mean": ("z_mean", "mean", "mu"), "z_log_var": ("z_log_var", "log_var", "logvar")}
+    named = {key: name for key, names in keys.items() for name in names if name in outputs}
+    return named if len(named) == len(keys) else {}
+
+
+def _draft_outputs(inputs: Shapes, outputs: Shapes) -> list[str]:
+    """The lines of [output] and [loss]: by the names that hepvae knows, else by the shapes."""
+    of_jets = [name for name, shape in outputs.items() if shape is not None and shape[1:] in ((), (1,))]
+    own = [name for name in LOSSES if name in of_jets]
+    if "loss" in own or len(own) > 1:
+        losses = ", ".join(f"{name} = {json.dumps(name)}" for name in own)
+        lines = [f"losses = {{{losses}}}  # or reconstruction = ..., with [loss]"]
+        return lines + ["", "[loss]", f"kl_weight = 0.01  # {WEIGHTED}"] * ({"reco_loss", "kl_loss"} <= {*own})
+    if len(of_jets) == len(outputs) > 0:
+        return [f"score = {json.dumps(of_jets[0])}  # one number a jet; or losses = {{loss = ...}}"]
+    latent = _latent(outputs)
+    likely = [name for name in outputs if name not in (*of_jets, *latent.values())] or ["output"]
+    likely.sort(key=lambda name: (name != RECONSTRUCTION, outputs.get(name) not in inputs.values()))
+    of_decoder = bool(latent) and {*outputs} <= {"z", *latent.values()}
+    reconstruction, which = ("0", "of --decoder; ") if of_decoder else (json.dumps(likely[0]), "")
+    return [
+        f"reconstruction = {reconstruction}  # {which}or score = ..., or losses = {{loss = ...}}",
+        *(f"{key} = {json.dumps(name)}" for key, name in latent.items()),
+        *([] if latent else ['# z_mean = "..."  # with z_log_var, for kl_loss; with --decoder, what it takes']),
+        "",
+        "[loss]",
+        f'reco = "mse"  # one of {", ".join(RECO)}',
+        '# on = "physical"  # of values before the transforms; default: of those that the network has',
+        '# reduction = "sum"  # over particles and features; default: mean',
+        f"# kl_weight = 0.01  # {WEIGHTED}",
+    ]
+
+
+def draft(name: str, inputs: Shapes, outputs: Shapes) -> str:
+    """A card with what the model itself tells, and comments at what it cannot know.
+
+    Parameters
+    ----------
+    inputs, outputs : mappings of str to tuple
+        Shapes by name, as for `resolved`.
+    """
+    lines = [f"name = {json.dumps(name)}", ""]
+    mask = next((t for t, shape in inputs.items() if len(inputs) > 1 and _like_a_mask(t, shape)), None)
+    several = len(inputs) - (mask is not None) > 1
+    for tensor, shape in inputs.items():
+        if tensor == mask:
+            continue
+        lines += [
+            f"[input.tensors.{json.dumps(tensor)}]" if several else "[input]",
+            f"# shape {shown(shape)}",
+        ]
+        if not several:
+            lines.append(f"tensor = {json.dumps(tensor)}")
+        rank = len(shape) if shape is not None else 3
+        level = "jet" if rank == 2 else "constituents"
+        lines.append(f'level = "{level}"')
+        if level == "jet":
+            lines += _draft_features('["pt", "mass"]', "jet", shape[1] if shape is not None else None)
+        else:
+            first, last = shape[1:] if shape is not None and rank == 3 else (None, None)
+            # Few features, many particles.
+            turned = first is not None and (last is None or first < last)
+            axes = AXES["constituents"][:: -1 if turned else 1]
+            lines.append(f'axes = "{axes[0]}"  # or "{axes[1]}"')
+            length, width = (last, first) if turned else (first, last)
+            lines.append(
+                f"n_particles = {length or 100}  # as {'the model has it' if length else 'it was trained with'}"
+            )
+            lines.append('coordinates = "relative"  # or "absolute", of eta and phi')
+            lines += _draft_features('["deta", "dphi", "pt"]', "constituents", width)
+        lines.append("")
+    if mask is not None:
+        lines += ["[input.mask]", f"# shape {shown(inputs[mask])}; 1 for a particle, 0 for padding"]
+        lines.append(f"tensor = {json.dumps(mask)}")
+        rank = len(inputs[mask] or ())
+        turned = rank == 3 and (inputs[mask] or ())[1] == 1
+        lines += [f'axes = "{AXES["mask"][0 if rank == 2 else 1 if turned else 2]}"', ""]
+    lines.append("[output]")
+    lines += [f"# {tensor} {shown(shape)}" for tensor, shape in outputs.items()]
+    return "\n".join(lines + _draft_outputs(inputs, outputs)) + "\n"

@@ -21,6 +21,7 @@ from ..jets.spec import InputSpec
 from . import Architecture
 from .card import ModelCard
 from .graph_layers import (
+    LOG_VAR,
     EdgeConvolution,
     GraphConvolution,
     JetDense,
@@ -35,9 +36,6 @@ from .graph_layers import (
 from .layers import Mask, feature_of
 
 __all__ = ["EDGE", "EDGE_DENSE", "GRAPH"]
-
-#: z_log_var of an untrained encoder: little noise, so that the decoder learns from the first batch on.
-FIRST_LOG_VAR = -4.0
 
 
 def build(card: ModelCard, **values: Any) -> tuple[keras.Model, keras.Model]:
@@ -80,13 +78,8 @@ def _encoder(card: ModelCard, values: Mapping[str, Any]) -> keras.Model:
     x = Readout(values["heads"], name="readout")(nodes, code, mask)
     for i, units in enumerate(values["units"]):
         x = JetDense(units, activation="elu", name=f"dense_{i}")(x)
-    z_log_var = JetDense(
-        values["latent"],
-        kernel_initializer="zeros",
-        bias_initializer=keras.initializers.Constant(FIRST_LOG_VAR),
-        name="z_log_var",
-    )
-    latent = {"z_mean": JetDense(values["latent"], name="z_mean")(x), "z_log_var": z_log_var(x)}
+    z_mean, z_log_var = JetDense(values["latent"], name="z_mean"), JetDense(values["latent"], **LOG_VAR)
+    latent = {"z_mean": z_mean(x), "z_log_var": z_log_var(x)}
     return keras.Model(particles, latent, name="encoder")
 
 

@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
-from keras import layers, ops
+from keras import initializers, layers, ops
 
 from . import gradients
 from .layers import feature_of
 from .losses import FAR
 
 __all__ = [
+    "LOG_VAR",
     "Attention",
     "EdgeConvolution",
     "GraphConvolution",
@@ -41,6 +42,13 @@ Shape = Sequence[int | None]
 
 #: Ranks and numbers of constituents are coded by logarithms; this one becomes 1.
 LOG_RANGE = math.log(256)
+
+#: The layer of z_log_var: little noise of an untrained encoder: the decoder learns from the first batch on.
+LOG_VAR: dict[str, Any] = {
+    "kernel_initializer": "zeros",
+    "bias_initializer": initializers.Constant(-4.0),
+    "name": "z_log_var",
+}
 
 
 def dense(width: int, name: str, *, activation: str | None = None, bias: bool = True) -> Any:
@@ -171,12 +179,7 @@ class EdgeConvolution(layers.Layer):
         self.shortcut = dense(width, "shortcut")
         self.message = dense(width, "message", bias=False)
 
-    def build(
-        self,
-        nodes_shape: Shape,
-        rows_shape: Shape,
-        valid_shape: Shape,
-    ) -> None:
+    def build(self, nodes_shape: Shape, rows_shape: Shape, valid_shape: Shape) -> None:
         for layer in (self.own, self.neighbour, self.shortcut):
             layer.build(nodes_shape)
         self.message.build((*nodes_shape[:2], self.message.units))

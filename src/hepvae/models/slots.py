@@ -20,14 +20,12 @@ from ..errors import OptionError
 from ..jets.spec import InputSpec
 from . import Architecture
 from .card import ModelCard
-from .graph_layers import Attention, NodeFeatures, dense, number_code
+from .graph_layers import LOG_VAR, Attention, NodeFeatures, dense, number_code
 from .layers import Mask
 from .losses import ANGLE_UNIT, points
 
 __all__ = ["SLOTS"]
 
-#: z_log_var of an untrained encoder: little noise, so that the decoder learns from the first batch on.
-FIRST_LOG_VAR = -4.0
 #: Places of particles are a few of these units, the root of 1 GeV, from the origin.
 SCALE = 3.0
 #: Root of the pt of the softest constituent that is made; in places of particles.
@@ -61,14 +59,9 @@ def _encoder(card: ModelCard, values: Mapping[str, Any]) -> keras.Model:
     nodes = _convolved(features, mask, values, "convolutions")
     nodes = ops.concatenate([nodes, features], axis=2)
     # Padding has no slot: its values are those that cost nothing.
-    z_log_var = layers.Dense(
-        values["latent"],
-        kernel_initializer="zeros",
-        bias_initializer=keras.initializers.Constant(FIRST_LOG_VAR),
-        name="z_log_var",
-    )
+    z_mean, z_log_var = dense(values["latent"], "z_mean"), layers.Dense(values["latent"], **LOG_VAR)
     real = ops.expand_dims(mask, 2)
-    latent = {"z_mean": dense(values["latent"], "z_mean")(nodes) * real, "z_log_var": z_log_var(nodes) * real}
+    latent = {"z_mean": z_mean(nodes) * real, "z_log_var": z_log_var(nodes) * real}
     return keras.Model(particles, latent, name="encoder")
 
 
