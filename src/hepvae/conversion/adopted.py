@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..errors import HepvaeError, ModelError, one_line
 from ..extras import require
+from ..inference.blocks import filled_up
 from ..inference.inferer import Inferer
 from ..inference.loading import load_inferer
 from ..inference.onnx_graph import write_model
@@ -126,10 +127,8 @@ class Adoption:
         size, names = batch_size or 256, card.outputs.names
         parts = []
         for start in range(0, len(self.padded), size):
-            batch = self.padded[start : start + size]
-            count = len(batch)
-            if batch_size and count < batch_size:
-                batch = np.concatenate([batch, np.repeat(batch[-1:], batch_size - count, axis=0)])
+            count = len(self.padded[start : start + size])
+            batch = filled_up(self.padded[start : start + size], batch_size or 0)
             raw = {name: np.asarray(value, np.float64) for name, value in run(batch).items()}
             try:
                 losses = outputs_of(batch.astype(np.float64), raw, card, np)

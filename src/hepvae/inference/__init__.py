@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from .inferer import Inferer
-from .loading import (
-    ENTRY_POINTS,
-    RUNTIMES,
-    load_inferer,
-    model_file,
-    model_path,
-    named_model,
-    runtime_class,
-    runtime_names,
-)
-from .runtime import InferenceOptions, Runtime
+from .loading import RUNTIMES, load_inferer, model_file, model_path, named_model, runtime_names
+from .runtime import Runtime
 
 __all__ = [
-    "ENTRY_POINTS",
     "RUNTIMES",
-    "InferenceOptions",
     "Inferer",
     "Runtime",
     "load_inferer",
     "model_file",
     "model_path",
     "named_model",
-    "runtime_class",
     "runtime_names",
 ]

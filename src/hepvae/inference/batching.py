@@ -18,7 +18,7 @@ from ..jets.spec import InputSpec
 from ..models import losses
 from ..models.card import ModelCard
 from ..models.contract import RECONSTRUCTION
-from .blocks import Block, Tuning, cut, length_classes
+from .blocks import Block, Tuning, cut, filled_up, length_classes
 from .runtime import InferenceOptions, Runtime
 from .tuning import tuned
 
@@ -179,9 +179,7 @@ class Batcher:
             jet, or another number of particles than the jets have.
         """
         count = len(batch)
-        if self._size is not None and count < self._size:
-            fill = np.broadcast_to(batch[-1:] if count else np.float32(0), (self._size - count, *batch.shape[1:]))
-            batch = np.concatenate([batch, fill])
+        batch = filled_up(batch, self._size or 0)
         try:
             values: Sequence[Array] = self.runtime.run(batch, outputs)
         except MemoryError as error:

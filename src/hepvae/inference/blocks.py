@@ -16,7 +16,10 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LEAST_SHARE", "PARALLEL", "Block", "Parallel", "Tuning", "bytes_alive", "cut", "length_classes"]
+__all__ = [
+    *("LEAST_SHARE", "PARALLEL", "Block", "Parallel", "Tuning", "bytes_alive", "cut", "filled_up"),
+    "length_classes",
+]
 
 #: Where threads work: on blocks next to each other, or together inside the operators of one block.
 Parallel = Literal["blocks", "operators"]
@@ -93,6 +96,14 @@ class Block:
     """How many."""
     length: int
     """Of the particle axis."""
+
+
+def filled_up(jets: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """Jets, filled up to a number of them: with the last one, as of a jet of nothing losses are not finite."""
+    if len(jets) >= size:
+        return jets
+    fill = np.broadcast_to(jets[-1:] if len(jets) else np.float32(0), (size - len(jets), *jets.shape[1:]))
+    return np.concatenate([jets, fill])
 
 
 def length_classes(least: int, most: int) -> npt.NDArray[np.int64]:

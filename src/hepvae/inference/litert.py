@@ -1,7 +1,7 @@
 """LiteRT, the successor of TensorFlow Lite, with the kernels of XNNPACK.
 
-It runs one shape at a time: `litert_file` says how one file serves all, `litert_memory` what they share, and
-`litert_engine` how it is called. Engines are kept for the shapes that are used, and for as many threads as use
+It runs one shape at a time: `litert_file` says how one file serves all, `litert_engine` what they share and
+how it is called. Engines are kept for the shapes that are used, and for as many threads as use
 them at once.
 """
 
@@ -16,13 +16,11 @@ import numpy.typing as npt
 
 from ..errors import ModelError, OptionError
 from ..extras import require
-from ..jets.spec import MOST_PARTICLES
-from ..models.card import ModelCard
-from ..models.contract import CARD_KEY, LEAST_PARTICLES_KEY, OURS, RECO_LOSS_KEY, RECO_LOSSES
-from .blocks import STEP, Tuning
-from .litert_engine import Engine, create_engine
+from ..models.card import ModelCard, read_metadata
+from ..models.contract import RECO_LOSS_KEY
+from .blocks import STEP, Tuning, filled_up
+from .litert_engine import Engine, SharedGraph, create_engine
 from .litert_file import jet_bytes, read_litert
-from .litert_memory import SharedGraph
 from .runtime import InferenceOptions, Runtime
 
 __all__ = ["LiteRt", "outputs_of"]
@@ -49,21 +47,12 @@ class LiteRt(Runtime):
             )
         self._path, self._file = path, read_litert(path)
         metadata = self._file.metadata
-        for key in (CARD_KEY, LEAST_PARTICLES_KEY):
-            if not isinstance(metadata.get(key), str):
-                raise ModelError(f"{path}: no {key!r} in its metadata: {OURS}")
-        card = ModelCard.from_json(metadata[CARD_KEY], str(path))
-        least = metadata[LEAST_PARTICLES_KEY]
-        if not least.isdecimal() or not 1 <= int(least[:9]) <= MOST_PARTICLES:
-            raise ModelError(f"{path}: {LEAST_PARTICLES_KEY} is {least!r}: expected a number of particles")
-        reco_loss = metadata.get(RECO_LOSS_KEY)
-        self._outputs = outputs_of(card, reco_loss)
-        known = reco_loss is None or (reco_loss in RECO_LOSSES and card.reconstruction is not None)
+        card, least, self.reco_loss = read_metadata(metadata, path)
+        self._outputs = outputs_of(card, self.reco_loss)
+        known = metadata.get(RECO_LOSS_KEY) == self.reco_loss and (card.reconstruction or self.reco_loss is None)
         if not known or sorted(metadata["outputs"]) != sorted(self._outputs):
             raise ModelError(f"{path}: has outputs {metadata['outputs']}: expected {', '.join(self._outputs)}")
-        if reco_loss is not None:
-            self.reco_loss = RECO_LOSSES[RECO_LOSSES.index(reco_loss)]
-        self.least_particles = int(least) if self._file.sizes.powers[:, 1].any() else None
+        self.least_particles = least if self._file.sizes.powers[:, 1].any() else None
         self._order = [metadata["outputs"].index(name) for name in self._outputs]
         self._jet_bytes, self._particles = jet_bytes(self._file.graph), card.spec.n_particles
         if LIGHT_BLOCK * self._jet_bytes <= LIGHT_BYTES:
@@ -100,8 +89,7 @@ class LiteRt(Runtime):
         """All outputs."""
         count, particles = batch.shape[:2]
         size = count if count < 2 * STEP else -(-count // STEP) * STEP
-        if size > count:
-            batch = np.concatenate([batch, np.broadcast_to(batch[-1:], (size - count, *batch.shape[1:]))])
+        batch = filled_up(batch, size)
         key = size, particles, self.operator_threads
         waiting = self._idle.get(key) or self._idle.setdefault(key, [])
         try:  # an engine that nobody else uses; pop and append are atomic

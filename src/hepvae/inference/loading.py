@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import MissingPackageError, ModelError, OptionError
 from ..models.bundled import MODELS, model_folder
 from ..models.contract import OURS, SAVED_MODEL
-from ..options import nearest
+from ..options import check_names, nearest
 from .inferer import Inferer
 from .runtime import Runtime
 from .tuning import fastest_runtime
@@ -121,10 +121,7 @@ def load_inferer(path: str | Path, *, runtime: str | None = None, **options: Any
     """
     path = named_model(path, runtime=runtime)
     kind, file = _chosen(path, [runtime] if runtime else runtime_names())
-    names = [field.name for field in fields(kind.options)]
-    for name in options:
-        if name not in names:
-            raise OptionError(f"runtime {kind.name} takes no option {name!r}: expected some of {', '.join(names)}")
+    check_names(f"runtime {kind.name}", options, [field.name for field in fields(kind.options)])
     inferer = Inferer(kind, file, kind.options(**options))
     if runtime is None and path.is_dir():
         fastest = fastest_runtime(inferer.card)

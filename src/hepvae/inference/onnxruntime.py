@@ -13,17 +13,8 @@ import numpy.typing as npt
 
 from ..errors import ModelError, OptionError, one_line
 from ..extras import require
-from ..jets.spec import MOST_PARTICLES
-from ..models.card import ModelCard
-from ..models.contract import (
-    CARD_KEY,
-    INPUT,
-    LEAST_PARTICLES_KEY,
-    OURS,
-    PARTICLES_AXIS,
-    RECO_LOSS_KEY,
-    RECO_LOSSES,
-)
+from ..models.card import ModelCard, read_metadata
+from ..models.contract import INPUT, PARTICLES_AXIS
 from ..options import check_flag
 from .blocks import Tuning
 from .onnx_graph import check_digest, check_graph, jet_bytes, keep_outputs, read_model
@@ -79,19 +70,13 @@ class OnnxRuntime(Runtime):
         self._path, self._settings, self._lock = path, options, threading.Lock()
         model = read_model(path)
         metadata = {entry.key: entry.value for entry in model.metadata_props}
-        if CARD_KEY not in metadata:
-            raise ModelError(f"{path}: no {CARD_KEY!r} in its metadata: {OURS}")
-        card = ModelCard.from_json(metadata[CARD_KEY], str(path))
+        card, least, reco_loss = read_metadata(metadata, path)
         free = self._check_ends(model, card)
         values = check_graph(model, path, card.spec.n_particles)
         check_digest(model, path)
-        least = metadata.get(LEAST_PARTICLES_KEY, "1")
-        if not least.isdecimal() or not 1 <= int(least[:9]) <= MOST_PARTICLES:
-            raise ModelError(f"{path}: {LEAST_PARTICLES_KEY} is {least!r}: expected a number of particles")
-        self.least_particles = int(least) if free else None
-        reco_loss = metadata.get(RECO_LOSS_KEY)
-        if options.compiled_distances and options.providers == (CPU,) and reco_loss in RECO_LOSSES:
-            self.reco_loss = RECO_LOSSES[RECO_LOSSES.index(reco_loss)]
+        self.least_particles = least if free else None
+        if options.compiled_distances and options.providers == (CPU,) and reco_loss is not None:
+            self.reco_loss = reco_loss
             keep_outputs(model, card.without_distances)
         self.default_tuning = self.default_tuning.of_jets(jet_bytes(model, values) // (card.batch_size or 1) or 1)
         self._content = model.SerializeToString()

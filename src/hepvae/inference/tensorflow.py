@@ -16,7 +16,7 @@ from ..extras import quiet_tensorflow, require
 from ..models.card import ModelCard
 from ..models.contract import INPUT, OURS, RECONSTRUCTION, SAVED_MODEL, SAVED_MODEL_CARD
 from ..models.saved_model import check_saved_model
-from .blocks import Tuning
+from .blocks import Tuning, filled_up
 from .runtime import InferenceOptions, Runtime
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ def _by_name(function: Callable[..., dict[str, Any]], particles: Any) -> dict[st
     return function(**{INPUT: particles})
 
 
+def _functions_of(card: ModelCard) -> list[tuple[str, ...]]:
+    """The outputs of each of its functions."""
+    return [card.losses, (RECONSTRUCTION,)] if card.reconstruction else [card.losses]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TensorFlowOptions(InferenceOptions):
     """Options of TensorFlow.
@@ -99,7 +104,7 @@ class TensorFlow(Runtime):
 
         model = load_vae(path)
         card: ModelCard = model.card
-        for names in (card.losses, *([(RECONSTRUCTION,)] if card.reconstruction else [])):
+        for names in _functions_of(card):
             self._functions[names] = traced(model, names, jit=self.jit)
         return card
 
@@ -112,22 +117,16 @@ class TensorFlow(Runtime):
         check_saved_model(path)
         try:
             loaded = self._tf.saved_model.load(str(path))
-            signatures = {
-                name: loaded.signatures[name] for name in ("losses", RECONSTRUCTION) if name in loaded.signatures
-            }
+            signatures = dict(loaded.signatures)
         except Exception as error:  # whatever TensorFlow's reading of a damaged folder runs into
             raise ModelError(f"{path}: not a model that TensorFlow can load: {one_line(error)}") from error
-        for name, signature in signatures.items():
-            names = card.losses if name == "losses" else (RECONSTRUCTION,)
-            if set(signature.structured_outputs) != set(names):
-                raise ModelError(
-                    f"{path}: gives {', '.join(signature.structured_outputs)}: expected {', '.join(names)}"
-                )
+        for names in _functions_of(card):
+            signature: Any = signatures.get("losses" if names == card.losses else RECONSTRUCTION)
+            given = [] if signature is None else signature.structured_outputs
+            if set(given) != set(names):
+                raise ModelError(f"{path}: gives {', '.join(given) or 'nothing'}: expected {', '.join(names)}")
             function = self._tf.function(signature, jit_compile=True) if self.jit else signature
             self._functions[names] = partial(_by_name, function)
-        expected = {card.losses, *([(RECONSTRUCTION,)] if card.reconstruction else [])}
-        if set(self._functions) != expected:
-            raise ModelError(f"{path}: has not the functions of a model that hepvae adopted")
         self._kept = loaded
         return card
 
@@ -164,6 +163,4 @@ class TensorFlowXla(TensorFlow):
 
     def run(self, batch: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> Sequence[npt.NDArray[np.float32]]:
         count, size = len(batch), 1 << (len(batch) - 1).bit_length()
-        if size > count:  # with the last jet: of a jet of nothing, losses are not finite
-            batch = np.concatenate([batch, np.broadcast_to(batch[-1:], (size - count, *batch.shape[1:]))])
-        return [values[:count] for values in super().run(batch, outputs)]
+        return [values[:count] for values in super().run(filled_up(batch, size), outputs)]

@@ -112,7 +112,8 @@ def local_file(path: Path, sha256: str, content: bytes | None) -> Path:
     if content is None:
         problem = "another file than the one that was loaded" if there else "no such model file"
         raise ModelError(
-            f"{path}: {problem} on {_here()}: expected a path that all workers see, or travels='bytes'"
+            f"{path}: {problem} on worker {socket.gethostname()} (process {os.getpid()}):"
+            " expected a path that all workers see, or travels='bytes'"
         )
     file = _folder(os.getpid()) / sha256 / path.name
     file.parent.mkdir(exist_ok=True)
@@ -139,7 +140,3 @@ def _folder(process: int) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="hepvae-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
-
-
-def _here() -> str:
-    return f"worker {socket.gethostname()} (process {os.getpid()})"

@@ -95,28 +95,23 @@ def _processor() -> str:
 def _table(path: Path) -> dict[str, dict[str, object]]:
     """The table; empty where there is none, or none that can be read: it can be measured again."""
     try:
-        changed = path.stat().st_mtime_ns
-        return _read(path, changed) if path.is_file() else _unread(path, "is no file")
+        return _read(path, path.stat().st_mtime_ns)
     except FileNotFoundError:
         return {}
-    except OSError as error:
-        return _unread(path, error.strerror)
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.strerror or error if isinstance(error, OSError) else "is not a table in JSON"
+    _say_once(f"{path}: ignored, as it cannot be used ({why}); 'hepvae tune' writes it anew")
+    return {}
 
 
 @lru_cache(maxsize=1)
 def _read(path: Path, changed: int) -> dict[str, dict[str, object]]:
-    try:
-        table = json.loads(path.read_text())
-    except OSError as error:
-        return _unread(path, error.strerror)
-    except (ValueError, RecursionError):
-        return _unread(path, "is not JSON")
-    return table if isinstance(table, dict) else _unread(path, "is not a table")
-
-
-def _unread(path: Path, why: str | None) -> dict[str, dict[str, object]]:
-    _say_once(f"{path}: ignored, as it cannot be used ({why}); 'hepvae tune' writes it anew")
-    return {}
+    if not path.is_file():
+        raise OSError("is no file")
+    table = json.loads(path.read_text())
+    if not isinstance(table, dict):
+        raise ValueError(table)
+    return table
 
 
 @lru_cache

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import HepvaeError, ModelError, one_line
 from ..jets.spec import MOST_PARTICLES, InputSpec
 from ..options import check_choice, check_whole_number
-from .contract import RECONSTRUCTION
+from .contract import CARD_KEY, LEAST_PARTICLES_KEY, OURS, RECO_LOSS_KEY, RECO_LOSSES, RECONSTRUCTION, RecoLoss
 from .losses import LOSSES, check_distance
 
-__all__ = ["ADOPTED", "STRATEGY_NAMES", "ModelCard", "Reconstruction", "StrategyName"]
+__all__ = ["ADOPTED", "STRATEGY_NAMES", "ModelCard", "Reconstruction", "StrategyName", "read_metadata"]
 
 #: How the losses of two jets become the score of their event, see `scoring.strategy`.
 StrategyName = Literal["min", "max", "sum", "j1", "j2"]
@@ -178,6 +180,23 @@ class ModelCard:
             raise ModelError(f"{where}: {error}") from error
         except (ValueError, RecursionError) as error:
             raise ModelError(f"{where}: its card is not JSON: {one_line(error)}") from error
+
+
+def read_metadata(metadata: Mapping[str, Any], path: Path) -> tuple[ModelCard, int, RecoLoss | None]:
+    """What the metadata of a model file say: its card, fewest particles, and what its ``reco_loss`` is, if known.
+
+    Raises
+    ------
+    ModelError
+        The card or the number of particles is none.
+    """
+    if not isinstance(metadata.get(CARD_KEY), str):
+        raise ModelError(f"{path}: no {CARD_KEY!r} in its metadata: {OURS}")
+    card = ModelCard.from_json(metadata[CARD_KEY], str(path))
+    least = str(metadata.get(LEAST_PARTICLES_KEY, "1"))
+    if not least.isdecimal() or not 1 <= int(least[:9]) <= MOST_PARTICLES:
+        raise ModelError(f"{path}: {LEAST_PARTICLES_KEY} is {least!r}: expected a number of particles")
+    return card, int(least), next((name for name in RECO_LOSSES if name == metadata.get(RECO_LOSS_KEY)), None)
 
 
 def _own_outputs(values: dict[str, Any]) -> dict[str, Any]:

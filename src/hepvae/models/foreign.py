@@ -14,19 +14,8 @@ from ..jets.spec import Coordinates, InputSpec
 from ..options import nearest
 
 __all__ = [
-    *(
-        "AXES",
-        "MASK",
-        "RECO",
-        "Axes",
-        "CardText",
-        "ForeignCard",
-        "InputTensor",
-        "LossRecipe",
-        "NetworkFeature",
-        "Outputs",
-    ),
-    *("Reco", "Reduction", "Values", "resolved", "shown"),
+    *("AXES", "MASK", "RECO", "Axes", "CardText", "ForeignCard", "InputTensor", "LossRecipe"),
+    *("NetworkFeature", "Outputs", "Reco", "Reduction", "Values", "resolved", "shown"),
 ]
 
 #: What a mask is called among the features of a tensor: 1 for a particle, 0 for padding.
