@@ -20,10 +20,11 @@ __all__ = ["invertible", "network_inputs", "outputs_of", "precise_by_product"]
 SMALL = 100.0
 
 
-def _mask(padded: Any, card: ForeignCard, ops: Any) -> Any:
-    """1 for a particle, 0 for padding: (jets, particles)."""
+def _mask(padded: Any, card: ForeignCard, one: InputTensor, ops: Any) -> Any:
+    """1 for a particle of a tensor, 0 for padding: (jets, particles)."""
     pt = card.spec.features.index("pt")
-    return ops.where(padded[..., pt] > 0, np.float32(1), np.float32(0))
+    mask = ops.where(padded[..., pt] > 0, np.float32(1), np.float32(0))
+    return mask if one.n_particles == card.spec.n_particles else mask[:, : one.n_particles]
 
 
 def _physical(padded: Any, card: ForeignCard, one: InputTensor, ops: Any) -> Any:
@@ -49,7 +50,7 @@ def _of_each(one: InputTensor, name: str) -> Any:
     return np.array([getattr(f, name) for f in one.features], np.float32)
 
 
-def _network_values(padded: Any, mask: Any, card: ForeignCard, one: InputTensor, ops: Any) -> Any:
+def _network_values(padded: Any, card: ForeignCard, one: InputTensor, ops: Any) -> Any:
     """The features of a tensor as the network has them, axes as in `_physical`."""
     values = _physical(padded, card, one, ops)
     if any((f.subtract, f.multiply) != (0, 1) for f in one.features):
@@ -57,8 +58,8 @@ def _network_values(padded: Any, mask: Any, card: ForeignCard, one: InputTensor,
     if any(f.clips for f in one.features):
         values = ops.maximum(ops.minimum(values, _of_each(one, "highest")), _of_each(one, "lowest"))
     if one.level == "constituents" and any(f.moves_padding for f in one.features):
-        here = mask if one.n_particles == card.spec.n_particles else mask[:, : one.n_particles]
-        values = ops.where(ops.expand_dims(here, 2) > 0, values, _of_each(one, "pad"))
+        mask = _mask(padded, card, one, ops)
+        values = ops.where(ops.expand_dims(mask, 2) > 0, values, _of_each(one, "pad"))
     return values
 
 
@@ -70,16 +71,15 @@ def network_inputs(padded: Any, card: ForeignCard, ops: Any) -> dict[str, Any]:
     padded : array, float32 (jets, n_particles, n_features)
         Of the spec of the card, which is `foreign.resolved`.
     """
-    mask: Any = _mask(padded, card, ops) if card.needs_mask else None
     inputs = {}
     for one in card.inputs:
         assert one.tensor is not None
         if one.is_mask:
-            here = mask if one.n_particles == card.spec.n_particles else mask[:, : one.n_particles]
+            mask = _mask(padded, card, one, ops)
             axis = {"jets, 1, particles": 1, "jets, particles, 1": 2}.get(one.axes)
-            inputs[one.tensor] = here if axis is None else ops.expand_dims(here, axis)
+            inputs[one.tensor] = mask if axis is None else ops.expand_dims(mask, axis)
             continue
-        values = _network_values(padded, mask, card, one, ops)
+        values = _network_values(padded, card, one, ops)
         turned = one.axes == "jets, features, particles"
         inputs[one.tensor] = ops.transpose(values, (0, 2, 1)) if turned else values
     return inputs
@@ -110,17 +110,14 @@ def outputs_of(
         return {name: ops.reshape(raw[name], (-1,)) for name in outputs.names}
     of, loss = card.reconstructed, card.loss
     assert of is not None and loss is not None
-    mask = _mask(padded, card, ops) if card.needs_mask else None
-    if mask is not None and of.level == "constituents" and of.n_particles != card.spec.n_particles:
-        mask = mask[:, : of.n_particles]
     network = _unfolded(raw["reconstruction"], of, ops, free)
-    physical = _undone(network, mask, of, ops) if invertible(card) else None
+    physical = _undone(network, padded, card, of, ops) if invertible(card) else None
     if loss.on == "physical":
         pair = _physical(padded, card, of, ops), physical
     else:
-        whole = _mask(padded, card, ops) if card.needs_mask else None
-        pair = _network_values(padded, whole, card, of, ops), network
-    reco_loss = _reco_loss(*pair, mask if loss.masked else None, card, ops, by_product)
+        pair = _network_values(padded, card, of, ops), network
+    mask = _mask(padded, card, of, ops) if loss.masked else None
+    reco_loss = _reco_loss(*pair, mask, card, ops, by_product)
     result = {"loss": reco_loss, "reco_loss": reco_loss}
     if "kl_loss" in outputs.names:
         z_mean, z_log_var = raw["z_mean"], raw["z_log_var"]
@@ -145,12 +142,12 @@ def _unfolded(values: Any, of: InputTensor, ops: Any, free: bool) -> Any:
     return ops.transpose(values, (0, 2, 1)) if turned else values
 
 
-def _undone(values: Any, mask: Any, of: InputTensor, ops: Any) -> Any:
+def _undone(values: Any, padded: Any, card: ForeignCard, of: InputTensor, ops: Any) -> Any:
     """Physical values: transforms undone, clipped ones as if they were not, padding zero."""
     if any((f.subtract, f.multiply) != (0, 1) for f in of.features):
         values = values * (1 / _of_each(of, "multiply")) + _of_each(of, "subtract")
     if of.level == "constituents" and any(f.moves_padding for f in of.features):
-        values = ops.where(ops.expand_dims(mask, 2) > 0, values, np.float32(0))
+        values = ops.where(ops.expand_dims(_mask(padded, card, of, ops), 2) > 0, values, np.float32(0))
     return values
 
 
@@ -190,10 +187,9 @@ def precise_by_product(card: ForeignCard) -> bool:
         return False
     if loss.distance == "momenta":
         return True
-    for f in of.features:
-        bounded = max(abs(f.lowest), abs(f.highest)) <= SMALL and loss.on == "network"
-        directions = f.name in ("eta", "phi", "deta", "dphi", "delta_r") and abs(f.multiply) <= 10
-        plain_pt = f.name == "pt" and not f.moves
-        if not (bounded or directions or plain_pt):
-            return False
-    return True
+    return all(  # of features that are clipped, of directions, and of plain pt
+        (max(abs(f.lowest), abs(f.highest)) <= SMALL and loss.on == "network")
+        or (f.name in ("eta", "phi", "deta", "dphi", "delta_r") and abs(f.multiply) <= 10)
+        or (f.name == "pt" and not f.moves)
+        for f in of.features
+    )

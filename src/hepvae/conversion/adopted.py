@@ -207,18 +207,19 @@ def write_graph(proto: Any, path: Path, metadata: Mapping[str, str]) -> None:
 def compiled_distances(card: ForeignCard) -> bool:
     """Whether the loop of hepvae computes their distance: of physical values, of all that a padded array has."""
     of, loss, spec = card.reconstructed, card.loss, card.spec
-    if card.outputs.reconstruction is None or of is None or loss is None or loss.kind != "chamfer":
+    if card.outputs.reconstruction is None or of is None or loss is None:
         return False
+    same = [card.column(of, f) for f in of.features] == list(spec.features) and of.n_particles == spec.n_particles
+    plain = same and not any(f.moves or f.moves_padding for f in of.features)
     if (
-        loss.reduction != "mean"
-        or any(f.moves for f in of.features)
+        not plain
+        or (loss.kind, loss.reduction) != ("chamfer", "mean")
         or spec.jet_features
         or len(spec.features) > 3
     ):
         return False
-    same = [card.column(of, f) for f in of.features] == list(spec.features) and of.n_particles == spec.n_particles
     try:
         check_distance(loss.distance, spec)
     except HepvaeError:
         return False
-    return same and not any(f.moves_padding for f in of.features)
+    return True

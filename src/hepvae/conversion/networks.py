@@ -9,9 +9,10 @@ import importlib.util
 import inspect
 import json
 import sys
+import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,34 +29,23 @@ __all__ = ["TensorFlowNetwork", "load_network"]
 MOST_CONFIGURATION = 2**26
 
 
+@dataclass
 class TensorFlowNetwork(Network):
-    """A network that TensorFlow can call while it traces a graph.
+    """A network that TensorFlow can call while it traces a graph."""
 
-    Parameters
-    ----------
-    call : callable
-        From tensors by name to outputs: a tensor, a sequence, or by name.
-    inputs, outputs : dicts of str to shape
-        Empty where it does not tell.
-    keep : object
-        What must live as long as the network.
-    """
-
-    def __init__(
-        self,
-        call: Callable[[Mapping[str, Any]], Any],
-        inputs: dict[str, Shape | None],
-        outputs: dict[str, Shape | None],
-        tool: str,
-        where: str,
-        keep: object = None,
-    ) -> None:
-        self._call, self.inputs, self.outputs, self.tool, self.where = call, inputs, outputs, tool, where
-        self._keep = keep
+    call: Callable[[Mapping[str, Any]], Any]
+    """From tensors by name to outputs: a tensor, a sequence, or by name."""
+    inputs: dict[str, Shape | None]
+    """Empty where it does not tell, as outputs."""
+    outputs: dict[str, Shape | None]
+    tool: str
+    where: str
+    keep: object = None
+    """What must live as long as the network."""
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Outputs by name, in their order."""
-        values = self._call(inputs)
+        values = self.call(inputs)
         if isinstance(values, Mapping):
             return dict(values)
         parts = list(values) if isinstance(values, (list, tuple)) else [values]
@@ -147,27 +137,17 @@ def _read_keras(path: Path, custom: Mapping[str, Any] | Path | str | None, trust
         configuration, keras, tool = _keras_h5(path)
     if not trusted:
         _check_code(configuration, path)
-    scope = names if trusted else {}
     try:
-        with _quiet():
-            loaded = keras.models.load_model(str(path), custom_objects=scope, compile=False, safe_mode=not trusted)
+        with warnings.catch_warnings():  # on what it was compiled with, and how old its format is
+            warnings.simplefilter("ignore")
+            loaded = keras.models.load_model(str(path), custom_objects=names, compile=False, safe_mode=not trusted)
     # Keras raises whatever its reading of a foreign file runs into, the code in it included.
     except Exception as error:
-        hint = "" if trusted else "; a model with code of its own needs --custom FILE.py, or --trust-code"
+        hint = "a model with code of its own needs --custom FILE.py, or --trust-code"
         if trusted:
-            hint = "; expected all names that its code needs in --custom FILE.py"
-        raise ModelError(f"{path}: Keras cannot load it: {one_line(error)}{hint}") from error
+            hint = "expected all names that its code needs in --custom FILE.py"
+        raise ModelError(f"{path}: Keras cannot load it: {one_line(error)}; {hint}") from error
     return _keras_network(loaded, tool, str(path))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warnings of Keras on what it was compiled with, and how old its format is."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _names(custom: Mapping[str, Any] | Path | str | None) -> dict[str, Any]:
@@ -269,7 +249,7 @@ def _keras_network(model: Any, tool: str, where: str) -> TensorFlowNetwork:
     require("tensorflow", where)
     _check_backend(where, tool)
     symbolic = getattr(model, "inputs", None)
-    inputs = {_plain(t.name): dims(t.shape) for t in symbolic or ()}
+    inputs = {t.name.partition(":")[0]: dims(t.shape) for t in symbolic or ()}
     outputs: dict[str, Shape | None] = {}
     if symbolic:
         tensors = list(getattr(model, "outputs", None) or ())
@@ -302,7 +282,3 @@ def _call_arguments(model: Any) -> dict[str, bool]:
         return {}
     takes = any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
     return {"training": False} if takes else {}
-
-
-def _plain(name: str) -> str:
-    return name.partition(":")[0]

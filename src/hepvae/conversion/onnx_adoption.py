@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from ..inference.onnx_graph import check_sizes, keep_outputs
 from ..models.contract import INPUT, JETS_AXIS, PARTICLES_AXIS, RECONSTRUCTION
 from .adapter import network_inputs, outputs_of
 from .adopted import FURTHER, REGROUPED, Adoption, Array, Losses, write_graph
-from .network import OnnxNetwork
 from .onnx_ops import OnnxOps, Value
 from .parity import Parity, compare_losses
 
@@ -25,7 +24,7 @@ IR_VERSION = 10
 
 def adopt_onnx(adoption: Adoption) -> dict[str, Parity]:
     """Write ``model.onnx``, checked against the networks as they came; see `adoption.adopt`."""
-    networks, path, n_particles = adoption.networks, adoption.onnx_file, adoption.card.spec.n_particles
+    networks, path = adoption.networks, adoption.onnx_file
     used = [
         adoption.selected({name: name for name in network.outputs}, keys)
         for network, keys in zip(networks, adoption.keys)
@@ -34,14 +33,14 @@ def adopt_onnx(adoption: Adoption) -> dict[str, Parity]:
         network.check_random(list(names.values()))
     _check_sizes(adoption)
     free = adoption.takes_any_particles and len(networks) == 1
-    write_graph(_built(adoption, used, free=free), path, adoption.metadata())
-    source = adoption.source_losses(_SourceRun(adoption, used))
-    least = n_particles
+    proto, least = _built(adoption, used, free=free), None
+    write_graph(proto, path, adoption.metadata())
+    source = adoption.source_losses(_source_run(adoption, used))
     if free:
         least = _shortest(adoption)
-        write_graph(_built(adoption, used, free=free), path, adoption.metadata(least=least))
+        write_graph(proto, path, adoption.metadata(least=least))
     parities = {"source": adoption.check_written(source)}
-    write_graph(_built(adoption, used, free=free), path, adoption.metadata(parities, least=least))
+    write_graph(proto, path, adoption.metadata(parities, least=least))
     return parities
 
 
@@ -83,7 +82,9 @@ def _built(adoption: Adoption, used: list[dict[str, str]], *, free: bool) -> Any
     raw: dict[str, Value] = {}
     for prefix, network, names in zip(("model", "decoder"), networks, used):
         for what, name in names.items():
-            raw[what] = _float_value(onnx, after, f"{prefix}/{name}", network.types[name], network.outputs[name])
+            value = Value(after, f"{prefix}/{name}", network.outputs[name] or (None, None))
+            single = network.types[name] == onnx.TensorProto.FLOAT
+            raw[what] = value if single else after.cast(value, np.float32)
     nodes = [*before.nodes, *protos[0].graph.node]
     initializers = [*protos[0].graph.initializer]
     if len(networks) > 1:
@@ -135,12 +136,6 @@ def _wire(onnx: Any, ops: OnnxOps, value: Value, name: str, kind: int) -> None:
     ops.nodes.append(onnx.helper.make_node("Identity", [value.name], [name]))
 
 
-def _float_value(onnx: Any, ops: OnnxOps, name: str, kind: int, shape: Any) -> Value:
-    """An output of a network in float32."""
-    value = Value(ops, name, shape or (None, None))
-    return value if kind == onnx.TensorProto.FLOAT else ops.cast(value, np.float32)
-
-
 def _session(model: str | bytes, where: str) -> Any:
     """Of ONNX Runtime as it is, silent, on one thread."""
     runtime = require("onnxruntime", "adopt")
@@ -153,21 +148,20 @@ def _session(model: str | bytes, where: str) -> Any:
         raise ModelError(f"{where}: ONNX Runtime cannot load it: {one_line(error)}") from error
 
 
-class _SourceRun:
+def _source_run(adoption: Adoption, used: list[dict[str, str]]) -> Callable[[Array], dict[str, Any]]:
     """The networks as they came, on ONNX Runtime: from padded jets to the outputs in use."""
+    sessions = [_session(n.proto.SerializeToString(), n.where) for n in adoption.networks]
+    dtype_of = adoption.networks[0].onnx.helper.tensor_dtype_to_np_dtype
 
-    def __init__(self, adoption: Adoption, used: list[dict[str, str]]) -> None:
-        sessions = [_session(n.proto.SerializeToString(), n.where) for n in adoption.networks]
-        self._adoption, self._parts = adoption, list(zip(adoption.networks, sessions, used))
-
-    def __call__(self, batch: Array) -> dict[str, Any]:
+    def run(batch: Array) -> dict[str, Any]:
         tensors: dict[str, Any] = {}
-        inputs: Mapping[str, Any] = network_inputs(batch, self._adoption.card, np)
-        for network, session, names in self._parts:
+        inputs: Mapping[str, Any] = network_inputs(batch, adoption.card, np)
+        for network, session, names in zip(adoption.networks, sessions, used):
             if tensors:
-                inputs = {self._adoption.decoder_input: tensors["z_mean"]}
+                inputs = {adoption.decoder_input: tensors["z_mean"]}
+            given = {k: np.ascontiguousarray(v, dtype_of(network.types[k])) for k, v in inputs.items()}
             try:
-                results = session.run(list(names.values()), _typed(network, inputs))
+                results = session.run(list(names.values()), given)
             except Exception as error:  # as above
                 raise ModelError(
                     f"{network.where}: ONNX Runtime fails on {len(batch)} jets: {one_line(error)}"
@@ -175,10 +169,7 @@ class _SourceRun:
             tensors |= zip(names, results)
         return tensors
 
-
-def _typed(network: OnnxNetwork, values: Mapping[str, Any]) -> dict[str, Any]:
-    kind = network.onnx.helper.tensor_dtype_to_np_dtype
-    return {name: np.ascontiguousarray(value, kind(network.types[name])) for name, value in values.items()}
+    return run
 
 
 def _shortest(adoption: Adoption) -> int:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partialmethod
 from typing import Any, Union
 
 import numpy as np
@@ -20,6 +21,16 @@ Operand = Union["Value", float, npt.NDArray[Any]]
 END = np.iinfo(np.int64).max
 
 
+def _operator(kind: str, *, turned: bool = False, dtype: type = np.float32) -> Callable[[Value, Operand], Value]:
+    """The method of an operator; ``turned``: where the value is on its right."""
+
+    def method(self: Value, other: Operand) -> Value:
+        first, second = (other, self) if turned else (self, other)
+        return self.ops.binary(kind, first, second, dtype)
+
+    return method
+
+
 class Value:
     """A value of the graph; ``shape`` has None for sizes that are not known."""
 
@@ -30,29 +41,10 @@ class Value:
     def ndim(self) -> int:
         return len(self.shape)
 
-    def __add__(self, other: Operand) -> Value:
-        return self.ops.binary("Add", self, other)
-
-    def __radd__(self, other: Operand) -> Value:
-        return self.ops.binary("Add", other, self)
-
-    def __sub__(self, other: Operand) -> Value:
-        return self.ops.binary("Sub", self, other)
-
-    def __rsub__(self, other: Operand) -> Value:
-        return self.ops.binary("Sub", other, self)
-
-    def __mul__(self, other: Operand) -> Value:
-        return self.ops.binary("Mul", self, other)
-
-    def __rmul__(self, other: Operand) -> Value:
-        return self.ops.binary("Mul", other, self)
-
-    def __truediv__(self, other: Operand) -> Value:
-        return self.ops.binary("Div", self, other)
-
-    def __gt__(self, other: Operand) -> Value:
-        return self.ops.binary("Greater", self, other, np.bool_)
+    __add__, __radd__ = _operator("Add"), _operator("Add", turned=True)
+    __sub__, __rsub__ = _operator("Sub"), _operator("Sub", turned=True)
+    __mul__, __rmul__ = _operator("Mul"), _operator("Mul", turned=True)
+    __truediv__, __gt__ = _operator("Div"), _operator("Greater", dtype=np.bool_)
 
     # NumPy's arrays leave operators with a value on their right to it.
     __array_ufunc__ = None
@@ -173,28 +165,17 @@ class OnnxOps:
     def matmul(self, x: Value, y: Value) -> Value:
         return self.node("MatMul", [x.name, y.name], (*x.shape[:-1], y.shape[-1]))
 
-    def maximum(self, x: Operand, y: Operand) -> Value:
-        return self.binary("Max", x, y)
-
-    def minimum(self, x: Operand, y: Operand) -> Value:
-        return self.binary("Min", x, y)
+    maximum, minimum = partialmethod(binary, "Max"), partialmethod(binary, "Min")
+    abs, exp = partialmethod(unary, "Abs"), partialmethod(unary, "Exp")
+    round = partialmethod(unary, "Round")
 
     def square(self, x: Value) -> Value:
         return x * x
 
-    def abs(self, x: Value) -> Value:
-        return self.unary("Abs", x)
-
-    def exp(self, x: Value) -> Value:
-        return self.unary("Exp", x)
-
-    def round(self, x: Value) -> Value:
-        return self.unary("Round", x)
-
     def ones_like(self, x: Value) -> Value:
         return x * 0.0 + 1.0
 
-    def _reduce(self, kind: str, x: Value, axis: int | Sequence[int], since: int) -> Value:
+    def _reduce(self, kind: str, x: Value, axis: int | Sequence[int], *, since: int) -> Value:
         """``since``: the opset from which on axes are an input and no attribute."""
         axes = sorted(a % x.ndim for a in ([axis] if isinstance(axis, int) else axis))
         shape = tuple(size for a, size in enumerate(x.shape) if a not in axes)
@@ -202,14 +183,9 @@ class OnnxOps:
             return self.node(kind, [x.name], shape, axes=axes, keepdims=0)
         return self.node(kind, [x.name, self.constant(axes, np.int64)], shape, keepdims=0)
 
-    def sum(self, x: Value, axis: int | Sequence[int]) -> Value:
-        return self._reduce("ReduceSum", x, axis, 13)
-
-    def mean(self, x: Value, axis: int | Sequence[int]) -> Value:
-        return self._reduce("ReduceMean", x, axis, 18)
-
-    def min(self, x: Value, axis: int | Sequence[int]) -> Value:
-        return self._reduce("ReduceMin", x, axis, 18)
+    sum = partialmethod(_reduce, "ReduceSum", since=13)
+    mean = partialmethod(_reduce, "ReduceMean", since=18)
+    min = partialmethod(_reduce, "ReduceMin", since=18)
 
     def cast(self, x: Value, dtype: Any) -> Value:
         to = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

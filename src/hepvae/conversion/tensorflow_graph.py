@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -202,28 +202,22 @@ def _needed(tf: Any, definition: Any, outputs: dict[str, str]) -> Any:
 def converted(traced: Traced) -> Any:
     """The same function as a graph of ONNX, in the form that ONNX Runtime runs fastest where it is recognised."""
     jets, *rest = traced.shape
-    fast = None
     if jets is None:
-        try:
+        with suppress(ModelError):  # of a form that it does not know
             fast = _by_tf2onnx(replace(traced, shape=(TRACED_JETS, *rest)))
             rewrite(require("onnx", traced.where), fast, free_particles=False)
-        except ModelError:  # of a form that it does not know
-            fast = None
-    if fast is not None and _free(fast):
-        return fast
+            if all(axes[0].dim_param == JETS_AXIS for axes in _axes(fast)):
+                return fast
     proto = _by_tf2onnx(traced)
-    for value in (*proto.graph.input, *proto.graph.output):
-        axes = value.type.tensor_type.shape.dim
+    for axes in _axes(proto):
         if jets is None and len(axes):
             axes[0].dim_param = JETS_AXIS
     return proto
 
 
-def _free(proto: Any) -> bool:
-    """Whether every output has the axis of jets free."""
-    return all(
-        v.type.tensor_type.shape.dim[0].dim_param == JETS_AXIS for v in (*proto.graph.input, *proto.graph.output)
-    )
+def _axes(proto: Any) -> list[Any]:
+    """Of the input and of each output."""
+    return [value.type.tensor_type.shape.dim for value in (*proto.graph.input, *proto.graph.output)]
 
 
 def _by_tf2onnx(traced: Traced) -> Any:
