@@ -20,7 +20,7 @@ from ..errors import HepvaeError, MissingPackageError, ModelError, OptionError, 
 from ..extras import require
 from ..inference.onnx_graph import read_model
 from ..models.contract import TRAINED
-from ..models.saved_model import check_saved_model
+from ..models.saved_model import load_saved_model
 from .network import Network, OnnxNetwork, Shape
 
 __all__ = ["TensorFlowNetwork", "load_network"]
@@ -104,14 +104,8 @@ def _of_object(model: Any) -> Network:
 
 
 def _saved_model(path: Path) -> TensorFlowNetwork:
-    """A SavedModel, by its serving signature, as a graph: no code is read back."""
-    check_saved_model(path)
-    tf = require("tensorflow", str(path))
-    try:
-        loaded = tf.saved_model.load(str(path))
-    except Exception as error:  # whatever TensorFlow's reading of a damaged folder runs into
-        raise ModelError(f"{path}: not a model that TensorFlow can load: {one_line(error)}") from error
-    signatures = getattr(loaded, "signatures", {})
+    """A SavedModel, by its serving signature."""
+    loaded, signatures = load_saved_model(path)
     name = "serving_default" if "serving_default" in signatures else next(iter(signatures), None)
     if name is None:
         raise ModelError(f"{path}: has no signature to serve: expected one, as Keras' model.export writes it")

@@ -35,6 +35,8 @@ class Inferer:
         The model file.
     options : InferenceOptions
         Of the class that the runtime names.
+    pickled : tuple, optional
+        Checksum, card and content of the model file, if that travelled, of one that is opened on first use.
 
     Notes
     -----
@@ -42,16 +44,23 @@ class Inferer:
     model on first use, once for each process however often it is unpickled there. Threads may share it.
     """
 
-    def __init__(self, runtime: type[Runtime], path: str | Path, options: InferenceOptions) -> None:
-        self._restore(runtime, Path(path).absolute(), options)  # it may be opened again in another folder
-        self.card = self._opened().card
-
-    def _restore(self, runtime: type[Runtime], path: Path, options: InferenceOptions) -> None:
-        self._runtime, self.path, self.options = runtime, path, options
-        self.sha256 = ""
-        self._content: bytes | None = None
+    def __init__(
+        self,
+        runtime: type[Runtime],
+        path: str | Path,
+        options: InferenceOptions,
+        pickled: tuple[str, ModelCard, bytes | None] | None = None,
+    ) -> None:
+        self._runtime, self.options = runtime, options
+        self.path = Path(path).absolute()  # it may be opened again in another folder
         self._batcher: Batcher | None = None
         self._lock = threading.Lock()
+        self.sha256 = ""
+        self._content: bytes | None = None
+        if pickled is not None:
+            self.sha256, self.card, self._content = pickled
+        else:
+            self.card = self._opened().card
 
     def _opened(self) -> Batcher:
         """The model, opened once, by whichever thread comes first."""
@@ -74,28 +83,7 @@ class Inferer:
 
     def __reduce__(self) -> tuple[Callable[..., Inferer], tuple[Any, ...]]:
         content = self._content or bytes_to_carry(self.path, self.sha256, self.options.travels)
-        given = (self._runtime, self.path, self.options, self.sha256, self.card, content)
-        return type(self).unpickled, given
-
-    @classmethod
-    def unpickled(
-        cls,
-        runtime: type[Runtime],
-        path: Path,
-        options: InferenceOptions,
-        sha256: str,
-        card: ModelCard,
-        content: bytes | None,
-    ) -> Inferer:
-        """What was pickled, not opened yet; one object however often it is unpickled in this process."""
-
-        def new() -> Inferer:
-            inferer = cls.__new__(cls)
-            inferer._restore(runtime, path, options)
-            inferer.sha256, inferer.card, inferer._content = sha256, card, content
-            return inferer
-
-        return kept((cls, runtime, path, repr(options), sha256), new)
+        return _unpickled, (type(self), self._runtime, self.path, self.options, (self.sha256, self.card, content))
 
     @property
     def runtime(self) -> str:
@@ -174,3 +162,14 @@ class Inferer:
         """
         names = self.card.losses
         return dict(zip(names, self._opened().of_ragged(jets, chosen, names)))
+
+
+def _unpickled(
+    kind: type[Inferer],
+    runtime: type[Runtime],
+    path: Path,
+    options: InferenceOptions,
+    pickled: tuple[str, ModelCard, bytes | None],
+) -> Inferer:
+    """What was pickled; one object however often it is unpickled in this process."""
+    return kept((kind, runtime, path, repr(options), pickled[0]), lambda: kind(runtime, path, options, pickled))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ModelError, OptionError, one_line
+from ..errors import ModelError, OptionError
 from ..extras import quiet_tensorflow, require
 from ..models.card import ModelCard
 from ..models.contract import INPUT, OURS, RECONSTRUCTION, SAVED_MODEL, SAVED_MODEL_CARD
-from ..models.saved_model import check_saved_model
+from ..models.saved_model import load_saved_model
 from .blocks import Tuning, filled_up
 from .runtime import InferenceOptions, Runtime
 
@@ -114,12 +114,7 @@ class TensorFlow(Runtime):
         if not file.is_file():
             raise ModelError(f"{path}: no {SAVED_MODEL_CARD} in it: {OURS}")
         card = ModelCard.from_json(file.read_text(), str(file))
-        check_saved_model(path)
-        try:
-            loaded = self._tf.saved_model.load(str(path))
-            signatures = dict(loaded.signatures)
-        except Exception as error:  # whatever TensorFlow's reading of a damaged folder runs into
-            raise ModelError(f"{path}: not a model that TensorFlow can load: {one_line(error)}") from error
+        self._kept, signatures = load_saved_model(path)
         for names in _functions_of(card):
             signature: Any = signatures.get("losses" if names == card.losses else RECONSTRUCTION)
             given = [] if signature is None else signature.structured_outputs
@@ -127,7 +122,6 @@ class TensorFlow(Runtime):
                 raise ModelError(f"{path}: gives {', '.join(given) or 'nothing'}: expected {', '.join(names)}")
             function = self._tf.function(signature, jit_compile=True) if self.jit else signature
             self._functions[names] = partial(_by_name, function)
-        self._kept = loaded
         return card
 
     def _set_threads(self, required: bool) -> None:

@@ -13,7 +13,7 @@ from ..errors import OptionError
 from ..jets.spec import InputSpec
 from . import Architecture
 from .card import ModelCard
-from .layers import Destandardise, Standardise
+from .jet_model import Destandardise, Standardise
 
 __all__ = ["CONV"]
 

@@ -21,8 +21,7 @@ from ..errors import OptionError
 from ..jets.spec import InputSpec
 from . import Architecture, hyperparameters
 from .card import ModelCard
-from .jet_model import JetModel
-from .layers import Standardise
+from .jet_model import JetModel, Standardise
 
 __all__ = ["DENSITY", "Density"]
 

@@ -101,7 +101,6 @@ class Outputs:
     reconstruction: str | int | None = None
     z_mean: str | int | None = None
     z_log_var: str | int | None = None
-    z: Literal["mean"] = "mean"
     score: str | int | None = None
     losses: tuple[tuple[str, str | int], ...] = ()
     """The network's own: our names, and its outputs."""

@@ -276,11 +276,8 @@ def _outputs(table: _Table) -> Outputs:
                 "losses", f"has {', '.join(sorted(names))}: expected loss among them, or reco_loss and kl_loss"
             )
         # in the order of every table and file
-        order = {"loss": 0, "reco_loss": 1, "kl_loss": 2}
-        own = tuple(sorted(own, key=lambda pair: order.get(pair[0], 3)))
-    return Outputs(
-        tensors["reconstruction"], tensors["z_mean"], tensors["z_log_var"], "mean", tensors["score"], own
-    )
+        own = tuple(sorted(own, key=lambda pair: (*LOSSES, pair[0]).index(pair[0])))
+    return Outputs(**tensors, losses=own)
 
 
 #: Columns of a scored file, of a jet, and names in graphs: no loss is called so.

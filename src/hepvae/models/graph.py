@@ -33,7 +33,7 @@ from .graph_layers import (
     dense,
     number_code,
 )
-from .layers import Mask, feature_of
+from .jet_model import Mask, feature_of
 
 __all__ = ["EDGE", "EDGE_DENSE", "GRAPH"]
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras import initializers, layers, ops
 
 from . import gradients
-from .layers import feature_of
+from .jet_model import feature_of
 from .losses import FAR
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ModelError, one_line
 from ..extras import require
 
-__all__ = ["RANDOM_OPERATORS", "check_operators", "check_saved_model"]
+__all__ = ["RANDOM_OPERATORS", "check_operators", "load_saved_model"]
 
 #: Operators of TensorFlow that run Python, or read and write files.
 FORBIDDEN = (
@@ -36,15 +36,15 @@ RANDOM_OPERATORS = (
 MOST_BYTES = 2**28
 
 
-def check_saved_model(path: Path) -> None:
-    """Refuse a folder whose graph runs Python or reads files.
+def load_saved_model(path: Path) -> tuple[Any, dict[str, Any]]:
+    """A SavedModel and its signatures by name, as graphs: no code is read back.
 
     Raises
     ------
     ModelError
-        It does, or it is no SavedModel; the message names the operator.
+        Its graph runs Python or reads files, and the message names the operator; or it is no SavedModel.
     """
-    require("tensorflow", str(path))
+    tf = require("tensorflow", str(path))
     from tensorflow.core.protobuf import saved_model_pb2
 
     file = path / "saved_model.pb"
@@ -65,6 +65,11 @@ def check_saved_model(path: Path) -> None:
         for function in graph.graph_def.library.function:
             if not function.signature.name.startswith(SAVERS):
                 check_operators(function.node_def, str(path))
+    try:
+        loaded = tf.saved_model.load(str(path))
+        return loaded, dict(getattr(loaded, "signatures", {}))
+    except Exception as error:  # whatever TensorFlow's reading of a damaged folder runs into
+        raise ModelError(f"{path}: not a model that TensorFlow can load: {one_line(error)}") from error
 
 
 def check_operators(nodes: Iterable[Any], where: str) -> None:

@@ -21,7 +21,7 @@ from ..jets.spec import InputSpec
 from . import Architecture
 from .card import ModelCard
 from .graph_layers import LOG_VAR, Attention, NodeFeatures, dense, number_code
-from .layers import Mask
+from .jet_model import Mask
 from .losses import ANGLE_UNIT, points
 
 __all__ = ["SLOTS"]

@@ -17,8 +17,7 @@ from . import MASKED, architecture, gradients, hyperparameters
 from .card import ModelCard
 from .contract import OURS, TRAINED
 from .density import Density
-from .jet_model import JetModel
-from .layers import Mask
+from .jet_model import JetModel, Mask
 from .losses import DISTANCES, chamfer, chamfer_by_product, check_distance, kl_divergence, points
 
 __all__ = ["VAE", "check_weights", "load_vae", "new_model"]
