@@ -64,76 +64,50 @@ def _check_sizes(adoption: Adoption) -> None:
 def _built(adoption: Adoption, used: list[dict[str, str]], *, free: bool) -> Any:
     """The whole graph: from ``particles`` to the outputs of the card."""
     card, networks, batch_size = adoption.card, adoption.networks, adoption.record.batch_size
-    onnx = networks[0].onnx
+    spec, onnx, helper = card.spec, networks[0].onnx, networks[0].onnx.helper
     opset = max(network.opset for network in networks)
-    protos = []
-    for name, network in zip(("model", "decoder"), networks):
+    imports: dict[str, int] = {}
+    ops = OnnxOps(onnx, opset, "hepvae")
+    particles = Value(ops, INPUT, (batch_size, None if free else spec.n_particles, spec.shape[1]))
+    inputs = network_inputs(particles, card, ops)
+    raw: dict[str, Value] = {}
+    for prefix, network, names in zip(("model", "decoder"), networks, used):
+        if raw:
+            inputs = {adoption.decoder_input: raw["z_mean"]}
+        for name, value in inputs.items():
+            if (kind := network.types[name]) != onnx.TensorProto.FLOAT:
+                value = ops.cast(value, helper.tensor_dtype_to_np_dtype(kind))
+            ops.nodes.append(helper.make_node("Identity", [value.name], [f"{prefix}/{name}"]))
         proto = network.proto
         if network.opset != opset:
             proto = onnx.version_converter.convert_version(proto, opset)
-        protos.append(onnx.compose.add_prefix(proto, f"{name}/"))
-    spec, helper = card.spec, onnx.helper
-    before, after = OnnxOps(onnx, opset, "hepvae/input"), OnnxOps(onnx, opset, "hepvae/output")
-    length = None if free else spec.n_particles
-    particles = Value(before, INPUT, (batch_size, length, spec.shape[1]))
-    first = networks[0]
-    for name, value in network_inputs(particles, card, before).items():
-        _wire(onnx, before, value, f"model/{name}", first.types[name])
-    raw: dict[str, Value] = {}
-    for prefix, network, names in zip(("model", "decoder"), networks, used):
+        proto = onnx.compose.add_prefix(proto, f"{prefix}/")
+        imports |= {o.domain: max(int(o.version), 1, imports.get(o.domain, 1)) for o in proto.opset_import}
+        ops.nodes += proto.graph.node
+        ops.constants += proto.graph.initializer
         for what, name in names.items():
-            value = Value(after, f"{prefix}/{name}", network.outputs[name] or (None, None))
+            value = Value(ops, f"{prefix}/{name}", network.outputs[name] or (None, None))
             single = network.types[name] == onnx.TensorProto.FLOAT
-            raw[what] = value if single else after.cast(value, np.float32)
-    nodes = [*before.nodes, *protos[0].graph.node]
-    initializers = [*protos[0].graph.initializer]
-    if len(networks) > 1:
-        entry = OnnxOps(onnx, opset, "hepvae/z")
-        z_mean = raw["z_mean"]
-        name = adoption.decoder_input
-        _wire(onnx, entry, Value(entry, z_mean.name, z_mean.shape), f"decoder/{name}", networks[1].types[name])
-        casts = [node for node in after.nodes if z_mean.name in node.output]
-        nodes += [*casts, *entry.nodes, *protos[1].graph.node]
-        after.nodes = [node for node in after.nodes if node not in casts]
-        initializers += [*entry.constants, *protos[1].graph.initializer]
-    padded = Value(after, INPUT, particles.shape)
-    outputs = outputs_of(padded, raw, card, after, by_product=True, free=free)
-    nodes += after.nodes
-    jets: int | str = batch_size or JETS_AXIS
+            raw[what] = value if single else ops.cast(value, np.float32)
+    outputs = outputs_of(particles, raw, card, ops, by_product=True, free=free)
+    jets, places = batch_size or JETS_AXIS, PARTICLES_AXIS if free else spec.n_particles
     values = []
     for name, value in outputs.items():
-        nodes.append(helper.make_node("Identity", [value.name], [name]))
+        ops.nodes.append(helper.make_node("Identity", [value.name], [name]))
         shape: tuple[Any, ...] = (jets,)
         if name == RECONSTRUCTION:
             shape = (jets, PARTICLES_AXIS if free else value.shape[1], value.shape[2])
         values.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
-    entry_shape = (jets, PARTICLES_AXIS if free else spec.n_particles, spec.shape[1])
-    graph = helper.make_graph(
-        nodes,
-        "hepvae",
-        [helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, entry_shape)],
-        values,
-        [*before.constants, *initializers, *after.constants],
-    )
-    imports = {o.domain: max(int(o.version), 1) for proto in protos for o in proto.opset_import}
+    given = helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, (jets, places, spec.shape[1]))
+    graph = helper.make_graph(ops.nodes, "hepvae", [given], values, ops.constants)
     imports[""] = opset
-    imports.pop("ai.onnx", None)
+    domains = {"", *(node.domain for node in ops.nodes)} - {"ai.onnx"}
     proto = helper.make_model(
-        graph,
-        opset_imports=[
-            helper.make_opsetid(d, v) for d, v in imports.items() if d == "" or d in {n.domain for n in nodes}
-        ],
+        graph, opset_imports=[helper.make_opsetid(d, v) for d, v in imports.items() if d in domains]
     )
     proto.ir_version = min(proto.ir_version, IR_VERSION)
     keep_outputs(proto, list(outputs))
     return proto
-
-
-def _wire(onnx: Any, ops: OnnxOps, value: Value, name: str, kind: int) -> None:
-    """Give a value the name, and the type, that an input of a network has."""
-    if kind != onnx.TensorProto.FLOAT:
-        value = ops.cast(value, onnx.helper.tensor_dtype_to_np_dtype(kind))
-    ops.nodes.append(onnx.helper.make_node("Identity", [value.name], [name]))
 
 
 def _session(model: str | bytes, where: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,6 @@ __all__ = [
     "WORKING_POINTS",
     "Parity",
     "as_written",
-    "compare",
     "compare_losses",
     "held",
 ]
@@ -71,13 +70,6 @@ class Parity:
             f" and {self.values[1]:.7g}, relative difference {self.worst:.1e};"
             f" {self.moved:.2%} of events change sides at the working points of {points}"
         )
-
-
-def compare(
-    first: Callable[..., Losses], second: Callable[..., Losses], padded: npt.NDArray[np.float32]
-) -> Parity:
-    """Compare two inferers on padded jets: (jets, n_particles, n_features), or (events, 2, ...)."""
-    return compare_losses(first(padded), second(padded))
 
 
 def compare_losses(first: Losses, second: Losses) -> Parity:
