@@ -173,11 +173,7 @@ def model_path(name: str, *, runtime: str = "onnxruntime") -> Path:
     >>> hepvae.model_path("conv").name, hepvae.model_path("conv", runtime="tensorflow").name
     ('model.onnx', 'model.keras')
     """
-    folder = model_folder(name)
-    for suffix in runtime_class(runtime).suffixes:
-        if folder.joinpath(f"model{suffix}").is_file():
-            return folder / f"model{suffix}"
-    raise ModelError(f"model {name!r} is not bundled for the runtime {runtime}")
+    return model_file(model_folder(name), runtime)
 
 
 def named_model(name_or_path: str | Path, *, runtime: str | None = None) -> Path:
