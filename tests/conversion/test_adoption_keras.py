@@ -9,10 +9,12 @@ import pytest
 
 import hepvae
 from hepvae import ModelError, adopt, load_inferer, pad_particles
+from hepvae.conversion.adoption import draft_card
 from hepvae.models.losses import chamfer, kl_divergence
 
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
+h5py = pytest.importorskip("h5py")
 
 CARD = {
     "name": "vae",
@@ -229,3 +231,12 @@ def test_lambdas_do_not_run_unless_trusted(tmp_path, events):
     with pytest.raises(ModelError, match=r"Lambda .*--trust-code"):
         adopt(tmp_path / "net.keras", ONE, output=tmp_path / "m", jets=events)
     adopt(tmp_path / "net.keras", ONE, output=tmp_path / "m", jets=events, trust_code=True)
+
+
+def test_h5_files_with_weights_elsewhere_are_refused(tmp_path):
+    """Other files of the machine were read as weights."""
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["model_config"] = "{}"
+        file.create_dataset("w", (4,), "f4", external=[(str(tmp_path / "other"), 0, h5py.h5f.UNLIMITED)])
+    with pytest.raises(ModelError, match=r"m\.h5: weights 'w' are not in the file itself"):
+        draft_card(tmp_path / "m.h5")

@@ -123,6 +123,7 @@ def _saved_model(path: Path) -> TensorFlowNetwork:
 
 def _read_keras(path: Path, custom: Mapping[str, Any] | Path | str | None, trust_code: bool) -> TensorFlowNetwork:
     """A ``.keras`` or ``.h5`` file; see `load_network`."""
+    require("tensorflow", str(path))
     names = _names(custom)
     trusted = trust_code or custom is not None
     if path.suffix == ".keras":
@@ -155,7 +156,6 @@ def _names(custom: Mapping[str, Any] | Path | str | None) -> dict[str, Any]:
     spec = importlib.util.spec_from_file_location(f"hepvae_custom_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise OptionError(f"{path}: expected a Python file with custom names")
-    require("tensorflow", str(path))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
@@ -185,28 +185,19 @@ def _keras_archive(path: Path) -> tuple[Any, Any, str]:
         raise ModelError(
             f"{path}: is a model that hepvae trained: expected 'hepvae export', which adopts it as it is"
         )
-    from ..models.vae import check_weights
-
-    try:
-        check_weights(weights)
-    except Exception as error:  # h5py, of a damaged file
-        raise ModelError(f"{path}: {one_line(error) if not isinstance(error, HepvaeError) else error}") from error
+    _check_weights(weights, path)
     version = str(about.get("keras_version", "3"))
     keras = require("tf_keras", str(path)) if version.startswith("2.") else require("keras", str(path))
     return configuration, keras, f"keras {version}"
 
 
 def _keras_h5(path: Path) -> tuple[Any, Any, str]:
-    h5py = require("h5py", str(path))
     try:
-        with h5py.File(path) as file:
+        with require("h5py", str(path)).File(path) as file:
             configuration, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "2")
-            foreign: list[str] = []
-            file.visititems_links(lambda n, link: None if isinstance(link, h5py.HardLink) else foreign.append(n))
     except OSError as error:
         raise ModelError(f"{path}: not an HDF5 file: {one_line(error)}") from error
-    if foreign:
-        raise ModelError(f"{path}: weights {foreign[0]!r} are not in the file itself")
+    _check_weights(path.read_bytes(), path)
     if configuration is None:
         raise ModelError(f"{path}: has weights only: expected a whole model (model.save, not save_weights)")
     version = version.decode() if isinstance(version, bytes) else str(version)
@@ -216,6 +207,16 @@ def _keras_h5(path: Path) -> tuple[Any, Any, str]:
         raise ModelError(f"{path}: its configuration is not JSON: {one_line(error)}") from error
     keras = require("keras" if version.startswith("3") else "tf_keras", str(path))
     return parsed, keras, f"keras {version}"
+
+
+def _check_weights(weights: bytes, path: Path) -> None:
+    """Refuse those that are in other files, or give more than the file holds."""
+    from ..models.vae import check_weights
+
+    try:
+        check_weights(weights)
+    except Exception as error:  # h5py, of a damaged file
+        raise ModelError(f"{path}: {error if isinstance(error, HepvaeError) else one_line(error)}") from error
 
 
 def _check_code(configuration: Any, path: Path) -> None:
