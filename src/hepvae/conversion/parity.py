@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,9 @@ def compare_losses(first: Losses, second: Losses) -> Parity:
     shape = first[names[0]].shape
     jets = int(np.prod(shape))
     worst = Parity(jets, 0.0, 0, names[0], (0.0, 0.0))
-    for name in names if jets else ():
+    if not jets:
+        return worst
+    for name in names:
         a, b = (np.asarray(side[name], np.float64).ravel() for side in (first, second))
         with np.errstate(invalid="ignore"):
             difference, size = np.abs(a - b), np.maximum(np.abs(a), np.median(np.abs(a)))
@@ -94,8 +96,8 @@ def compare_losses(first: Losses, second: Losses) -> Parity:
         if relative[jet] >= worst.worst:
             worst = Parity(jets, float(relative[jet]), jet, name, (float(a[jet]), float(b[jet])))
     key = "loss" if "loss" in names else names[0]
-    moved = _moved(*(_of_events(np.asarray(side[key], np.float64)) for side in (first, second))) if jets else 0.0
-    return Parity(worst.jets, worst.worst, worst.jet, worst.loss, worst.values, moved)
+    events = [np.asarray(side[key], np.float64).reshape(shape[0], -1).min(axis=1) for side in (first, second)]
+    return replace(worst, moved=_moved(*events))
 
 
 def held(first: Losses, second: Losses, what: str, tolerance: float = TOLERANCE) -> Parity:
@@ -111,10 +113,6 @@ def as_written(path: Path) -> Inferer:
     if path.suffix == ".tflite":
         return load_inferer(path)
     return load_inferer(path, batching=False, compiled_distances=path.suffix != ".onnx")
-
-
-def _of_events(loss: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return loss if loss.ndim == 1 else loss.min(axis=1)
 
 
 def _moved(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:

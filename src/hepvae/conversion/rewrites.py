@@ -271,36 +271,29 @@ def _free_axes(graph: Graph, free_particles: bool) -> None:
         shape[axis] = dimension.output[0]
     sized: dict[tuple[int, ...], str] = {}
 
+    def of_jets(d: int) -> bool:
+        return d != 0 and d % TRACED_JETS == 0
+
+    def is_free(d: int) -> bool:
+        return of_jets(d) or (free_particles and d != 0 and d % TRACED_PARTICLES == 0)
+
     def size_of(dims: Sequence[int]) -> str:
         """The name of a shape: constant, or computed from the numbers of jets and particles."""
         dims = tuple(int(d) for d in dims)
         if dims not in sized:
-            parts: list[int | str] = []
-            unknown = 0
-            for d in dims:
-                jets, particles = d % TRACED_JETS == 0, free_particles and d % TRACED_PARTICLES == 0
-                if jets and d:
-                    parts.append(-1)
-                    unknown += 1
-                elif particles and d:
-                    if d != TRACED_PARTICLES:
-                        raise ModelError(f"a traced shape {dims} is none of jets times particles")
-                    parts.append(shape[PARTICLES_AXIS])
-                else:
-                    parts.append(d)
-            if unknown > 1:
+            sizes = [-1 if of_jets(d) else d for d in dims]
+            if sizes.count(-1) > 1:
                 raise ModelError(f"a traced shape {dims} has the number of jets twice")
-            if any(isinstance(part, str) for part in parts):
-                names = [part if isinstance(part, str) else graph.constant([part], np.int64) for part in parts]
+            if any(is_free(d) and d != TRACED_PARTICLES for d in sizes):
+                raise ModelError(f"a traced shape {dims} is none of jets times particles")
+            if any(is_free(d) for d in sizes):
+                names = [shape[PARTICLES_AXIS] if is_free(d) else graph.constant([d], np.int64) for d in sizes]
                 joined = graph.node("Concat", names, axis=0)
                 begin.append(joined)
                 sized[dims] = joined.output[0]
             else:
-                sized[dims] = graph.constant(parts, np.int64)
+                sized[dims] = graph.constant(sizes, np.int64)
         return sized[dims]
-
-    def is_free(d: int) -> bool:
-        return d != 0 and (d % TRACED_JETS == 0 or (free_particles and d % TRACED_PARTICLES == 0))
 
     for node in graph.nodes:
         if node.op_type == "Reshape" and node.input[1] in graph.constants:

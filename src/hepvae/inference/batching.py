@@ -121,16 +121,8 @@ class Batcher:
         return results
 
     def _cut(self, count: int, lengths: npt.NDArray[np.integer] | None) -> list[Block]:
-        classes = None if lengths is None else self._classes
-        return cut(
-            count,
-            self.tuning,
-            self.runtime.threads,
-            self._spec.n_particles,
-            lengths,
-            classes,
-            self.runtime.block_step,
-        )
+        runtime, length = self.runtime, self._spec.n_particles
+        return cut(count, self.tuning, runtime.threads, length, lengths, self._classes, runtime.block_step)
 
     def _run_blocks(
         self, blocks: list[Block], filled: Callable[[Block], Array], count: int, outputs: tuple[str, ...]
