@@ -92,8 +92,7 @@ def load_network(model: Any, *, custom: Mapping[str, Any] | Path | str | None, t
 
 
 def _of_object(model: Any) -> Network:
-    kind = type(model)
-    names = [f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__]
+    names = [f"{base.__module__}.{base.__qualname__}" for base in type(model).__mro__]
     if any(name.startswith("onnx.") and name.endswith("ModelProto") for name in names):
         return OnnxNetwork(model, "model")
     if any(name.startswith(("keras.", "tf_keras.")) for name in names):
@@ -113,12 +112,8 @@ def _saved_model(path: Path) -> TensorFlowNetwork:
     specs = signature.structured_input_signature[1]
     inputs = {key: dims(spec.shape) for key, spec in sorted(specs.items())}
     outputs = {key: dims(spec.shape) for key, spec in sorted(signature.structured_outputs.items())}
-
-    def call(values: Mapping[str, Any]) -> Any:
-        return signature(**values)
-
-    version = getattr(loaded, "tensorflow_version", "")
-    return TensorFlowNetwork(call, inputs, outputs, f"tensorflow {version}".strip(), str(path), loaded)
+    tool = f"tensorflow {getattr(loaded, 'tensorflow_version', '')}".strip()
+    return TensorFlowNetwork(lambda values: signature(**values), inputs, outputs, tool, str(path), loaded)
 
 
 def _read_keras(path: Path, custom: Mapping[str, Any] | Path | str | None, trust_code: bool) -> TensorFlowNetwork:
@@ -242,7 +237,9 @@ def _check_code(configuration: Any, path: Path) -> None:
 
 def _keras_network(model: Any, tool: str, where: str) -> TensorFlowNetwork:
     require("tensorflow", where)
-    _check_backend(where, tool)
+    keras = sys.modules.get("keras")
+    if keras is not None and tool.startswith("keras 3") and keras.backend.backend() != "tensorflow":
+        raise ModelError(f"{where}: Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow")
     symbolic = getattr(model, "inputs", None)
     inputs = {t.name.partition(":")[0]: dims(t.shape) for t in symbolic or ()}
     outputs: dict[str, Shape | None] = {}
@@ -262,12 +259,6 @@ def _keras_network(model: Any, tool: str, where: str) -> TensorFlowNetwork:
         return model(tensors, **arguments)
 
     return TensorFlowNetwork(call, inputs, outputs, tool, where, model)
-
-
-def _check_backend(where: str, tool: str) -> None:
-    keras = sys.modules.get("keras")
-    if keras is not None and tool.startswith("keras 3") and keras.backend.backend() != "tensorflow":
-        raise ModelError(f"{where}: Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow")
 
 
 def _call_arguments(model: Any) -> dict[str, bool]:
