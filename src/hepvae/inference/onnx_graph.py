@@ -105,7 +105,7 @@ def check_operators(model: Any, where: str) -> list[Any]:
             raise ModelError(f"{where}: operator {node.op_type} {node.name!r} is control flow: expected none")
         if node.domain not in DOMAINS and (node.domain, node.op_type) not in own:
             raise ModelError(
-                f"{where}: operator {node.op_type} {node.name!r} of {node.domain!r}: expected operators of ONNX"
+                f"{where}: operator {node.op_type} of {node.domain!r}, {node.name!r}: expected operators of ONNX"
             )
         for attribute in node.attribute:
             tensors += [attribute.t, *attribute.tensors]
