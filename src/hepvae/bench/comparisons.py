@@ -83,7 +83,10 @@ def rate_ratio(records: Sequence[Record], others: Sequence[Record], deviations: 
 
 
 def delay_shares(records: Sequence[Record]) -> list[Record]:
-    """For each stream through XRootD: its rate over that of the same stream from this disk, a `Ratio`."""
+    """For each stream through XRootD: its rate over that of the same stream from this disk.
+
+    Each share has ``model``, ``runtime``, ``batch_size``, ``rtt_ms`` and ``share``, a `Ratio`.
+    """
     names = ("model", "runtime", "batch_size", "rtt_ms")
     cells = grouped(select(records, pipeline="tf.data", training=""), *names, "source")
     deviations = process_deviations(list(map(round_times, cells.values())))

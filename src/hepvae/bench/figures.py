@@ -1,4 +1,7 @@
-"""Figures of a study, in the style of `hepvae.plots`: models by colour, runtimes by line and marker."""
+"""Figures of a study, in the style of `hepvae.plots`: models by colour, runtimes by line and marker.
+
+Records are those of ``results.json``; comparisons are of runtimes, but for `plot_trainings`.
+"""
 
 from __future__ import annotations
 
@@ -98,13 +101,7 @@ def plot_timing(
 ) -> Figure:
     """Time per jet against batch size for each model and runtime, and the ratios with their intervals.
 
-    Parameters
-    ----------
-    records : list of dict
-        As in ``results.json``: the runs of a cell are points, `batch_time` of all of them the line.
-    comparisons : list of Comparison
-        Of runtimes; without any, there is no lower panel.
-    **options : PlotOptions
+    The runs of a cell are points, `batch_time` of all of them the line. No lower panel without comparisons.
     """
     styles = _Styles(records)
     with drawing(options) as canvas:
@@ -157,13 +154,7 @@ def plot_saved(
 ) -> Figure:
     """Time that a runtime needs more than another for a jet, against batch size.
 
-    Parameters
-    ----------
-    records : list of dict
-        As in ``results.json``: a runtime looks as in `plot_timing` of them.
-    comparisons : list of Comparison
-        Of runtimes. The intervals are those of the ratios.
-    **options : PlotOptions
+    A runtime looks as in `plot_timing` of the records; intervals are those of the ratios.
     """
     styles = _Styles(records)
     reference = comparisons[0].reference
@@ -191,13 +182,12 @@ def plot_memory(
 ) -> Figure:
     """Memory against batch size for each model and runtime: of the process, and of its inference alone.
 
+    Points are medians over the runs, bars reach from the least to the most.
+
     Parameters
     ----------
-    records : list of dict
-        As in ``results.json``. Points are medians over the runs, bars reach from the least to the most.
     fits : mapping of (model, runtime) to function, optional
         Bytes of inference for an array of batch sizes.
-    **options : PlotOptions
     """
     fits = fits or {}
     styles = _Styles(records)
@@ -229,14 +219,7 @@ def plot_memory(
 
 
 def plot_runs(records: Sequence[Record], **options: Unpack[PlotOptions]) -> Figure:
-    """Time of each further run over that of the first, in fresh processes.
-
-    Parameters
-    ----------
-    records : list of dict
-        As in ``results.json``, of several runs.
-    **options : PlotOptions
-    """
+    """Time of each further run over that of the first, in fresh processes."""
     styles = _Styles(records)
     first = {(r["model"], r["runtime"], r["batch_size"]): r for r in select(records, run=1)}
     with _one_panel(options) as (canvas, axes):
@@ -261,14 +244,9 @@ def plot_runs(records: Sequence[Record], **options: Unpack[PlotOptions]) -> Figu
 
 
 def plot_sources(records: Sequence[Record], **options: Unpack[PlotOptions]) -> Figure:
-    """Rate of jets by where they come from, at one batch size.
+    """Rate of jets by where they come from, of records of one batch size, without added delay.
 
-    Parameters
-    ----------
-    records : list of dict
-        As in ``results.json``, of one batch size, without added delay. Bars reach from the slowest to the fastest
-        round.
-    **options : PlotOptions
+    Bars reach from the slowest to the fastest round.
     """
     styles = _Styles(records)
     places = list(dict.fromkeys((r["source"], r["pipeline"]) for r in records))
@@ -303,12 +281,7 @@ def plot_sources(records: Sequence[Record], **options: Unpack[PlotOptions]) -> F
 def plot_delays(shares: Sequence[Record], **options: Unpack[PlotOptions]) -> Figure:
     """Share of the rate from disk that is left with a longer round trip to the server.
 
-    Parameters
-    ----------
-    shares : list of dict
-        As `hepvae.bench.comparisons.delay_shares` gives them: ``model``, ``runtime``, ``batch_size``, ``rtt_ms``
-        and ``share``, a Ratio. The largest batch size is drawn.
-    **options : PlotOptions
+    Shares are those of `hepvae.bench.comparisons.delay_shares`; the largest batch size is drawn.
     """
     shares = select(shares, batch_size=max(s["batch_size"] for s in shares))
     styles = _Styles(shares)
@@ -331,14 +304,7 @@ def plot_delays(shares: Sequence[Record], **options: Unpack[PlotOptions]) -> Fig
 
 
 def plot_trainings(comparisons: Sequence[Comparison], **options: Unpack[PlotOptions]) -> Figure:
-    """Time with another training of a model over the time with the one that was given.
-
-    Parameters
-    ----------
-    comparisons : list of Comparison
-        Of trainings.
-    **options : PlotOptions
-    """
+    """Time with another training of a model over the time with the one that was given."""
     styles = _Styles([c.cell for c in comparisons])
     with _one_panel(options) as (canvas, axes):
         _ratio_panel(axes, comparisons, styles, varied="training")
