@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 import hepvae
 from hepvae.models.card import ADOPTED, ModelCard
 from hepvae.scoring.strategy import ScoreStrategy
-from hepvae.search.report import REPORTS, Report, show_scores, signal_name
+from hepvae.search.report import REPORTS, Report, show_samples, show_scores, signal_name
 from hepvae.search.samples import SearchSample
 
 
@@ -22,17 +23,35 @@ def test_injected_signal_has_the_mass_that_is_injected():
     assert signal_name("X") == "X"
 
 
-def test_a_model_that_gives_one_number_a_jet(tmp_path, rng):
-    """`hepvae search` ended at the last section with "loss 'score' is unknown"."""
+def sample(name, mjj, score):
     card = ModelCard(ADOPTED, hepvae.InputSpec(5), (), (), beta=0, losses=("score",), reconstruction=None)
-    mjj, weight, strategy = np.full(200, 2e3), np.ones(200), ScoreStrategy("min", 0)
+    return SearchSample(name, mjj, np.ones(len(mjj)), {"score": score}, card, ScoreStrategy("min", 0))
+
+
+@pytest.fixture
+def report(tmp_path):
+    return Report(tmp_path, Console(file=io.StringIO()), {"label": "Simulation", "energy": 13}, 138.0)
+
+
+def test_a_model_that_gives_one_number_a_jet(report, rng):
+    """`hepvae search` ended at the last section with "loss 'score' is unknown"."""
+    mjj = np.full(200, 2e3)
     samples = {
-        name: SearchSample(name, mjj, weight, {"score": rng.normal(mean, 1, (200, 2))}, card, strategy)
-        for name, mean in (("qcdSig", 0), ("other", 1))
+        name: sample(name, mjj, rng.normal(mean, 1, (200, 2))) for name, mean in (("qcdSig", 0), ("other", 1))
     }
     for name in REPORTS:  # of an earlier search, which had the figures that are replaced
-        (tmp_path / name).touch()
-    report = Report(tmp_path, Console(file=io.StringIO()), {"label": "Simulation", "energy": 13}, 138.0)
+        (report.folder / name).touch()
     show_scores(report, samples, "own")
     assert report.figures == ["anomaly_score.png", "losses.png", "jets_score.png"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(report.figures)
+    assert sorted(path.name for path in report.folder.iterdir()) == sorted(report.figures)
+
+
+def test_a_sample_of_another_mass_is_told(report, rng):
+    """A sample of 1.5 TeV that was given as one of 2.5 TeV had limits at 2.5 TeV, without a word."""
+    scores = np.zeros((500, 2))
+    samples = {name: sample(name, rng.normal(1500, 100, 500), scores) for name in ("qcdSig", "right", "wrong")}
+    show_samples(report, samples, "qcdSig", 1460.0, {"right": 1500.0, "wrong": 2500.0})
+    (told,) = report.conclusions
+    assert told.startswith(
+        "wrong: only 0.0% of its events are within 20 % of its mass of 2.5 TeV, their mjj is 1."
+    )

@@ -73,7 +73,7 @@ def search(options: SearchOptions) -> list[Path]:
     report = Report(options.output, plain_console(160), drawing, options.luminosity)
     report.results["options"] = effective_options()
     samples, model = inputs.samples, inputs.model
-    reporting.show_samples(report, samples, BACKGROUND, options.fit_start)
+    reporting.show_samples(report, samples, BACKGROUND, options.fit_start, options.masses)
     plain = baseline_samples(samples, report) if options.baselines else {}
     separation(options, inputs, plain, report)
     cuts = fitted_cuts(options, samples, options.replicas)

@@ -33,7 +33,7 @@ from .counting import Counting
 from .limits import Limits
 from .samples import SearchSample
 from .scans import COMBINED, Scan, Systematics, ToyScan
-from .separation import FiguresOfMerit, Measured, Roc
+from .separation import FiguresOfMerit, Measured, Roc, in_window
 from .slices import INCLUSIVE, Expectation, SlicedSignal
 from .spectrum import MOST_PARAMETERS
 from .spurious import MOST_SPURIOUS, SpuriousSignal
@@ -66,6 +66,9 @@ __all__ = [
 #: Fits with signal that describe their spectrum worse give no p-value of a signal.
 LEAST_FIT_P = 0.01
 
+
+#: Share of the events of a signal within 20 % of its mass: samples that are 15 % wide have 83 %.
+LEAST_NEAR = 0.5
 
 #: What tells that a search came to its end.
 REPORTS = ("results.json", "report.md", "report.html")
@@ -182,8 +185,18 @@ def _plain(measured: Measured) -> dict[str, float | None]:
     return {"value": _known(measured.value), "uncertainty": _known(measured.uncertainty)}
 
 
-def show_samples(report: Report, samples: Mapping[str, SearchSample], background: str, start: float) -> None:
-    """How many events there are, and are expected; weights of the background are expected events."""
+def show_samples(
+    report: Report,
+    samples: Mapping[str, SearchSample],
+    background: str,
+    start: float,
+    masses: Mapping[str, float],
+) -> None:
+    """How many events there are, and are expected; weights of the background are expected events.
+
+    Of signals, whose masses (GeV) are given by sample, also whether most of their events are near their mass: all
+    that follows, from windows to limits, believes the mass.
+    """
     rows = []
     for name, sample in samples.items():
         numbers = {
@@ -198,6 +211,14 @@ def show_samples(report: Report, samples: Mapping[str, SearchSample], background
     header = ("sample", "events", "effective events", f"effective from {conclusions.tev(start)} on", expected)
     report.section("Samples", "Events of the signal region that pass the selection.")
     report.table("Samples", header, rows)
+    for name, mass in masses.items():
+        mjj, weight = samples[name].mjj, samples[name].weight
+        near = float(weight[in_window(mjj, mass)].sum() / weight.sum())
+        if near < LEAST_NEAR:
+            report.conclude(
+                f"{name}: only {near:.1%} of its events are within 20 % of its mass of {conclusions.tev(mass)},"
+                f" their mjj is {conclusions.tev(float(np.median(mjj)))} in the median: expected another sample."
+            )
 
 
 def show_separation(
