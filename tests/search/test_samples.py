@@ -82,6 +82,21 @@ def test_files_without_weight_and_event_number(conv, tmp_path, rng):
     assert sample.of(sample.mjj > 0).identifiers is None
 
 
+def test_regions_of_all_files_count(conv, tmp_path, rng):
+    """Only the first file was looked at: events of the sideband of the others were taken, too."""
+    tables = random_tables(rng, 120, jets=(2, 4), constituents=(5, 40))
+    tables["jets"]["pt"] = [pt + 800 for pt in tables["jets"]["pt"]]
+    path = write_events(tmp_path / "in.root", tables)
+    scored = {region: tmp_path / f"{region}.root" for region in ("signal", "sideband", None)}
+    for region, output in scored.items():
+        hepvae.score_files(str(path), conv, output, region=region)
+    signal = load_sample(scored["signal"], "x")
+    for both in ([scored["signal"], scored[None]], [scored[None], scored["signal"]]):
+        assert np.array_equal(load_sample(both, "x").mjj, np.tile(signal.mjj, 2))
+    with pytest.raises(DataError, match=r"sideband\.root: events of the sideband"):
+        load_sample([scored["signal"], scored["sideband"]], "x")
+
+
 def test_a_file_that_fails_is_an_error(conv, tmp_path):
     (tmp_path / "bad.root").write_text("no ROOT file")
     files = [str(hepvae.sample_path("GtoWW15na")), str(tmp_path / "bad.root")]

@@ -204,13 +204,13 @@ def load_sample(
     columns = {column: np.concatenate([part.values[column] for part in parts]) for column in first.values}
     if first.is_friend:
         columns |= _of_inputs(inputs, first.path, len(columns[MASK]))
-    region = first.region
-    if region == "sideband":
+    regions = {part.region: part.path for part in parts}
+    if "sideband" in regions:
         raise DataError(
-            f"{name}: {first.path}: events of the sideband: expected those of the signal region, or all"
+            f"{name}: {regions['sideband']}: events of the sideband: expected those of the signal region, or all"
         )
     kept = columns[MASK] if first.is_friend else np.ones(len(columns["mjj"]), bool)
-    if region is None:
+    if None in regions:
         kept = kept & np.asarray(REGIONS["signal"](columns["deta"], first.selection["deta_cut"]))
     columns = {column: values[kept] for column, values in columns.items()}
     mjj = columns["mjj"].astype(np.float64)
