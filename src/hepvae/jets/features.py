@@ -154,31 +154,25 @@ FEATURES: Mapping[Level, Mapping[str, Feature]] = {
 
 #: Names that weaver-core's data cards have for rows of the table.
 ALIASES = {
-    "part_deta": "deta",
-    "part_dphi": "dphi",
+    **{
+        f"part_{name}": name
+        for name in ("deta", "dphi", "pt", "px", "py", "pz", "energy", "mass", "charge", "mask")
+    },
     "part_etarel": "deta",
     "part_phirel": "dphi",
     "part_deltaR": "delta_r",
-    "part_pt": "pt",
     "part_pt_log": "log_pt",
     "part_ptrel": "pt_fraction",
     "part_logptrel": "log_pt_fraction",
-    "part_px": "px",
-    "part_py": "py",
-    "part_pz": "pz",
     "part_e": "energy",
-    "part_energy": "energy",
     "part_e_log": "log_energy",
     "part_erel": "energy_fraction",
     "part_logerel": "log_energy_fraction",
-    "part_mass": "mass",
-    "part_charge": "charge",
     "part_isElectron": "is_electron",
     "part_isMuon": "is_muon",
     "part_isPhoton": "is_photon",
     "part_isChargedHadron": "is_charged_hadron",
     "part_isNeutralHadron": "is_neutral_hadron",
-    "part_mask": "mask",
 }
 
 

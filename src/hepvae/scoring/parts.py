@@ -353,8 +353,8 @@ class PartWriter:
                     spool.add(self.form.as_written(rows, report))
                 if report.failure is None and report.events_read < report.entries:
                     name = self.folder.temporary(part.name)
-                    with self.folder.new(name) as path:
-                        spool.save(path)
+                    with self.folder.new(name) as path, open(path, "wb") as file:
+                        np.save(file, spool.rows(), allow_pickle=False)
                     return report, name
                 if report.failure is None:
                     self._write(part, report, spool)
@@ -406,26 +406,23 @@ class PartWriter:
                 yield report, None
 
     def _write(self, part: Part, report: FileReport, spool: _Spool) -> None:
-        """The part, and before it its record; in the report, why that was not possible."""
+        """Part and record, again where another call has mixed its own with them; else why in the report."""
+        source = part.source
         try:
-            self._publish(part, report, spool.rows())
+            rows = spool.rows()
+            columns = [(name, rows.dtype[name].str) for name in rows.dtype.names or ()]
+            for _ in range(TURNS):
+                with self.folder.new(part.name) as path:
+                    self.form.write(path, columns, [(report, rows)])
+                    found = Checksum.of(path)
+                    record = Record(source.stamp, source.tree, self.options, report, found.size, found.adler32)
+                    record.write(self.folder, part.name)
+                there = Record.read(self.folder, part.name)
+                if (there and there.adler32 == record.adler32) or self._is_written(part, report):
+                    return
+            raise FileError(f"{self.folder.path(part.name)}: other processes write it again and again")
         except HepvaeError as error:
             self._fail(part, report, error)
-
-    def _publish(self, part: Part, report: FileReport, rows: Rows) -> None:
-        """Part and record; again, where another call has mixed its own with them."""
-        source = part.source
-        columns = [(name, rows.dtype[name].str) for name in rows.dtype.names or ()]
-        for _ in range(TURNS):
-            with self.folder.new(part.name) as path:
-                self.form.write(path, columns, [(report, rows)])
-                found = Checksum.of(path)
-                record = Record(source.stamp, source.tree, self.options, report, found.size, found.adler32)
-                record.write(self.folder, part.name)
-            there = Record.read(self.folder, part.name)
-            if (there and there.adler32 == record.adler32) or self._is_written(part, report):
-                return
-        raise FileError(f"{self.folder.path(part.name)}: other processes write it again and again")
 
 
 @dataclass
@@ -445,10 +442,6 @@ class _Spool:
         (dtype,) = self.dtypes
         size = os.fstat(self.file.fileno()).st_size
         return np.memmap(self.file, dtype, "r") if size else np.empty(0, dtype)
-
-    def save(self, path: Any) -> None:
-        with open(path, "wb") as file:
-            np.save(file, self.rows(), allow_pickle=False)
 
 
 @contextmanager
