@@ -213,6 +213,22 @@ def test_a_scheduler_that_nobody_finds(files, tmp_path, capsys, monkeypatch):
     assert not output.exists()
 
 
+def test_a_script_that_its_workers_run_again(tmp_path):
+    """Without ``if __name__ == "__main__"`` each worker waited for workers of its own."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "from hepvae.cluster.dask import dask_client\n"
+        "if __name__ == '__main__':\n"
+        "    worker = multiprocessing.get_context('spawn').Process(target=print)\n"
+        "    worker.start(), worker.join()\n"
+        "else:\n"
+        "    dask_client('local:1').__enter__()\n"
+    )
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert "put what it does under if __name__ == '__main__':" in run.stderr.splitlines()[-1]
+
+
 @pytest.mark.slow
 def test_a_scheduler_that_dies(scheduler, files, tmp_path, monkeypatch, capfd):
     """One line, and what is through is there for --resume."""

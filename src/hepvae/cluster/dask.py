@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import heapify, heappop, heappush
+from multiprocessing import current_process
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -74,12 +75,18 @@ def dask_client(where: str) -> Iterator[Any]:
     Raises
     ------
     OptionError
-        No scheduler answers there, or N is not a positive whole number.
+        No scheduler answers there, N is not a positive whole number, or a script that starts local workers does
+        so when they import it.
     """
     name, _, number = where.partition(":")
     if name == "local":
         if number and (not number.isdigit() or int(number) < 1):
             raise OptionError(f"dask {where!r}: expected local:N with a positive whole number of workers")
+        if getattr(current_process(), "_inheriting", False):  # or it waits forever for workers of its own
+            raise OptionError(
+                f"dask {where!r}: each worker runs this script again: put what it does under"
+                " if __name__ == '__main__':"
+            )
         from dask import config
 
         workers = int(number) if number else default_threads()
