@@ -94,6 +94,20 @@ EXECUTORS = {
 }
 
 
+@pytest.mark.parametrize("limits", [None, (1e-3, 1e6)], ids=str)
+def test_scores_below_zero_are_below_all_others(limits):
+    """Of ``density``, most events of QCD were in the overflow, as if they were the most anomalous ones."""
+    density, (path,) = hepvae.load_inferer("density"), fileset(("qcdSig",))["qcdSig"]["files"]
+    runner = processor.Runner(executor=EXECUTORS["iterative"](), schema=NanoAODSchema, chunksize=2100)
+    result = runner(fileset(("qcdSig",)), processor_instance=DijetScoreProcessor(density, limits=limits))
+    score = result["histogram"].project("score")
+    events = hepvae.score_dijets(hepvae.select_dijets(hepvae.read_dijets(path)), density)
+    within = events.score >= score.axes[0].edges[0]
+    below = score.values(flow=True)[0]
+    assert below == pytest.approx(ak.sum(events.genWeight[~within])) and score.values(flow=True)[-1] == 0
+    assert (below > 0) == (limits is not None)
+
+
 @pytest.mark.parametrize("executor", ["iterative", pytest.param("processes", marks=pytest.mark.slow)])
 def test_the_processor_gives_what_the_command_line_gives(conv, executor, tmp_path):
     runner = processor.Runner(executor=EXECUTORS[executor](), schema=NanoAODSchema, chunksize=700)

@@ -18,7 +18,7 @@ from .inference import Inferer
 from .jets.quality import examine_jets
 from .jets.selection import Cuts, Order, Region, Selection, dijets
 from .options import check_choice, check_names
-from .plots.histograms import SCORE_BINS, SCORE_LIMITS, search_histogram
+from .plots.histograms import SCORE_BINS, SCORE_LIMITS, SIGNED_LIMITS, entries, search_histogram
 from .reading.nanoevents import dijets_of
 from .scoring.cached import CachedInferer
 from .scoring.chunks import flat_pairs, score_pairs
@@ -62,7 +62,9 @@ class DijetScoreProcessor(processor.ProcessorABC):  # type: ignore[misc]  # coff
     region, **cuts
         As for `select_dijets`; of each variation.
     bins, limits : int, (float, float)
-        Of the logarithmic axis of the score; what is outside is in its under- and overflow.
+        Of the axis of the score; what is outside is in its under- and overflow. It is logarithmic, or linear where
+        it begins at or below zero: by default from -10 to 20 for models that give no ``reco_loss``, as
+        ``density``, whose scores have either sign.
 
     Notes
     -----
@@ -87,7 +89,7 @@ class DijetScoreProcessor(processor.ProcessorABC):  # type: ignore[misc]  # coff
         order: Order = "pt",
         region: Region | None = None,
         bins: int = SCORE_BINS,
-        limits: tuple[float, float] = SCORE_LIMITS,
+        limits: tuple[float, float] | None = None,
         **cuts: Unpack[Cuts],
     ):
         check_names("DijetScoreProcessor", cuts, Cuts.__annotations__)
@@ -99,7 +101,8 @@ class DijetScoreProcessor(processor.ProcessorABC):  # type: ignore[misc]  # coff
         self.inferer = inferer
         self.strategy = ScoreStrategy(strategy, kl_weight, convention).of(check_inferer(inferer).card)
         self.jets, self.weights, self.order = jets, weights, order
-        self.bins, self.limits = bins, limits
+        above_zero = "reco_loss" in inferer.card.losses
+        self.bins, self.limits = bins, limits or (SCORE_LIMITS if above_zero else SIGNED_LIMITS)
 
     def process(self, events: ak.Array) -> dict[str, Any]:
         """One chunk of NanoEvents."""
@@ -118,7 +121,7 @@ class DijetScoreProcessor(processor.ProcessorABC):  # type: ignore[misc]  # coff
             selected = self.selection.select(pairs)
             _, score, problems = score_pairs(examine_jets(flat_pairs(selected)), inferer, self.strategy)
             good = np.isfinite(score)
-            score, mjj = score[good], ak.to_numpy(selected.mjj)[good]
+            score, mjj = entries(score[good], histogram.axes["score"]), ak.to_numpy(selected.mjj)[good]
             entry = ak.to_numpy(selected.entry)[good]
             of_weights = weights if variation == NOMINAL else {variation: weights[NOMINAL]}
             for name, weight in of_weights.items():

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "SCORE_BINS",
     "SCORE_LIMITS",
+    "SIGNED_LIMITS",
+    "entries",
     "jets_histogram",
     "loss_histogram",
     "loss_labels",
@@ -39,6 +41,8 @@ Samples = Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]
 #: The axis of scores that are not known yet: ten bins a decade, from far below what losses that are means add up
 #: to, to far above what sums do.
 SCORE_BINS, SCORE_LIMITS = 90, (1e-3, 1e6)
+#: That of scores of either sign, as of the model ``density``; linear.
+SIGNED_LIMITS = (-10.0, 20.0)
 
 #: Losses of jets, and how an axis names them.
 LOSS_LABELS = {
@@ -236,7 +240,7 @@ def mjj_score_histogram(
         raise DataError("no scores to make a histogram of")
     axis = _loss_axis("score", label or LABELS["score"], known[:, 1], bins[1], limits)
     histogram = _weighted(_regular("mjj", LABELS["mjj"], bins[0], *mjj_limits), axis)
-    histogram.fill(known[:, 0], _entries(known[:, 1], axis), weight=weight)
+    histogram.fill(known[:, 0], entries(known[:, 1], axis), weight=weight)
     return histogram
 
 
@@ -358,7 +362,7 @@ def _histogram(
     for (name, (_, weight)), values in zip(known.items(), everything):
         if not weight.sum() > 0:
             raise DataError(f"sample {name!r}: its weights add up to {weight.sum()}: expected more than zero")
-        columns = (_entries(column, axis) for column, axis in zip(values.T, axes))
+        columns = (entries(column, axis) for column, axis in zip(values.T, axes))
         histogram.fill(name, *columns, weight=weight)
     return histogram
 
@@ -446,7 +450,7 @@ def _of_datasets(samples: Iterable[str], *axes: Any) -> Hist[Any]:
     return _weighted(hist.axis.StrCategory(list(samples), name="dataset", label="Dataset"), *axes)
 
 
-def _entries(values: Floats, axis: Any) -> Floats:
+def entries(values: Floats, axis: Any) -> Floats:
     """Values as an axis takes them: a logarithmic one would have negative values in its overflow."""
     return values if axis.transform is None else np.maximum(values, axis.edges[0] / 2)
 
