@@ -67,9 +67,13 @@ class Sizes:
         self.write_into(content, jets, particles)
         return bytes(content)
 
+    def to_list(self) -> object:
+        """Rows of whole numbers, for JSON."""
+        return np.column_stack([self.offsets, self.powers, self.factors]).tolist()
+
     @classmethod
     def from_list(cls, rows: object, size: int) -> Sizes:
-        """Of rows in a file, for a graph of ``size`` bytes; ValueError where they are not that."""
+        """What `to_list` gave, for a graph of ``size`` bytes; ValueError where it is not that."""
         table = np.array(rows, np.int64)
         if table.ndim != 2 or table.shape[1] != 4:
             raise ValueError("table of sizes has not four columns")
@@ -128,8 +132,7 @@ def read_litert(path: Path) -> LiteRtFile:
 
 def write_litert(path: Path, file: LiteRtFile) -> None:
     """Write a file; the same content gives the same bytes."""
-    rows = np.column_stack([file.sizes.offsets, file.sizes.powers, file.sizes.factors]).tolist()
-    about = {**file.metadata, "sizes": rows, "sha256": hashlib.sha256(file.graph).hexdigest()}
+    about = {**file.metadata, "sizes": file.sizes.to_list(), "sha256": hashlib.sha256(file.graph).hexdigest()}
     path.write_bytes(file.graph)
     with zipfile.ZipFile(path, "a") as archive:
         member = zipfile.ZipInfo(MEMBER)  # of 1980, whenever it is written
