@@ -55,6 +55,9 @@ def test_weights_that_are_no_cross_sections_are_not_scaled_in_silence(tmp_path, 
 def test_scores_of_different_kinds_are_told(tmp_path, capsys):
     """One figure had scores of two models, and a ratio of them."""
     hepvae.score_files(hepvae.sample_path("qcdSig"), hepvae.load_inferer("conv"), tmp_path / "a.root")
-    assert main(["rescore", f"{tmp_path}/a.root", "--strategy=max", f"--output={tmp_path}/b.root"]) == 0
-    assert main(["plot", f"{tmp_path}/a.root", f"{tmp_path}/b.root", f"--output={tmp_path}/a.png"]) == 0
-    assert "scores of different kinds, which do not compare: max of conv, min of conv" in capsys.readouterr().err
+    for name, how in (("max", "--strategy=max"), ("weight", "--kl-weight=3"), ("same", "--strategy=min")):
+        assert main(["rescore", f"{tmp_path}/a.root", how, f"--output={tmp_path}/{name}.root"]) == 0
+        samples = [f"{tmp_path}/a.root", f"{tmp_path}/{name}.root"]
+        assert main(["plot", *samples, "--overwrite", f"--output={tmp_path}/a.png"]) == 0
+        told = f"do not compare: a: Anomaly score (conv, min); {name}: Anomaly score (conv, m"
+        assert (told in capsys.readouterr().err) == (name != "same")

@@ -10,9 +10,11 @@ import pytest
 import hepvae
 from hepvae import DataError, OptionError
 from hepvae.scoring.options import OBSERVABLES
+from hepvae.search import inputs as inputs_of_search
 from hepvae.search.companion import BASELINES, baseline
 from hepvae.search.inputs import open_inputs
 from hepvae.search.options import BACKGROUND, DATA, SearchOptions, SignalFiles
+from hepvae.search.samples import SampleFiles
 
 QCD, NARROW = (str(hepvae.sample_path(name)) for name in ("qcdSig", "GtoWW15na"))
 
@@ -146,3 +148,13 @@ def test_all_events_are_cut_to_the_signal_region(raw, tmp_path):
     sample = open_inputs(options(tmp_path, QCD, path, models=("conv",))).samples["narrow"]
     same(sample, raw.samples["narrow"])
     assert set(sample.observables) == {"mass"}
+
+
+def test_models_of_one_name_that_differ():
+    """The line said "qcdSig: conv; narrow: conv", and not what was wrong."""
+    card = hepvae.load_inferer("conv").card
+    files = [
+        SampleFiles(name, (), ((replace(card, beta=beta), "conv", ()),)) for name, beta in (("a", 0.1), ("b", 0.2))
+    ]
+    with pytest.raises(DataError, match=r"\(a: conv; b: conv\): those of one name differ"):
+        inputs_of_search._shared(files)

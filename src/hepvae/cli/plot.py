@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shlex
@@ -86,7 +87,7 @@ def plot(
     saved = [figures[0].with_suffix(".root")] if save else []
     for path in (*figures, *saved):
         check_output(path, overwrite=overwrite)
-    columns, scores, labels = {}, set(), dict[str, str]()
+    columns, kinds, labels = {}, dict[str, tuple[str, str]](), dict[str, str]()
     for name, path in samples.items():
         values, weight, provenance = read_sample(path, variables, luminosity=lumi)
         columns[name] = values, weight * factors.get(name, 1.0)
@@ -95,15 +96,18 @@ def plot(
                 "%s: no cross-section of its events is known, and they are not scaled to %g fb-1: --scale %s does",
                 *(name, lumi, shlex.quote(f"{name}=FACTOR")),
             )
-        scores.add((_model_of(provenance), provenance.get("strategy")))
+        label_of_score = score_label(_model_of(provenance), provenance.get("strategy"))
+        kind = [provenance.get(key) for key in ("card", "kl_weight", "convention")]
+        kinds[name] = label_of_score, json.dumps(kind, sort_keys=True)
         for loss, of_loss in loss_labels(provenance.get("card") or {}).items():
             labels |= {f"j{jet}_{loss}": f"Jet {jet}: {of_loss}" for jet in (1, 2)}
-    if len(scores) == 1:
-        ((model, strategy),) = scores
-        labels["score"] = score_label(model, strategy)
-    elif "score" in variables:
-        of_each = ", ".join(f"{strategy} of {model}" for model, strategy in sorted(scores, key=str))
-        logger.warning("the samples have scores of different kinds, which do not compare: %s", of_each)
+    if len({label for label, _ in kinds.values()}) == 1:
+        labels["score"] = label_of_score
+    if "score" in variables and len(set(kinds.values())) > 1:
+        logger.warning(
+            "scores of other models, trainings or strategies do not compare: %s",
+            "; ".join(f"{name}: {label}" for name, (label, _) in kinds.items()),
+        )
     histogram = variables_histogram(columns, variables, bins=bins, labels=labels)
     options: PlotOptions = {
         "figure_path": figures,

@@ -87,7 +87,12 @@ def _shared(files: Sequence[SampleFiles]) -> dict[str, ModelCard]:
     }
     if not shared:
         known = "; ".join(f"{one.name}: {', '.join(one.models)}" for one in files)
-        raise DataError(f"no model has scored all samples ({known}): expected files that one model has scored")
+        again = ""
+        if set.intersection(*(set(one.models) for one in files)):
+            again = ": those of one name differ, as a model does that was trained again"
+        raise DataError(
+            f"no model has scored all samples ({known}){again}: expected files that one model has scored"
+        )
     return shared
 
 
