@@ -11,8 +11,10 @@ from rich.console import Console
 import hepvae
 from hepvae.models.card import ADOPTED, ModelCard
 from hepvae.scoring.strategy import ScoreStrategy
-from hepvae.search.report import REPORTS, Report, show_samples, show_scores, signal_name
+from hepvae.search import report as report_of_search
+from hepvae.search.report import REPORTS, Report, show_cuts, show_samples, show_scores, signal_name
 from hepvae.search.samples import SearchSample
+from hepvae.search.working_points import cut_background
 
 
 def test_injected_signal_has_the_mass_that_is_injected():
@@ -55,3 +57,21 @@ def test_a_sample_of_another_mass_is_told(report, rng):
     assert told.startswith(
         "wrong: only 0.0% of its events are within 20 % of its mass of 2.5 TeV, their mjj is 1."
     )
+
+
+@pytest.mark.parametrize("blinded", [True, False])
+def test_blinded_data_are_in_no_figure_of_the_working_points(report, rng, blinded, monkeypatch):
+    """Score against mjj, and pass rates by mjj, showed the signal in data before --unblind, as "QCD"."""
+    data, simulation = (
+        sample(name, 1200 + rng.exponential(500, 2000), rng.exponential(1, (2000, 2)))
+        for name in ("data", "qcdSig")
+    )
+    drawn, histogram = [], report_of_search.histograms.mjj_score_histogram
+    monkeypatch.setattr(
+        *(report_of_search.histograms, "mjj_score_histogram"),
+        lambda mjj, *more, **options: drawn.append(mjj) or histogram(mjj, *more, **options),
+    )
+    cuts = cut_background(data, None, ("eff50",), start=1460.0, stop=6808.0, seed=1)
+    show_cuts(report, cuts, data, "own", independent=False, instead=simulation if blinded else None)
+    assert report.figures == [*([] if blinded else ["pass_rate.png"]), "score_against_mjj.png"]
+    assert drawn[0] is (simulation if blinded else data).mjj

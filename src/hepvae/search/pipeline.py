@@ -78,7 +78,13 @@ def search(options: SearchOptions) -> list[Path]:
     separation(options, inputs, plain, report)
     cuts = fitted_cuts(options, samples, options.replicas)
     independent = cuts.control is samples.get(CONTROL)
-    reporting.show_cuts(report, cuts, samples[options.searched], model, independent=independent)
+    blinded = options.data is not None and not options.unblind
+    reporting.show_cuts(
+        *(report, cuts, samples[options.searched], model),
+        independent=independent,
+        title="QCD" if options.data is None or blinded else "Data",
+        instead=samples[BACKGROUND] if blinded else None,
+    )
     cut_flow(options, samples, cuts, report)
     bump_hunt(options, inputs, cuts, plain, report)
     hidden = {CONTROL} if options.unblind else {CONTROL, DATA}

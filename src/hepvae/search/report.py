@@ -260,8 +260,21 @@ def show_curves(report: Report, curves: Mapping[str, Roc], name: str, title: str
     report.plot(plotting.plot_significance_improvement, curves, name=f"improvement_{name}", title=title)
 
 
-def show_cuts(report: Report, cuts: Cuts, background: SearchSample, model: str, *, independent: bool) -> None:
-    """Working points: what passes, how flat, which are left out; slices add up."""
+def show_cuts(
+    report: Report,
+    cuts: Cuts,
+    background: SearchSample,
+    model: str,
+    *,
+    independent: bool,
+    title: str = "QCD",
+    instead: SearchSample | None = None,
+) -> None:
+    """Working points: what passes, how flat, which are left out; slices add up.
+
+    Figures are of the background, which ``title`` names. Where it is data that are blinded, simulation is drawn
+    ``instead``, and no pass rate by mjj: in either figure a signal would be seen.
+    """
     points = cuts.points
     whose = "Independent events" if independent else "A random quarter of the background, held out,"
     passing = ", ".join(f"{name} ({cuts.passing[name]:.0f})" for name in cuts.dropped)
@@ -299,18 +312,20 @@ def show_cuts(report: Report, cuts: Cuts, background: SearchSample, model: str, 
         f"The slices have all background events: {added} {equal} {len(background.mjj):,}.",
         *sentences,
     )
-    report.plot(
-        plotting.plot_pass_rate,
-        cuts.after,
-        before=cuts.before,
-        targets=dict(zip(points.names, points.efficiencies)),
-        name="pass_rate",
-        title="QCD, control sample",
-    )
+    if instead is None:
+        report.plot(
+            plotting.plot_pass_rate,
+            cuts.after,
+            before=cuts.before,
+            targets=dict(zip(points.names, points.efficiencies)),
+            name="pass_rate",
+            title=f"{title}, control sample",
+        )
     label = histograms.score_label(model, background.strategy.strategy)
-    histogram = histograms.mjj_score_histogram(background.mjj, background.score(), background.weight, label=label)
+    drawn = background if instead is None else instead
+    histogram = histograms.mjj_score_histogram(drawn.mjj, drawn.score(), drawn.weight, label=label)
     lines = {name: (points.mjj, cut) for name, cut in zip(points.names, points.cuts.mean(axis=0))}
-    report.plot(plotting.plot_score_against_mjj, histogram, lines, name="score_against_mjj", title="QCD")
+    report.plot(plotting.plot_score_against_mjj, histogram, lines, name="score_against_mjj", title=title)
 
 
 def show_expected(
