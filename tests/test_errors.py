@@ -26,3 +26,11 @@ def test_stored_options_without_tokens():
     from hepvae.execution.session import _plain
 
     assert _plain([f"root://h//f.root?authz={TOKEN}", 3]) == ["root://h//f.root?authz=***", 3]
+
+
+def test_a_sentence_that_goes_on_in_the_next_line():
+    """Of a truncated file the message was "expected Chunk of length 7808," and no more."""
+    said = errors.one_line(OSError("expected Chunk of length 7808,\nreceived 0 bytes\nfor file path x.root"))
+    assert said == "OSError: expected Chunk of length 7808, received 0 bytes"
+    assert errors.one_line(ValueError("wrong\nand more")) == "ValueError: wrong"
+    assert errors.one_line(KeyError()) == "KeyError"

@@ -69,7 +69,9 @@ class UnscoredJetsWarning(UserWarning):
 def one_line(error: BaseException) -> str:
     """The message of an error of another library on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    # A sentence that goes on: "expected ... bytes," "received ..."
+    words = " ".join(lines[: 2 if lines[0].endswith((",", ":")) else 1]) if lines else ""
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 #: What grants access to a file of an XRootD server, in the query of its address.
