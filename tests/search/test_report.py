@@ -12,7 +12,8 @@ import hepvae
 from hepvae.models.card import ADOPTED, ModelCard
 from hepvae.scoring.strategy import ScoreStrategy
 from hepvae.search import report as report_of_search
-from hepvae.search.report import REPORTS, Report, show_cuts, show_samples, show_scores, signal_name
+from hepvae.search.limits import Limits
+from hepvae.search.report import REPORTS, Report, show_cuts, show_limits, show_samples, show_scores, signal_name
 from hepvae.search.samples import SearchSample
 from hepvae.search.working_points import cut_background
 
@@ -75,3 +76,13 @@ def test_blinded_data_are_in_no_figure_of_the_working_points(report, rng, blinde
     show_cuts(report, cuts, data, "own", independent=False, instead=simulation if blinded else None)
     assert report.figures == [*([] if blinded else ["pass_rate.png"]), "score_against_mjj.png"]
     assert drawn[0] is (simulation if blinded else data).mjj
+
+
+def test_observed_limits_of_data_that_nothing_describes(report):
+    """Where no p-value of a signal was given, observed limits were, without a word."""
+    masses, ones = np.array([2000.0, 2100.0]), np.ones(2)
+    limits = Limits("combined", masses, ones, np.outer(np.arange(1.0, 6), ones))
+    for p_value in (0.5, 1e-9):
+        show_limits(report, "X", {"inclusive": limits, "combined": limits}, {}, observed=True, fit_p_value=p_value)
+    assert [one for one in report.conclusions if "cannot be relied on" in one] == report.conclusions[2:]
+    assert "(p = 1e-09 with a signal)" in report.conclusions[2]

@@ -376,7 +376,9 @@ def bump_hunt(
         {name: one.scaled(1 / options.luminosity) for name, one in of.items()} for of in (limits, others)
     )
     reporting.show_limits(
-        report, options.injected, in_fb, others, observed=options.data is None or options.unblind
+        *(report, options.injected, in_fb, others),
+        observed=options.data is None or options.unblind,
+        fit_p_value=list(scans.values())[-1].fit_p_value,  # of the one whose limits are shown
     )
 
 

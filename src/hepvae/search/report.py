@@ -581,7 +581,13 @@ def show_systematics(
 
 
 def show_limits(
-    report: Report, name: str, limits: Mapping[str, Limits], baselines: Mapping[str, Limits], *, observed: bool
+    report: Report,
+    name: str,
+    limits: Mapping[str, Limits],
+    baselines: Mapping[str, Limits],
+    *,
+    observed: bool,
+    fit_p_value: float,
 ) -> None:
     """Upper limits on cross-section times branching ratio times acceptance, before and after the cut.
 
@@ -593,6 +599,8 @@ def show_limits(
         In fb, of which the expected ones are shown.
     observed : bool
         Show the observed ones.
+    fit_p_value : float
+        How well what the observed ones are from is described with a signal.
     """
     report.section(
         "Upper limits",
@@ -621,6 +629,11 @@ def show_limits(
         f"{name}: the slices improve the expected limit by a factor of {gain.min():.2f} to {gain.max():.2f} over"
         " the spectrum without a cut."
     )
+    if observed and fit_p_value < LEAST_FIT_P:
+        report.conclude(
+            f"{name}: observed limits cannot be relied on, as no function describes the data"
+            f" (p = {fit_p_value:.2g} with a signal)."
+        )
     report.results["limits_fb"] = {
         scan: {"masses": one.masses.tolist(), "expected": one.expected.tolist()}
         | ({"observed": one.observed.tolist()} if observed else {})
