@@ -96,3 +96,17 @@ def test_it_takes_the_place_of_an_inferer(jets, conv):
     assert cached.jets_scored == 400
     with pytest.raises(hepvae.OptionError, match=r"expected hepvae\.load_inferer"):
         hepvae.CachedInferer("conv")
+
+
+def test_jets_of_a_call_that_failed_are_scored_by_the_next(jets, conv, monkeypatch):
+    def failing(jets, chosen):
+        raise MemoryError("out of memory")
+
+    cached = hepvae.CachedInferer(conv)
+    with monkeypatch.context() as patched:
+        patched.setattr(conv, "losses_of", failing)
+        with pytest.raises(MemoryError):
+            hepvae.score_jets(jets, cached)
+    losses = hepvae.score_jets(jets, cached)
+    assert cached.jets_scored == 400
+    assert ak.array_equal(losses.loss, hepvae.score_jets(jets, conv).loss)

@@ -68,10 +68,11 @@ class CachedInferer:
         new = [i for i, key in enumerate(keys) if key not in self._rows]
         self.jets_given += len(keys)
         if new:
+            losses = self._inferer.losses_of(jets, chosen[new])
+            self._losses = {name: np.concatenate([kept, losses[name]]) for name, kept in self._losses.items()}
+            # Last: where the model fails, none of its jets counts as scored.
             self._rows |= {keys[i]: row for row, i in enumerate(new, start=self.jets_scored)}
             self.jets_scored += len(new)
-            for name, values in self._inferer.losses_of(jets, chosen[new]).items():
-                self._losses[name] = np.concatenate([self._losses[name], values])
         rows = [self._rows[key] for key in keys]
         return {name: values[rows] for name, values in self._losses.items()}
 
