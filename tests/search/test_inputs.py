@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,6 +141,23 @@ def test_files_that_do_not_go_together(scored, tmp_path):
             open_inputs(options(tmp_path, *files))
     with pytest.raises(OptionError, match="model to search with big: expected one of conv"):
         open_inputs(options(tmp_path, background, narrow, search_model="big"))
+
+
+def test_background_and_signal_of_the_same_events(scored, tmp_path):
+    """A search for QCD in QCD ended in a report that said nothing of it."""
+    (link := tmp_path / "link.root").symlink_to(QCD)
+    (copy := tmp_path / "copy.root").write_bytes(Path(QCD).read_bytes())
+    background = scored["conv", BACKGROUND]
+    for files, message in (
+        ((QCD, str(link)), rf"narrow: .*link\.root is the file {QCD} of qcdSig: expected files of the signal"),
+        (
+            (background, [scored["conv", "narrow"], background]),
+            rf"narrow: {background} is the file {background} of",
+        ),
+        ((background, str(copy)), r"narrow: (\d+) of its \1 events are events of qcdSig, too"),
+    ):
+        with pytest.raises(DataError, match=message):
+            open_inputs(options(tmp_path, *files, models=("conv",)))
 
 
 def test_all_events_are_cut_to_the_signal_region(raw, tmp_path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError, LayoutError
 from ..inference import Inferer, load_inferer, named_model
@@ -17,7 +19,7 @@ from ..scoring.options import OBSERVABLES
 from ..scoring.strategy import ScoreStrategy
 from .options import BACKGROUND, DATA, DEFAULT_MODELS, SearchOptions
 from .report import file_name
-from .samples import SampleFiles, SearchSample, picobarns_per_weight, score_sample
+from .samples import MASS, SampleFiles, SearchSample, picobarns_per_weight, score_sample
 
 __all__ = ["Inputs", "open_inputs"]
 
@@ -47,13 +49,15 @@ def open_inputs(options: SearchOptions) -> Inputs:
     Raises
     ------
     HepvaeError
-        A file cannot be read or scored, samples lack scores of a model, or were selected by other cuts.
+        A file cannot be read or scored, samples lack scores of a model, were selected by other cuts, or share
+        events.
     """
     files = {name: SampleFiles.of(name, of) for name, of in options.files.items()}
     named = options.models
     if not named and not all(one.scored for one in files.values()):
         named = DEFAULT_MODELS
     inferers = {name: load_inferer(named_model(path)) for name, path in zip(distinct_names(named), named)}
+    _check_files_apart(options, files)
     cards = {name: inferer.card for name, inferer in inferers.items()} or _shared(list(files.values()))
     model = options.model_of(list(cards))
     make_folder(options.output)
@@ -72,6 +76,7 @@ def open_inputs(options: SearchOptions) -> Inputs:
                     *(of.to_read, inferers[one], path, name), strategy=strategy, observables=observables
                 )
         _check_selections(scored[one])
+        _check_events_apart(options, scored[one])
     per_weight = _expected_per_weight(options, files[BACKGROUND], scored[model])
     for samples in scored.values():
         if DATA in samples:  # events are counted
@@ -105,6 +110,34 @@ def _check_selections(samples: dict[str, SearchSample]) -> None:
                 ", ".join(f"{cut} {value:g}" for cut, value in of.selection.items()) for of in (sample, first)
             )
             raise DataError(f"{name}: selected by {ours}; {BACKGROUND} by {others}: expected the same cuts")
+
+
+def _check_files_apart(options: SearchOptions, files: dict[str, SampleFiles]) -> None:
+    """A file that is background and signal tells nothing apart."""
+    background = {os.path.realpath(path): path for path in files[BACKGROUND].paths}
+    for name in options.masses:
+        for path in files[name].paths:
+            if (same := background.get(os.path.realpath(path))) is not None:
+                raise DataError(f"{name}: {path} is the file {same} of {BACKGROUND}: expected files of the signal")
+
+
+def _check_events_apart(options: SearchOptions, samples: dict[str, SearchSample]) -> None:
+    """Events of a file and of its copy: mjj and both jets' masses are not equal by chance."""
+
+    def events(name: str) -> npt.NDArray[np.float64]:
+        sample = samples[name]
+        return np.column_stack([sample.mjj, sample.observables[MASS]])
+
+    if any(MASS not in samples[name].observables for name in (BACKGROUND, *options.masses)):
+        return
+    background = set(map(bytes, events(BACKGROUND)))
+    for name in options.masses:
+        same = sum(bytes(event) in background for event in events(name))
+        if same:
+            raise DataError(
+                f"{name}: {same} of its {len(samples[name].mjj)} events are events of {BACKGROUND}, too:"
+                " expected other events"
+            )
 
 
 def _expected_per_weight(options: SearchOptions, files: SampleFiles, samples: dict[str, SearchSample]) -> float:

@@ -138,6 +138,11 @@ class SampleFiles:
         return cls(name, tuple(inputs), tuple(scored))
 
     @property
+    def paths(self) -> list[str]:
+        """Of all files."""
+        return [source.path for source in self.inputs] + [path for _, _, path in self.scored]
+
+    @property
     def to_read(self) -> dict[str, str | None]:
         """The inputs as for `score_files`."""
         return {source.path: source.tree for source in self.inputs}
