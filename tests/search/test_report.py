@@ -75,6 +75,7 @@ def test_blinded_data_are_in_no_figure_of_the_working_points(report, rng, blinde
     cuts = cut_background(data, None, ("eff50",), start=1460.0, stop=6808.0, seed=1)
     show_cuts(report, cuts, data, "own", independent=False, instead=simulation if blinded else None)
     assert report.figures == [*([] if blinded else ["pass_rate.png"]), "score_against_mjj.png"]
+    assert ("after" in report.results["working_points"]["eff50"]) is not blinded
     assert drawn[0] is (simulation if blinded else data).mjj
 
 

@@ -273,7 +273,7 @@ def show_cuts(
     """Working points: what passes, how flat, which are left out; slices add up.
 
     Figures are of the background, which ``title`` names. Where it is data that are blinded, simulation is drawn
-    ``instead``, and no pass rate by mjj: in either figure a signal would be seen.
+    ``instead``, and neither pass rates by mjj nor how flat they are are given: in each a signal would be seen.
     """
     points = cuts.points
     whose = "Independent events" if independent else "A random quarter of the background, held out,"
@@ -285,22 +285,29 @@ def show_cuts(
         "A working point keeps the same share of the background at every mjj. A slice of the score holds the"
         " events between two of them: eff10 those that pass the cut of 10 %, eff50-10 those that pass that of 50 %"
         f" only, and rest all others. Quantile regression on {cuts.fitted_events:,} events. {whose} are the"
-        f" control sample ({len(cuts.control.mjj):,} events): the chi-square is that of its pass rate against a"
-        " constant, before"
-        " (one cut at every mjj) and after." + (larger if len(cuts.control.mjj) > cuts.fitted_events else ""),
+        f" control sample ({len(cuts.control.mjj):,} events)"
+        + (
+            ": the chi-square is that of its pass rate against a constant, before (one cut at every mjj) and"
+            " after." + (larger if len(cuts.control.mjj) > cuts.fitted_events else "")
+            if instead is None
+            else ". How flat the pass rate of data is in mjj is told with --unblind."
+        ),
     )
+    header = ["working point", "effective events", "control that passes, %"]
+    if instead is None:
+        header += ["chi2/ndf before", "after", "p after"]
     rows, sentences = [], []
     for name in points.names:
-        flatness = cuts.before[name].chi_square(), cuts.after[name].chi_square(None, cuts.training(name))
         share = Measured(*(100 * float(v[0]) for v in (cuts.share[name].rate, cuts.share[name].uncertainty)))
-        p_value = f"{flatness[1].p_value:.2g}" if flatness[1].ndf else "-"
-        rows.append([name, figure(cuts.passing[name]), f"{share:.1f}", *map(str, flatness), p_value])
-        sentences.append(conclusions.flatness_conclusion(name, *flatness))
-        report.results.setdefault("working_points", {})[name] = {
-            "control_percent": _plain(share),
-            **{when: {"chi2": f.value, "ndf": f.ndf} for when, f in zip(("before", "after"), flatness)},
-        }
-    header = ("working point", "effective events", "control that passes, %", "chi2/ndf before", "after", "p after")
+        row, result = [name, figure(cuts.passing[name]), f"{share:.1f}"], {"control_percent": _plain(share)}
+        if instead is None:
+            flatness = cuts.before[name].chi_square(), cuts.after[name].chi_square(None, cuts.training(name))
+            row += [*map(str, flatness), f"{flatness[1].p_value:.2g}" if flatness[1].ndf else "-"]
+            sentences.append(conclusions.flatness_conclusion(name, *flatness))
+            for when, one in zip(("before", "after"), flatness):
+                result[when] = {"chi2": one.value, "ndf": one.ndf}
+        rows.append(row)
+        report.results.setdefault("working_points", {})[name] = result
     report.table("Working points", header, rows)
     counts = np.bincount(cuts.slices, minlength=len(points.slice_names)).tolist()
     names = dict(zip(points.slice_names, counts))
