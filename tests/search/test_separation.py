@@ -116,6 +116,12 @@ def test_uncertainty_is_that_of_repeated_experiments(rng):
             "50 scores of background, 60 weights: expected as many",
         ),
         (([np.nan, 1.0], [1.0, 1.0]), ([1.0], [1.0]), "background: scores of 1 events are not finite"),
+        (np.ones(3), ([1.0], [1.0]), r"background: 3 values: expected two arrays, \(scores, weights\)"),
+        (
+            (np.ones((3, 2)), np.ones(3)),
+            ([1.0], [1.0]),
+            r"background: scores of shape \(3, 2\): expected \(events,\)",
+        ),
     ],
 )
 def test_samples_that_make_no_curve(background, signal, message):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import OptionError
+from ..errors import DataError, OptionError
 from ..options import check_whole_number
 from .weights import Floats, checked_weights, finite, same_length
 
@@ -186,7 +186,10 @@ class _Ranked:
 def _ranked(background: ScoredEvents, signal: ScoredEvents) -> tuple[Floats, list[_Ranked]]:
     """Thresholds of all cuts, falling, and the samples by falling score."""
     samples = []
-    for name, (score, weight) in (("background", background), ("signal", signal)):
+    for name, given in (("background", background), ("signal", signal)):
+        if len(given) != 2:
+            raise DataError(f"{name}: {len(given)} values: expected two arrays, (scores, weights)")
+        score, weight = given
         score, weight = finite(f"{name}: scores", score), checked_weights(name, weight)
         same_length(**{f"scores of {name}": score, "weights": weight})
         order = np.argsort(score)
@@ -215,8 +218,8 @@ def roc(background: ScoredEvents, signal: ScoredEvents) -> Roc:
     Raises
     ------
     DataError
-        There are no events, scores or weights are not finite or not as many, or the weights do not add up to more
-        than zero.
+        There are no events, scores or weights are not given, have other shapes, are not finite or not as many, or
+        the weights do not add up to more than zero.
     """
     threshold, samples = _ranked(background, signal)
     return _roc(threshold, [sample.curve() for sample in samples])

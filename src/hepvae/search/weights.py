@@ -35,8 +35,10 @@ def same_length(**arrays: Sized) -> None:
 
 
 def finite(what: str, values: npt.ArrayLike) -> Floats:
-    """Values as float64 (events,); a DataError where one is not finite."""
+    """Values as float64 (events,); a DataError where they have another shape, or one is not finite."""
     values = np.asarray(values, np.float64)
+    if values.ndim != 1:
+        raise DataError(f"{what} of shape {values.shape}: expected (events,), one of each")
     if not np.isfinite(values).all():
         raise DataError(f"{what} of {int((~np.isfinite(values)).sum())} events are not finite")
     return values
