@@ -161,6 +161,18 @@ def test_contours_hold_their_share(rng, style):
         assert radius.mean() == pytest.approx(np.sqrt(-2 * np.log(1 - share)), rel=0.05)
 
 
+def test_contours_are_whole(rng, style):
+    """Those of a sample far from the first were cut at the frame, which had the bins of the first."""
+    samples = {
+        name: (np.exp(rng.normal(at, 0.5, (20_000, 2))), np.ones(20_000)) for name, at in (("QCD", 0), ("X", 2))
+    }
+    figure = plot_jet_against_jet(jets_histogram(samples, "reco_loss", limits=(1e-3, 1e3), bins=60), **style)
+    axes = figure.axes[0]
+    for contour in axes.collections[1:]:
+        highest = contour.get_paths()[0].vertices.max(axis=0)
+        assert highest[0] < axes.get_xlim()[1] and highest[1] < axes.get_ylim()[1]
+
+
 def test_residuals_have_a_panel_each(rng, style):
     samples = {"conv": rng.normal(0, 1, 1000), "graph": rng.normal(0, 2, 1000)}
     figure = plot_residuals([residual_histogram(samples, label=label) for label in RESIDUALS.values()], **style)

@@ -252,7 +252,7 @@ def plot_score_against_mjj(
     """
     with drawing(options) as canvas:
         projected: Any = histogram.project("mjj", "score")
-        axes, filled = _colour_map(canvas, projected, projected.values(), "Sum of weights")
+        axes, filled = _colour_map(canvas, projected, values := projected.values(), "Sum of weights", values > 0)
         for i, (name, (at, threshold)) in enumerate((thresholds or {}).items()):
             at, threshold = np.asarray(at), np.asarray(threshold)
             axes.plot(at, threshold, color="white", linewidth=5)
@@ -282,15 +282,20 @@ def plot_jet_against_jet(histogram: Hist[Any], **options: Unpack[PlotOptions]) -
     """
     with drawing(options) as canvas:
         from matplotlib.lines import Line2D
+        from scipy.ndimage import binary_dilation
 
         first, *others = histogram.axes[0]
         one: Any = histogram[{"dataset": first}]
         fractions = one.values() / one.values(flow=True).sum()
-        axes, filled = _colour_map(canvas, one, fractions, f"{first}: fraction of events")
+        each: list[Any] = [histogram[{"dataset": other}] for other in others]
+        densities = [_smoothed(other.values()) for other in each]
+        above = [(density > 0) & (density >= _level(density, max(CONTOURS))) for density in densities]
+        # A contour runs between the centres of bins above its level and of their neighbours.
+        around = [binary_dilation(bins, np.ones((3, 3), bool)) for bins in above]
+        name = f"{first}: fraction of events"
+        axes, filled = _colour_map(canvas, one, fractions, name, np.any([fractions > 0, *around], axis=0))
         lines = []
-        for i, other in enumerate(others):
-            counts: Any = histogram[{"dataset": other}]
-            density = _smoothed(counts.values())
+        for i, (other, density) in enumerate(zip(others, densities)):
             for share, style in CONTOURS.items():
                 level = _level(density, share)
                 centres = one.axes[0].centers, one.axes[1].centers
@@ -304,8 +309,13 @@ def plot_jet_against_jet(histogram: Hist[Any], **options: Unpack[PlotOptions]) -
     return canvas.figure
 
 
-def _colour_map(canvas: Canvas, histogram: Any, values: Floats, name: str) -> tuple[Axes, Floats]:
-    """Axes with bins in colours on a logarithmic scale; empty ones stay white. With the corners of the others."""
+def _colour_map(
+    canvas: Canvas, histogram: Any, values: Floats, name: str, seen: npt.NDArray[np.bool_]
+) -> tuple[Axes, Floats]:
+    """Axes with bins in colours on a logarithmic scale; empty ones stay white.
+
+    They end where the bins do that are ``seen``, whose corners are given, too.
+    """
     from matplotlib.colors import LogNorm
 
     canvas.figure.set_size_inches(11.5, 10)  # with room for a colour bar
@@ -317,7 +327,7 @@ def _colour_map(canvas: Canvas, histogram: Any, values: Floats, name: str) -> tu
     colours: dict[str, Any] = {"norm": norm, "cmap": "Blues", "rasterized": True}
     mesh = axes.pcolormesh(x.edges, y.edges, np.ma.masked_less_equal(values, 0).T, **colours)
     axes.figure.colorbar(mesh, ax=axes, pad=0.02, label=name)
-    column, row = np.nonzero(values > 0)
+    column, row = np.nonzero(seen)
     axes.set_xscale("log" if x.transform is not None else "linear")
     axes.set_yscale("log" if y.transform is not None else "linear")
     axes.set_xlim(x.edges[column.min()], x.edges[column.max() + 1])
