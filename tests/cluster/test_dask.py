@@ -214,18 +214,13 @@ def test_a_scheduler_that_nobody_finds(files, tmp_path, capsys, monkeypatch):
 
 
 def test_a_script_that_its_workers_run_again(tmp_path):
-    """Without ``if __name__ == "__main__"`` each worker waited for workers of its own."""
+    """Without ``if __name__ == "__main__"`` Dask started workers that failed at once, without end."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import multiprocessing\n"
-        "from hepvae.cluster.dask import dask_client\n"
-        "if __name__ == '__main__':\n"
-        "    worker = multiprocessing.get_context('spawn').Process(target=print)\n"
-        "    worker.start(), worker.join()\n"
-        "else:\n"
-        "    dask_client('local:1').__enter__()\n"
+        "from hepvae.cluster.dask import dask_client\nwith dask_client('local:2') as client:\n    print(client)\n"
     )
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 1 and run.stderr.count("Traceback") == 1
     assert "put what it does under if __name__ == '__main__':" in run.stderr.splitlines()[-1]
 
 

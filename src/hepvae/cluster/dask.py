@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import heapify, heappop, heappush
-from multiprocessing import current_process
+from multiprocessing import current_process, get_context
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -82,7 +82,13 @@ def dask_client(where: str) -> Iterator[Any]:
     if name == "local":
         if number and (not number.isdigit() or int(number) < 1):
             raise OptionError(f"dask {where!r}: expected local:N with a positive whole number of workers")
-        if getattr(current_process(), "_inheriting", False):  # or it waits forever for workers of its own
+        if getattr(current_process(), "_inheriting", False):
+            raise SystemExit(1)  # what began this process says why
+        # Dask would start workers that end so again and again.
+        trial = get_context("spawn").Process(target=int)
+        trial.start()
+        trial.join()
+        if trial.exitcode:
             raise OptionError(
                 f"dask {where!r}: each worker runs this script again: put what it does under"
                 " if __name__ == '__main__':"
