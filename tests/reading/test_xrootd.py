@@ -74,7 +74,7 @@ def test_folders_and_patterns_of_a_server(server):
 
 def test_server_that_does_not_answer():
     with pytest.raises(hepvae.FileError, match=r"root://127\.0\.0\.1:\d+//folder"):
-        resolve(f"root://127.0.0.1:{free_port()}//folder", access=Access(timeout_s=3))
+        resolve(f"root://127.0.0.1:{free_port()}//folder", access=Access(timeout_s=1, attempts=2))
 
 
 def test_queries_stay_with_their_files(server):

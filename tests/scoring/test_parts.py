@@ -385,6 +385,7 @@ def test_more_shares_than_files_cost_nothing(inputs):
     assert share(sources, 1, 999_999_999, ReadOptions()) == share(sources, 1, FILES, ReadOptions())
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_files(inputs, conv, tmp_path):
     """Of each file its report is left, whatever was read, scored and written of it."""
     files = []
