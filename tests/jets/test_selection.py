@@ -170,3 +170,10 @@ def test_no_dijets_are_scored_as_such():
     pairs = hepvae.dijets(jets[jets.pt < 0])
     assert str(pairs.jets.constituents.pt.type) == "0 * 2 * var * float32"
     assert len(hepvae.score_dijets(pairs, hepvae.load_inferer("conv"))) == 0
+
+
+def test_lazy_jets_are_no_dijets():
+    """The line was "expected jets, ..., as an awkward array; found Array"."""
+    lazy = pytest.importorskip("dask_awkward").from_awkward(ak.Array([[{"pt": 500.0}]]), npartitions=1)
+    with pytest.raises(hepvae.SpecError, match="found Array of dask: compute it first"):
+        hepvae.dijets(lazy)

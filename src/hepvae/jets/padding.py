@@ -153,7 +153,8 @@ class FlatJets:
 def fields_of(array: object, expected: str) -> list[str]:
     """The fields of an awkward array; `SpecError` where it is none."""
     if not isinstance(array, ak.Array):
-        raise SpecError(f"expected {expected}, as an awkward array; found {type(array).__name__}")
+        lazy = " of dask: compute it first" if hasattr(array, "dask") else ""
+        raise SpecError(f"expected {expected}, as an awkward array; found {type(array).__name__}{lazy}")
     return list(ak.fields(array))
 
 
