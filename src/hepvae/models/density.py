@@ -141,8 +141,8 @@ def least_weights(spec: InputSpec, values: Mapping[str, Any]) -> int:
 DENSITY = Architecture(
     build,
     least_weights,
-    {"conditions": 2, "weights": [100, 75, 50], "components": 12, "units": [64, 64]},
-    spec=InputSpec(1, (), jet_features=("pt", "mass", "tau21", "tau32", "tau43")),
+    {"conditions": 2, "weights": [100, 50, 50, 25], "components": 12, "units": [64, 64]},
+    spec=InputSpec(1, (), jet_features=("pt", "mass", "tau21", "tau32", "tau43", "multiplicity")),
     losses=("loss",),
     strategy="sum",
 )
