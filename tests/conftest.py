@@ -31,12 +31,19 @@ def real_data():
     return REAL_DATA
 
 
+#: Runtimes whose tests wait for their compiler: XLA takes seconds for each shape.
+SLOW = {"tensorflow-xla": (pytest.mark.slow,)}
+
+
 @pytest.fixture(
     scope="session",
     params=[
         pytest.param(
             name,
-            marks=pytest.mark.skipif(find_spec(NEEDS_PACKAGE[name]) is None, reason=f"{name} is not installed"),
+            marks=[
+                pytest.mark.skipif(find_spec(NEEDS_PACKAGE[name]) is None, reason=f"{name} is not installed"),
+                *SLOW.get(name, ()),
+            ],
         )
         for name in RUNTIMES
     ],
