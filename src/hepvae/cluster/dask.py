@@ -90,8 +90,8 @@ def dask_client(where: str) -> Iterator[Any]:
         trial.join()
         if trial.exitcode:
             raise OptionError(
-                f"dask {where!r}: each worker runs this script again: put what it does under"
-                " if __name__ == '__main__':"
+                f"dask {where!r}: each worker runs this script again, and cannot: save it as a file, and"
+                " put what it does under if __name__ == '__main__':"
             )
         from dask import config
 
